@@ -1,0 +1,17 @@
+# torch::cpu, made from the PyPI wheel that installer/fetch_libtorch.sh unpacks into .deps/libtorch.
+#
+# find_package(Torch) of a CUDA wheel refuses to configure on a machine without the CUDA toolkit; the CPU half needs none
+# of that, so the few things it takes are named here. libtorch_cpu.so finds libcudart and libcupti through its own RPATH.
+set(DITSCOPE_LIBTORCH_DIR ${PROJECT_SOURCE_DIR}/.deps/libtorch/torch CACHE PATH "The torch folder of the PyPI wheel")
+if(NOT EXISTS ${DITSCOPE_LIBTORCH_DIR}/lib/libtorch_cpu.so)
+  message(FATAL_ERROR "LibTorch is not in ${DITSCOPE_LIBTORCH_DIR}. Run installer/fetch_libtorch.sh, or set "
+                      "-DDITSCOPE_LIBTORCH_DIR= to the 'torch' folder of an installed torch 2.11 wheel.")
+endif()
+
+add_library(torch::c10 SHARED IMPORTED)
+set_target_properties(torch::c10 PROPERTIES IMPORTED_LOCATION ${DITSCOPE_LIBTORCH_DIR}/lib/libc10.so)
+add_library(torch::cpu SHARED IMPORTED)
+set_target_properties(torch::cpu PROPERTIES
+  IMPORTED_LOCATION ${DITSCOPE_LIBTORCH_DIR}/lib/libtorch_cpu.so
+  INTERFACE_INCLUDE_DIRECTORIES "${DITSCOPE_LIBTORCH_DIR}/include;${DITSCOPE_LIBTORCH_DIR}/include/torch/csrc/api/include"
+  INTERFACE_LINK_LIBRARIES "torch::c10")

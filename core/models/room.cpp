@@ -1,0 +1,1 @@
+// Transformers, VAEs and schedulers live in this room.

@@ -1,0 +1,1 @@
+#include "core/text/token_ids.h"

@@ -1,0 +1,1 @@
+// The trainer of the bundled model lives in this room.
