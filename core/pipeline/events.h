@@ -28,6 +28,10 @@ struct StageProgress {
   double done = 0, total = 0;     ///< bytes, latent frames, ...; total 0: unknown
   std::string unit;
 };
+const char* stage_name(StageProgress::Stage stage);
+/// One sentence for a status line.
+std::string describe(const StageProgress& progress);
+
 /// Within a step: which layer runs now. Sent at most every 50 ms.
 struct LayerProgress {
   int step = 0, steps = 0, layer = 0, layers = 0;

@@ -22,6 +22,8 @@ struct KeptRatio {
 
 /// Where a stopped run stands: latents and the method's memory, to resume or decode. Opaque; frees itself.
 struct PartialRun;
+/// Latents and text embeddings of a run, for the save_ functions. Opaque.
+struct RunTensors;
 
 /// One finished (or stopped) run.
 struct RunResult {
@@ -37,6 +39,8 @@ struct RunResult {
   std::string noise_hash;                 ///< first latents, 16 hex digits: the same noise or not
   bool stopped = false;
   std::shared_ptr<PartialRun> partial;    ///< set when stopped
+  std::shared_ptr<const RunTensors> tensors;
+  std::vector<std::string> notices;       ///< what a person should know: a cut prompt, an unusual size
 };
 
 /// What a model folder is and can do; read from its configs, no weights loaded.
@@ -71,7 +75,11 @@ class Generator {
 
   /// @throws Error{NotFound, Corrupt, Unsupported} saying which file is wrong and what to do
   static ModelInfo inspect(const std::filesystem::path& folder);
+  /// The bundled model: $DITSCOPE_MODELS, beside the installed program, or in the source tree, first found.
+  /// @throws Error{NotFound} naming the places
   static std::filesystem::path bundled_model();
+  /// "ditscope" and "libtorch" -> version.
+  static std::map<std::string, std::string> versions();
 
   /// Fills in the defaults of the model and the method, and checks everything without loading weights.
   /// @throws Error{InvalidArgument} offering the nearest valid size or frame count
