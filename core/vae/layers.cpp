@@ -1,0 +1,119 @@
+#include "core/vae/layers.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace ditscope::vae {
+namespace {
+
+/// Backends index a tensor with 32 bits; the margin leaves room for their own padding and workspaces.
+constexpr int64_t kMaxConvElements = int64_t{1} << 30;
+
+/// (B,C,F,Y,X) -> (B*F,C,Y,X): a view when the video is channels last.
+at::Tensor frames_as_batch(const at::Tensor& x) { return x.transpose(1, 2).flatten(0, 1); }
+
+/// (B*F,C,Y,X) -> (B,C,F,Y,X)
+at::Tensor batch_as_frames(const at::Tensor& x, int64_t batch) {
+  return x.unflatten(0, {batch, x.size(0) / batch}).transpose(1, 2);
+}
+
+/// Repeats every value of z so that it has the frames, rows and columns of f.
+at::Tensor stretch(const at::Tensor& z, int64_t frames, int64_t rows, int64_t columns) {
+  if (z.size(2) == frames && z.size(3) == rows && z.size(4) == columns) return z;
+  if (frames > 1 && frames % 2 == 1) {
+    return at::cat({stretch(z.narrow(2, 0, 1), 1, rows, columns),
+                    stretch(z.narrow(2, 1, z.size(2) - 1), frames - 1, rows, columns)}, 2);
+  }
+  return at::upsample_nearest3d(z, {frames, rows, columns});  // (B,C,F,Y,X)
+}
+
+}  // namespace
+
+at::Tensor channels_last(const at::Tensor& video) { return video.contiguous(at::MemoryFormat::ChannelsLast3d); }
+
+Conv3d::Conv3d(const WeightScope& weights, int64_t in_channels, int64_t out_channels, int64_t kernel_size)
+    : weight(weights.take("weight", {out_channels, in_channels, kernel_size, kernel_size, kernel_size})),
+      bias(weights.take("bias", {out_channels})) {}
+
+at::Tensor Conv3d::operator()(const at::Tensor& x) const {
+  const int64_t lead = weight.size(2) - 1;  // frames that an output frame looks back on
+  const std::vector<int64_t> stride{1, 1, 1}, padding{0, weight.size(3) / 2, weight.size(4) / 2};
+  const int64_t frames_out = x.size(2) - lead;
+  const int64_t frame_elements = x.size(0) * std::max(weight.size(0), weight.size(1)) * x.size(3) * x.size(4);
+  const int64_t span = std::max<int64_t>(1, kMaxConvElements / frame_elements - lead);
+  if (frames_out <= span) return at::conv3d(x, weight, bias, stride, padding);
+  std::vector<at::Tensor> parts;
+  for (int64_t start = 0; start < frames_out; start += span) {
+    const int64_t frames = std::min(span, frames_out - start);
+    parts.push_back(at::conv3d(x.narrow(2, start, frames + lead), weight, bias, stride, padding));
+  }
+  return at::cat(parts, 2);
+}
+
+CausalConv3d::CausalConv3d(const WeightScope& weights, int64_t in_channels, int64_t out_channels, int64_t kernel_size)
+    : conv(weights / "conv", in_channels, out_channels, kernel_size) {}
+
+at::Tensor CausalConv3d::operator()(const at::Tensor& x, CausalCache& cache) const {
+  const int64_t lead = conv.weight.size(2) - 1;
+  if (lead == 0) return conv(x);
+  at::Tensor& past = cache[this];
+  if (!past.defined()) past = x.narrow(2, 0, 1).expand({-1, -1, lead, -1, -1});
+  const at::Tensor padded = at::cat({past, x}, 2);  // (B,C,lead+F,Y,X)
+  past = padded.narrow(2, padded.size(2) - lead, lead).clone();
+  return conv(padded);
+}
+
+GroupNorm::GroupNorm(const WeightScope& weights, int64_t channels, int64_t group_count, double epsilon)
+    : weight(weights.take("weight", {channels})), bias(weights.take("bias", {channels})), groups(group_count), eps(epsilon) {}
+
+at::Tensor GroupNorm::operator()(const at::Tensor& x) const { return at::group_norm(x, groups, weight, bias, eps); }
+
+SpatialNorm::SpatialNorm(const WeightScope& weights, int64_t channels, int64_t latent_channels, int64_t groups)
+    : norm(weights / "norm_layer", channels, groups, 1e-6),
+      y(weights / "conv_y.conv", latent_channels, channels, 1),
+      b(weights / "conv_b.conv", latent_channels, channels, 1) {}
+
+at::Tensor SpatialNorm::operator()(const at::Tensor& f, const at::Tensor& zq) const {
+  const int64_t frames = f.size(2), rows = f.size(3), columns = f.size(4);
+  return norm(f) * stretch(y(zq), frames, rows, columns) + stretch(b(zq), frames, rows, columns);  // (B,C,F,Y,X)
+}
+
+Upsample::Upsample(const WeightScope& weights, int64_t channels, bool time)
+    : weight(weights.take("conv.weight", {channels, channels, 3, 3})),
+      bias(weights.take("conv.bias", {channels})),
+      doubles_time(time) {}
+
+at::Tensor Upsample::operator()(const at::Tensor& x) const {
+  const at::Tensor frames = frames_as_batch(x);  // (B*F,C,Y,X)
+  const int64_t rows = 2 * x.size(3), columns = 2 * x.size(4);
+  const int64_t span = std::max<int64_t>(1, kMaxConvElements / (x.size(1) * rows * columns));
+  std::vector<at::Tensor> parts;
+  for (int64_t start = 0; start < frames.size(0); start += span) {
+    const at::Tensor part = frames.narrow(0, start, std::min(span, frames.size(0) - start));
+    parts.push_back(at::conv2d(at::upsample_nearest2d(part, {rows, columns}), weight, bias, {1, 1}, {1, 1}));
+  }
+  const at::Tensor video = batch_as_frames(parts.size() == 1 ? parts[0] : at::cat(parts), x.size(0));  // (B,C,F,2Y,2X)
+  if (!doubles_time || x.size(2) == 1) return video;
+  // Frames are convolved one by one, so doubling them last is the same and half the work.
+  return stretch(video, 2 * x.size(2) - x.size(2) % 2, rows, columns);  // (B,C,2F or 2F-1,2Y,2X)
+}
+
+Downsample::Downsample(const WeightScope& weights, int64_t channels, bool time)
+    : weight(weights.take("conv.weight", {channels, channels, 3, 3})),
+      bias(weights.take("conv.bias", {channels})),
+      halves_time(time) {}
+
+at::Tensor Downsample::operator()(const at::Tensor& x) const {
+  at::Tensor video = x;
+  if (halves_time && x.size(2) > 1) {
+    const int64_t first = x.size(2) % 2;
+    const at::Tensor pairs = (x.slice(2, first, std::nullopt, 2) + x.slice(2, first + 1, std::nullopt, 2)) * 0.5;
+    video = first ? at::cat({x.narrow(2, 0, 1), pairs}, 2) : pairs;  // (B,C,F/2 or (F+1)/2,Y,X)
+  }
+  const at::Tensor frames = frames_as_batch(at::constant_pad_nd(video, {0, 1, 0, 1}, 0));  // (B*F,C,Y+1,X+1)
+  return batch_as_frames(at::conv2d(frames, weight, bias, {2, 2}), x.size(0));             // (B,C,F,Y/2,X/2)
+}
+
+}  // namespace ditscope::vae
