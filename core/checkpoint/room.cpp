@@ -1,1 +1,0 @@
-#include "core/checkpoint/weight_source.h"
