@@ -38,12 +38,21 @@ struct MethodChoice {
   ParameterValues parameters;  ///< only what was set; the rest is the catalog's default
 };
 
-/// Fills in defaults and checks types and ranges against the catalog.
-/// @throws Error{NotFound} unknown method or key, offering the nearest; Error{InvalidArgument} value out of range
+/// The default of one parameter in a run of `steps` steps.
+ParameterValue default_value(const Parameter& parameter, int steps);
+
+/// Fills in defaults and checks types and ranges against the catalog. Parameters whose default follows the number of steps
+/// (warm-up) stay unset unless they were set, so that a later resolve(choice, steps) can still fill them in.
+/// @throws Error{NotFound} unknown method or key, offering the nearest; Error{InvalidArgument} value of a wrong type or out of range
 MethodChoice resolve(const MethodChoice& choice);
-/// As resolve(), then with the defaults of `steps` applied where a default depends on the number of steps (warm-up).
+/// As resolve(), with every parameter set: the defaults that depend on the number of steps are those of `steps`.
 MethodChoice resolve(const MethodChoice& choice, int steps);
+
+/// Reads "name" or "name:key=value,key=value" and checks it as resolve() does; only what the text sets is in the result.
+/// Ratios also as "3.1%" and "1/32", switches as on/off, true/false, yes/no, 1/0 or the names of their sides.
+/// @throws Error{NotFound, InvalidArgument}
 MethodChoice parse_method_choice(std::string_view text);
+/// The inverse of parse_method_choice(): values read back equal.
 std::string to_string(const MethodChoice& choice);
 
 /// The candidate closest to `word` by edit distance, for "did you mean".

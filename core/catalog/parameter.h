@@ -26,6 +26,7 @@ struct Parameter {
   std::string on_label, off_label;            ///< Switch: the name of both sides ("paper", "code")
   std::string help;                           ///< what it does, one sentence
   std::string formula, source;                ///< "rho_k = rho_0 + (k-1) lambda", "Re-ttention, its code"
+  double default_per_step = 0;                ///< > 0: the default is round(default_per_step * steps) of the run
 };
 
 }  // namespace ditscope

@@ -1,0 +1,113 @@
+#include "core/catalog/catalog.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "kernels/error.h"
+
+namespace ditscope {
+namespace {
+
+ErrorKind kind_of(const std::function<void()>& action, std::string* message = nullptr) {
+  try {
+    action();
+  } catch (const Error& error) {
+    if (message) *message = error.what();
+    return error.kind();
+  }
+  ADD_FAILURE() << "no error was thrown";
+  return ErrorKind::Cancelled;
+}
+
+TEST(Catalog, EveryEntryIsDescribedWellEnoughToDrawItsControls) {
+  std::set<std::string> keys;
+  for (const MethodEntry& method : methods()) {
+    EXPECT_TRUE(keys.insert(method.key).second) << method.key;
+    EXPECT_FALSE(method.name.empty() || method.summary.empty()) << method.key;
+    std::set<std::string> parameter_keys;
+    for (const Parameter& p : method.parameters) {
+      EXPECT_TRUE(parameter_keys.insert(p.key).second) << p.key;
+      EXPECT_FALSE(p.label.empty() || p.help.empty() || p.formula.empty() || p.source.empty()) << method.key << "." << p.key;
+      if (p.kind == ParameterKind::Switch) {
+        EXPECT_FALSE(p.on_label.empty() || p.off_label.empty()) << p.key;
+      } else {
+        EXPECT_LT(p.minimum, p.maximum) << p.key;
+      }
+      EXPECT_NO_THROW(resolve({method.key, {{p.key, p.default_value}}})) << "a default out of its own range: " << p.key;
+    }
+  }
+  EXPECT_THAT(keys, ::testing::IsSupersetOf({"full", "window", "ditfastattn", "re-ttention"}));
+}
+
+TEST(Catalog, ReTtentionHasTheDefaultsOfItsCode) {
+  const MethodChoice choice = resolve({"re-ttention", {}}, 50);
+  EXPECT_EQ(std::get<double>(choice.parameters.at("kept_ratio")), 1.0 / 32);
+  EXPECT_EQ(std::get<std::int64_t>(choice.parameters.at("warmup_steps")), 15);
+  EXPECT_EQ(std::get<std::int64_t>(choice.parameters.at("refresh_period")), 5);
+  EXPECT_EQ(std::get<double>(choice.parameters.at("lambda")), 0.04);
+  EXPECT_FALSE(std::get<bool>(choice.parameters.at("clamp")));
+}
+
+TEST(Catalog, WarmUpFollowsTheStepsUnlessItWasSet) {
+  EXPECT_EQ(std::get<std::int64_t>(resolve({"window", {}}, 20).parameters.at("warmup_steps")), 6);
+  EXPECT_EQ(std::get<std::int64_t>(resolve({"window", {}}, 1).parameters.at("warmup_steps")), 0);
+  EXPECT_EQ(std::get<std::int64_t>(resolve({"window", {{"warmup_steps", std::int64_t{3}}}}, 20).parameters.at("warmup_steps")), 3);
+  EXPECT_EQ(std::get<std::int64_t>(resolve(resolve({"window", {}}), 20).parameters.at("warmup_steps")), 6) << "resolving twice";
+}
+
+TEST(Catalog, ReadsAMethodChoiceAsTyped) {
+  const MethodChoice choice = parse_method_choice("re-ttention: kept_ratio=1/16, lambda=0.02 ,clamp=paper,refresh_period=4");
+  EXPECT_EQ(choice.key, "re-ttention");
+  EXPECT_EQ(choice.parameters.size(), 4u);
+  EXPECT_EQ(std::get<double>(choice.parameters.at("kept_ratio")), 1.0 / 16);
+  EXPECT_EQ(std::get<double>(choice.parameters.at("lambda")), 0.02);
+  EXPECT_TRUE(std::get<bool>(choice.parameters.at("clamp")));
+  EXPECT_EQ(std::get<std::int64_t>(choice.parameters.at("refresh_period")), 4);
+  EXPECT_EQ(std::get<double>(parse_method_choice("window:kept_ratio=12.5%").parameters.at("kept_ratio")), 0.125);
+  EXPECT_TRUE(parse_method_choice("full").parameters.empty());
+  EXPECT_TRUE(parse_method_choice("window:").parameters.empty());
+}
+
+TEST(Catalog, WritesAChoiceThatReadsBackEqual) {
+  for (const MethodEntry& method : methods()) {
+    MethodChoice choice = resolve({method.key, {}}, 37);
+    if (choice.parameters.count("kept_ratio")) choice.parameters["kept_ratio"] = 0.1 + 0.2;
+    const MethodChoice again = parse_method_choice(to_string(choice));
+    EXPECT_EQ(again.key, choice.key);
+    EXPECT_EQ(again.parameters, choice.parameters) << to_string(choice);
+  }
+}
+
+TEST(Catalog, OffersTheNearestNameForAnUnknownMethodKeyOrScheduler) {
+  std::string message;
+  EXPECT_EQ(kind_of([] { parse_method_choice("retention"); }, &message), ErrorKind::NotFound);
+  EXPECT_THAT(message, ::testing::HasSubstr("did you mean re-ttention?"));
+  EXPECT_EQ(kind_of([] { parse_method_choice("re-ttention:lamda=1"); }, &message), ErrorKind::NotFound);
+  EXPECT_THAT(message, ::testing::HasSubstr("did you mean lambda?"));
+  EXPECT_EQ(kind_of([] { parse_method_choice("full:lambda=1"); }), ErrorKind::NotFound);
+  EXPECT_EQ(kind_of([] { find_scheduler("CogVideoXDDIM"); }, &message), ErrorKind::NotFound);
+  EXPECT_THAT(message, ::testing::HasSubstr("did you mean CogVideoXDDIMScheduler?"));
+  EXPECT_EQ(kind_of([] { parse_method_choice("zzzzzzzzzz"); }, &message), ErrorKind::NotFound);
+  EXPECT_THAT(message, ::testing::Not(::testing::HasSubstr("did you mean")));
+}
+
+TEST(Catalog, RefusesValuesOutOfRangeAndOfTheWrongType) {
+  for (const char* text : {"window:kept_ratio=0", "window:kept_ratio=1.5", "window:kept_ratio=nan", "window:kept_ratio=abc",
+                           "window:kept_ratio=1/0", "window:warmup_steps=2.5", "window:warmup_steps=-1", "re-ttention:clamp=perhaps",
+                           "re-ttention:lambda=1e9", "window:kept_ratio"}) {
+    EXPECT_EQ(kind_of([&] { parse_method_choice(text); }), ErrorKind::InvalidArgument) << text;
+  }
+  EXPECT_EQ(kind_of([] { resolve({"re-ttention", {{"clamp", 1.0}}}); }), ErrorKind::InvalidArgument);
+  EXPECT_EQ(kind_of([] { resolve({"re-ttention", {{"lambda", std::string("x")}}}); }), ErrorKind::InvalidArgument);
+}
+
+TEST(Catalog, TakesAnIntegerWhereARealIsMeantAndTheReverse) {
+  const MethodChoice choice = resolve({"re-ttention", {{"kept_ratio", std::int64_t{1}}, {"refresh_period", 4.0}}});
+  EXPECT_EQ(std::get<double>(choice.parameters.at("kept_ratio")), 1.0);
+  EXPECT_EQ(std::get<std::int64_t>(choice.parameters.at("refresh_period")), 4);
+}
+
+}  // namespace
+}  // namespace ditscope
