@@ -19,7 +19,7 @@ constexpr const char* kExpected = "expected a diffusers folder (model_index.json
 constexpr std::array<const char*, 4> kConfigNames = {"config.json", "scheduler_config.json", "tokenizer_config.json",
                                                      "preprocessor_config.json"};
 
-bool exists(const fs::path& path) {
+bool is_there(const fs::path& path) {
   std::error_code code;
   return fs::exists(path, code);
 }
@@ -71,20 +71,20 @@ std::string text_of(const json& object, const char* key) {
 /// Says what a folder without model_index.json looks like.
 [[noreturn]] void refuse_folder(const fs::path& path) {
   const std::string expected = kExpected;
-  if (exists(path / "config.json")) {
+  if (is_there(path / "config.json")) {
     const auto config = load_json(path / "config.json");
     auto what = config.is_object() ? text_of(config, "_class_name") : std::string();
     if (what.empty() && config.is_object()) what = text_of(config, "model_type");
     throw Error(ErrorKind::NotFound, expected + ", got " + path.string() + ", one component alone" +
                                          (what.empty() ? "" : " (" + what + ")") + "; give the folder above it, which holds the whole pipeline");
   }
-  if (exists(path / "scheduler_config.json") || exists(path / "tokenizer_config.json")) {
+  if (is_there(path / "scheduler_config.json") || is_there(path / "tokenizer_config.json")) {
     throw Error(ErrorKind::NotFound, expected + ", got " + path.string() + ", one component alone; give the folder above it");
   }
-  const auto inner = first_in(path, [](const fs::path& item) { return exists(item / "model_index.json"); });
+  const auto inner = first_in(path, [](const fs::path& item) { return is_there(item / "model_index.json"); });
   if (!inner.empty()) throw Error(ErrorKind::NotFound, expected + ", got " + path.string() + "; give the folder inside it: " + inner.string());
   if (is_folder(path / "snapshots")) {
-    const auto snapshot = first_in(path / "snapshots", [](const fs::path& item) { return exists(item / "model_index.json"); });
+    const auto snapshot = first_in(path / "snapshots", [](const fs::path& item) { return is_there(item / "model_index.json"); });
     if (!snapshot.empty()) {
       throw Error(ErrorKind::NotFound, expected + ", got a download cache, " + path.string() + "; give the folder inside it: " + snapshot.string());
     }
@@ -116,9 +116,9 @@ void check_not_lfs_pointer(const fs::path& file) {
 }  // namespace
 
 ModelFolder ModelFolder::open(const fs::path& path) {
-  if (!exists(path)) throw Error(ErrorKind::NotFound, "there is no model at " + path.string() + "; check the path");
+  if (!is_there(path)) throw Error(ErrorKind::NotFound, "there is no model at " + path.string() + "; check the path");
   if (!is_folder(path)) refuse_file(path);
-  if (!exists(path / "model_index.json")) refuse_folder(path);
+  if (!is_there(path / "model_index.json")) refuse_folder(path);
   ModelFolder folder;
   folder.path_ = path;
   folder.read_index();
@@ -161,7 +161,7 @@ void ModelFolder::check_component(const ModelComponent& component) const {
   }
   bool found = false;
   for (const char* name : {"spiece.model", "tokenizer.json", "vocab.json", "vocab.txt"}) {
-    found = found || exists(folder / name);
+    found = found || is_there(folder / name);
     check_not_lfs_pointer(folder / name);
   }
   if (!found) {
@@ -182,7 +182,7 @@ const ModelComponent& ModelFolder::component(const std::string& name) const {
 std::string ModelFolder::config_text(const std::string& name) const {
   const auto where = folder(name);
   for (const char* file : kConfigNames) {
-    if (!exists(where / file)) continue;
+    if (!is_there(where / file)) continue;
     auto text = read_file(where / file);
     check_not_lfs_pointer(where / file);
     if (!parse_json(text, (where / file).string()).is_object()) {
