@@ -141,6 +141,21 @@ at::Tensor blend(const at::Tensor& before, const at::Tensor& tile, int64_t dim, 
   return at::cat({faded, tile.narrow(dim, extent, tile.size(dim) - extent)}, dim);
 }
 
+/// Tiles along rows or columns, in latents. Differs from diffusers where its two roundings disagree (a video of another size
+/// comes out there): what is blended is always what overlaps.
+struct TileSpan {
+  int64_t size, step, blend_px;
+
+  TileSpan(int64_t tile_px, double overlap_ratio, int64_t ratio)
+      : size(tile_px / ratio), step(static_cast<int64_t>(size * (1 - overlap_ratio))), blend_px((size - step) * ratio) {
+    if (step >= 1 && step <= size) return;
+    throw Error{ErrorKind::InvalidArgument, "expected tiles of at least one latent next to their overlap, got " +
+                                                std::to_string(tile_px) + " px at an overlap of " + std::to_string(overlap_ratio) +
+                                                "; make the tiles larger"};
+  }
+  int64_t count(int64_t latents) const { return (latents + step - 1) / step; }
+};
+
 void expect_video(const at::Tensor& x, int64_t channels, int64_t multiple, const char* what) {
   if (x.dim() == 5 && x.size(1) == channels && x.numel() > 0 && x.size(3) % multiple == 0 && x.size(4) % multiple == 0) return;
   std::string shape;
@@ -188,31 +203,22 @@ at::Tensor CogVideoXVae::decode_tile(const at::Tensor& latents, const std::funct
 
 at::Tensor CogVideoXVae::decode_tiled(const at::Tensor& latents, const Progress& progress) const {
   const int64_t ratio = config_.spatial_compression(), rows = latents.size(3), columns = latents.size(4);
-  const int64_t tile_rows = tiling_->tile_height_px / ratio, tile_columns = tiling_->tile_width_px / ratio;
-  const auto step_rows = static_cast<int64_t>(tile_rows * (1 - tiling_->overlap_height_ratio));
-  const auto step_columns = static_cast<int64_t>(tile_columns * (1 - tiling_->overlap_width_ratio));
-  const auto blend_rows = static_cast<int64_t>(tiling_->tile_height_px * tiling_->overlap_height_ratio);
-  const auto blend_columns = static_cast<int64_t>(tiling_->tile_width_px * tiling_->overlap_width_ratio);
-  if (step_rows < 1 || step_columns < 1) {
-    throw Error{ErrorKind::InvalidArgument, "expected tiles of at least one latent row and column after their overlap, got " +
-                                                std::to_string(tiling_->tile_height_px) + " x " +
-                                                std::to_string(tiling_->tile_width_px) + " px; make the tiles larger"};
-  }
+  const TileSpan high(tiling_->tile_height_px, tiling_->overlap_height_ratio, ratio);
+  const TileSpan wide(tiling_->tile_width_px, tiling_->overlap_width_ratio, ratio);
   int done = 0;
-  const int total = static_cast<int>(((rows + step_rows - 1) / step_rows) * ((columns + step_columns - 1) / step_columns) *
-                                     chunk_count(latents.size(2), kLatentFramesPerChunk));
+  const int total = static_cast<int>(high.count(rows) * wide.count(columns) * chunk_count(latents.size(2), kLatentFramesPerChunk));
   const auto chunk_done = [&] {
     if (progress && progress(++done, total)) throw Error{ErrorKind::Cancelled, "decoding was stopped"};
   };
   std::vector<at::Tensor> above, bands;  // the blended tiles of the last row of tiles, and what is kept of each row
-  for (int64_t y = 0; y < rows; y += step_rows) {
+  for (int64_t y = 0; y < rows; y += high.step) {
     std::vector<at::Tensor> row, kept;
-    for (int64_t x = 0; x < columns; x += step_columns) {
-      at::Tensor tile = decode_tile(latents.slice(3, y, y + tile_rows).slice(4, x, x + tile_columns), chunk_done);
-      if (!above.empty()) tile = blend(above[row.size()], tile, 3, blend_rows);
-      if (!row.empty()) tile = blend(row.back(), tile, 4, blend_columns);
+    for (int64_t x = 0; x < columns; x += wide.step) {
+      at::Tensor tile = decode_tile(latents.slice(3, y, y + high.size).slice(4, x, x + wide.size), chunk_done);
+      if (!above.empty()) tile = blend(above[row.size()], tile, 3, high.blend_px);
+      if (!row.empty()) tile = blend(row.back(), tile, 4, wide.blend_px);
       row.push_back(tile);
-      kept.push_back(tile.slice(3, 0, tiling_->tile_height_px - blend_rows).slice(4, 0, tiling_->tile_width_px - blend_columns));
+      kept.push_back(tile.slice(3, 0, high.step * ratio).slice(4, 0, wide.step * ratio));
     }
     bands.push_back(at::cat(kept, 4));
     above = std::move(row);
