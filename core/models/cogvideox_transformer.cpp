@@ -1,0 +1,286 @@
+// CogVideoX's transformer: text and video tokens in one sequence, text first, with a modulation of their own each.
+#include "core/models/cogvideox_transformer.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <deque>
+
+#include "core/models/layers.h"
+#include "core/models/positions.h"
+#include "kernels/error.h"
+
+namespace ditscope {
+namespace {
+
+constexpr double kQueryKeyNormEps = 1e-6;
+constexpr std::size_t kCachedTables = 4;
+
+/// Shift, scale and gate of one stream at one norm, all (B,1,C); scale already has its one added.
+struct Modulation {
+  at::Tensor shift, scale, gate;
+};
+
+/// LayerNorm shared by both streams, with the modulations that the time embedding gives each.
+struct ExpertNorm {
+  Linear linear;
+  LayerNorm norm;
+};
+
+struct Block {
+  ExpertNorm norm1, norm2;
+  LayerNorm norm_q, norm_k;
+  Linear to_q, to_k, to_v, to_out;
+  Linear expand, contract;
+};
+
+Activation timestep_activation(const std::string& name) {
+  if (name == "gelu") return Activation::Gelu;
+  if (name == "relu") return Activation::Relu;
+  if (name == "mish") return Activation::Mish;
+  return Activation::Silu;
+}
+
+Block take_block(const WeightScope& scope, const CogVideoXConfig& c) {
+  const std::int64_t d = c.inner_dim(), head = c.attention_head_dim;
+  const auto expert_norm = [&](const char* name) {
+    return ExpertNorm{Linear::take(scope / name / "linear", c.time_embed_dim, 6 * d),
+                      LayerNorm::take(scope / name / "norm", d, c.norm_eps, c.norm_elementwise_affine)};
+  };
+  const WeightScope attention = scope / "attn1", feed_forward = scope / "ff" / "net";
+  Block b;
+  b.norm1 = expert_norm("norm1");
+  b.norm_q = LayerNorm::take(attention / "norm_q", head, kQueryKeyNormEps);
+  b.norm_k = LayerNorm::take(attention / "norm_k", head, kQueryKeyNormEps);
+  b.to_q = Linear::take(attention / "to_q", d, d, c.attention_bias);
+  b.to_k = Linear::take(attention / "to_k", d, d, c.attention_bias);
+  b.to_v = Linear::take(attention / "to_v", d, d, c.attention_bias);
+  b.to_out = Linear::take(attention / "to_out" / "0", d, d);
+  b.norm2 = expert_norm("norm2");
+  b.expand = Linear::take(feed_forward / "0" / "proj", d, 4 * d);
+  b.contract = Linear::take(feed_forward / "2", 4 * d, d);
+  return b;
+}
+
+/// The six chunks of an expert norm: video shift, scale, gate, then the text's.
+std::pair<Modulation, Modulation> modulations(const ExpertNorm& norm, const at::Tensor& time) {
+  const auto c = norm.linear(time).unsqueeze(1).chunk(6, -1);  // 6 x (B,1,C)
+  return {Modulation{c[3], c[4] + 1, c[5]}, Modulation{c[0], c[1] + 1, c[2]}};
+}
+
+/// Normalises all tokens at once and modulates the first `text_tokens` apart from the others.
+at::Tensor modulate(const LayerNorm& norm, const at::Tensor& x, const Modulation& text, const Modulation& video,
+                    std::int64_t text_tokens) {
+  at::Tensor y = norm(x);  // (B,T,C)
+  at::Tensor y_text = y.narrow(1, 0, text_tokens), y_video = y.narrow(1, text_tokens, y.size(1) - text_tokens);
+  if (!may_work_in_place()) {
+    return at::cat({at::addcmul(text.shift, y_text, text.scale), at::addcmul(video.shift, y_video, video.scale)}, 1);
+  }
+  at::addcmul_out(y_text, text.shift, y_text, text.scale);
+  at::addcmul_out(y_video, video.shift, y_video, video.scale);
+  return y;  // (B,T,C)
+}
+
+/// x + gate * y, each stream with its own gate.
+at::Tensor add_gated(at::Tensor x, const at::Tensor& y, const Modulation& text, const Modulation& video, std::int64_t text_tokens) {
+  const std::int64_t video_tokens = x.size(1) - text_tokens;
+  at::Tensor x_text = x.narrow(1, 0, text_tokens), x_video = x.narrow(1, text_tokens, video_tokens);
+  const at::Tensor y_text = y.narrow(1, 0, text_tokens), y_video = y.narrow(1, text_tokens, video_tokens);
+  if (!may_work_in_place()) {
+    return at::cat({at::addcmul(x_text, text.gate, y_text), at::addcmul(x_video, video.gate, y_video)}, 1);
+  }
+  x_text.addcmul_(text.gate, y_text);
+  x_video.addcmul_(video.gate, y_video);
+  return x;  // (B,T,C)
+}
+
+void expect(bool holds, const std::string& message) {
+  if (!holds) throw Error(ErrorKind::InvalidArgument, message);
+}
+
+std::string shape_of(const at::Tensor& tensor) {
+  std::string text = "(";
+  for (std::int64_t i = 0; i < tensor.dim(); ++i) {
+    if (i > 0) text += ',';
+    text += std::to_string(tensor.size(i));
+  }
+  return text + ")";
+}
+
+void check_call(const DenoiserCall& call, const CogVideoXConfig& c) {
+  expect(call.latents.defined() && call.latents.dim() == 5 && call.latents.size(2) == c.in_channels,
+         "expected latents (B,F," + std::to_string(c.in_channels) + ",Y,X), got " +
+             (call.latents.defined() ? shape_of(call.latents) : "none"));
+  expect(call.latents.size(3) % c.patch_size == 0 && call.latents.size(4) % c.patch_size == 0,
+         "expected latent rows and columns that are multiples of " + std::to_string(c.patch_size) + ", got " + shape_of(call.latents));
+  expect(call.latents.size(1) % c.frame_patch() == 0,
+         "expected latent frames in multiples of " + std::to_string(c.frame_patch()) + ", got " + shape_of(call.latents) + "; pad them");
+  const std::int64_t batch = call.latents.size(0);
+  expect(call.timestep.defined() && call.timestep.dim() == 1 && call.timestep.size(0) == batch,
+         "expected one timestep for each of " + std::to_string(batch) + " samples");
+  expect(call.text.defined() && call.text.dim() == 3 && call.text.size(0) == batch && call.text.size(2) == c.text_embed_dim,
+         "expected text embeddings (" + std::to_string(batch) + ",T," + std::to_string(c.text_embed_dim) + "), got " +
+             (call.text.defined() ? shape_of(call.text) : "none"));
+}
+
+}  // namespace
+
+struct CogVideoXTransformer::Weights {
+  Linear patch, text_proj;
+  Linear time_1, time_2;
+  std::vector<Block> blocks;
+  LayerNorm norm_final;
+  ExpertNorm norm_out;
+  Linear proj_out;
+};
+
+/// Position tables of the latest sizes: they depend on the layout alone, and a run asks for the same one every step.
+struct CogVideoXTransformer::Cache {
+  struct Entry {
+    TokenLayout layout;
+    c10::ScalarType dtype;
+    c10::Device device;
+    at::Tensor table;
+  };
+  std::deque<Entry> entries;
+
+  template <class Make>
+  at::Tensor table(const TokenLayout& layout, c10::ScalarType dtype, c10::Device device, Make&& make) {
+    for (const Entry& e : entries) {
+      const TokenLayout& l = e.layout;
+      if (l.text_tokens == layout.text_tokens && l.frames == layout.frames && l.rows == layout.rows && l.columns == layout.columns &&
+          l.order == layout.order && e.dtype == dtype && e.device == device) {
+        return e.table;
+      }
+    }
+    // A table outlives the mode it was asked for in: one made for inference could not be used in training afterwards.
+    const c10::InferenceMode no_inference(false);
+    const at::NoGradGuard no_grad;
+    entries.push_back({layout, dtype, device, make()});
+    if (entries.size() > kCachedTables) entries.pop_front();
+    return entries.back().table;
+  }
+};
+
+CogVideoXTransformer::CogVideoXTransformer(const CogVideoXConfig& config, WeightSource& source)
+    : config_(config), weights_(std::make_unique<Weights>()), cache_(std::make_unique<Cache>()) {
+  config_.check();
+  const CogVideoXConfig& c = config_;
+  const std::int64_t d = c.inner_dim(), p = c.patch_size;
+  const WeightScope root(source), patch = root / "patch_embed";
+  Weights& w = *weights_;
+  if (c.patch_size_t) {
+    w.patch = Linear::take(patch / "proj", c.in_channels * p * p * *c.patch_size_t, d);
+  } else {
+    w.patch.weight = (patch / "proj").take("weight", {d, c.in_channels, p, p});  // a convolution with stride p
+    if (c.patch_bias) w.patch.bias = (patch / "proj").take("bias", {d});
+  }
+  w.text_proj = Linear::take(patch / "text_proj", c.text_embed_dim, d);
+  w.time_1 = Linear::take(root / "time_embedding" / "linear_1", d, c.time_embed_dim);
+  w.time_2 = Linear::take(root / "time_embedding" / "linear_2", c.time_embed_dim, c.time_embed_dim);
+  for (int i = 0; i < c.num_layers; ++i) w.blocks.push_back(take_block(root / "transformer_blocks" / std::to_string(i), c));
+  w.norm_final = LayerNorm::take(root / "norm_final", d, c.norm_eps, c.norm_elementwise_affine);
+  w.norm_out.linear = Linear::take(root / "norm_out" / "linear", c.time_embed_dim, 2 * d);
+  w.norm_out.norm = LayerNorm::take(root / "norm_out" / "norm", d, c.norm_eps, c.norm_elementwise_affine);
+  w.proj_out = Linear::take(root / "proj_out", d, p * p * c.frame_patch() * c.out_channels);
+}
+
+CogVideoXTransformer::~CogVideoXTransformer() = default;
+CogVideoXTransformer::CogVideoXTransformer(CogVideoXTransformer&&) noexcept = default;
+CogVideoXTransformer& CogVideoXTransformer::operator=(CogVideoXTransformer&&) noexcept = default;
+const CogVideoXConfig& CogVideoXTransformer::config() const { return config_; }
+
+at::Tensor CogVideoXTransformer::forward(const DenoiserCall& call, Attention& attention) const {
+  const CogVideoXConfig& c = config_;
+  const Weights& w = *weights_;
+  check_call(call, c);
+  const std::int64_t batch = call.latents.size(0), text_tokens = call.text.size(1), d = c.inner_dim();
+  const std::int64_t p = c.patch_size, pt = c.frame_patch();
+  const c10::ScalarType dtype = call.latents.scalar_type();
+  const c10::Device device = call.latents.device();
+
+  TokenLayout layout;
+  layout.text_tokens = text_tokens;
+  layout.frames = call.latents.size(1) / pt;
+  layout.rows = call.latents.size(3) / p;
+  layout.columns = call.latents.size(4) / p;
+  layout.order = attention.preferred_order(layout);
+
+  // 1. Time: sinusoids -> two linear layers; every norm takes its modulation from silu(time).
+  at::Tensor time = timestep_sinusoids(call.timestep, d, c.flip_sin_to_cos, c.freq_shift).to(dtype);  // (B,C)
+  time = at::silu(w.time_2(activate(w.time_1(time), timestep_activation(c.timestep_activation_fn))));  // (B,time_embed_dim)
+
+  // 2. Patches and text become one sequence, text first.
+  at::Tensor patches = call.latents.reshape({batch, layout.frames, pt, c.in_channels, layout.rows, p, layout.columns, p})
+                           .permute({0, 1, 4, 6, 3, 2, 5, 7})
+                           .reshape({batch, layout.visual_tokens(), c.in_channels * pt * p * p});  // (B,F*S,Cin*pt*p*p)
+  at::Tensor x = at::cat({w.text_proj(call.text), at::linear(from_frame_major(patches, layout), w.patch.weight.flatten(1), w.patch.bias)}, 1);  // (B,T,C)
+
+  // 3. Positions: sincos are added here, rotary ones turn q and k in each layer.
+  at::Tensor rotary;
+  if (c.use_rotary_positional_embeddings) {
+    const std::int64_t base_rows = c.sample_height / p, base_columns = c.sample_width / p;
+    expect(!c.patch_size_t || (layout.rows <= base_rows && layout.columns <= base_columns),
+           "expected at most " + std::to_string(base_rows * p) + " x " + std::to_string(base_columns * p) +
+               " latent rows and columns, got " + shape_of(call.latents) + "; choose a smaller size");
+    rotary = cache_->table(layout, at::kComplexFloat, device, [&] {
+      const RotaryGrid grid = c.patch_size_t
+                                  ? rotary_grid_slice(layout.frames, layout.rows, layout.columns)
+                                  : rotary_grid_linspace(layout.frames, layout.rows, layout.columns, base_rows, base_columns);
+      return rotary_table(c.attention_head_dim, grid, text_tokens, layout.order).to(device);
+    });  // (T,D/2)
+  } else {
+    const at::Tensor table = cache_->table(layout, dtype, device, [&] {
+      const at::Tensor sincos = sincos_positions(d, layout.frames, layout.rows, layout.columns, c.spatial_interpolation_scale,
+                                                 c.temporal_interpolation_scale);
+      const at::Tensor ordered = from_frame_major(sincos.unsqueeze(0), layout);
+      return at::cat({at::zeros({1, text_tokens, d}, at::kDouble), ordered}, 1).to(device, dtype);
+    });  // (1,T,C)
+    x = may_work_in_place() ? x.add_(table) : x + table;
+  }
+
+  // 4. Blocks.
+  const Activation activation = c.activation_fn == "gelu" ? Activation::Gelu : Activation::GeluTanh;
+  LayerCall layer_call;
+  layer_call.scale = 1.0 / std::sqrt(static_cast<double>(c.attention_head_dim));
+  layer_call.layout = layout;
+  layer_call.layers = c.num_layers;
+  layer_call.step = call.step;
+  layer_call.steps = call.steps;
+  layer_call.branches = call.branches;
+  for (int i = 0; i < c.num_layers; ++i) {
+    if (call.on_layer && call.on_layer(i, c.num_layers)) throw Error(ErrorKind::Cancelled, "stopped");
+    const Block& b = w.blocks[i];
+    const auto [text_1, video_1] = modulations(b.norm1, time);
+    at::Tensor y = modulate(b.norm1.norm, x, text_1, video_1, text_tokens);
+    const auto heads = [&](const Linear& projection) {
+      return projection(y).view({batch, -1, c.num_attention_heads, c.attention_head_dim}).transpose(1, 2);  // (B,H,T,D)
+    };
+    layer_call.layer = i;
+    layer_call.q = b.norm_q(heads(b.to_q));
+    layer_call.k = b.norm_k(heads(b.to_k));
+    layer_call.v = heads(b.to_v);
+    if (rotary.defined()) {
+      layer_call.q = rotate_pairs(layer_call.q, rotary);
+      layer_call.k = rotate_pairs(layer_call.k, rotary);
+    }
+    y = b.to_out(attention.attend(layer_call).transpose(1, 2).reshape({batch, -1, d}));
+    x = add_gated(x, y, text_1, video_1, text_tokens);
+
+    const auto [text_2, video_2] = modulations(b.norm2, time);
+    y = modulate(b.norm2.norm, x, text_2, video_2, text_tokens);
+    y = b.contract(activate(b.expand(y), activation));
+    x = add_gated(x, y, text_2, video_2, text_tokens);
+  }
+
+  // 5. Two norms over the video tokens, the second modulated, then patches become latents again.
+  x = w.norm_final(x.narrow(1, text_tokens, layout.visual_tokens()));
+  const auto out = w.norm_out.linear(time).unsqueeze(1).chunk(2, -1);
+  x = w.proj_out(at::addcmul(out[0], w.norm_out.norm(x), out[1] + 1));  // (B,F*S,Cout*pt*p*p)
+  return to_frame_major(x, layout)
+      .view({batch, layout.frames, layout.rows, layout.columns, c.out_channels, pt, p, p})
+      .permute({0, 1, 5, 4, 2, 6, 3, 7})
+      .reshape({batch, layout.frames * pt, c.out_channels, layout.rows * p, layout.columns * p});  // (B,F,C,Y,X)
+}
+
+}  // namespace ditscope

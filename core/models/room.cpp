@@ -1,1 +1,0 @@
-// Transformers, VAEs and schedulers live in this room.
