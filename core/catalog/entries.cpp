@@ -53,7 +53,7 @@ Parameter refresh_period() {
   p.maximum = 50;
   p.step = 1;
   p.help = "After warm-up every such step attends to everything and renews what the sparse steps reuse.";
-  p.formula = "step t >= warm-up is a refresh iff t mod period = 0, or nothing is remembered yet";
+  p.formula = "step t >= warm-up is a refresh iff (t - warm-up) mod period = 0";
   p.source = "Re-ttention, its code";
   return p;
 }
@@ -116,7 +116,7 @@ MethodEntry window() {
   period.label = "Full step every";
   period.minimum = 0;
   period.help = "After warm-up every such step attends to everything, as the refreshes of the other methods do; 0: never.";
-  period.formula = "step t >= warm-up is full iff period > 0 and t mod period = 0";
+  period.formula = "step t >= warm-up is full iff period > 0 and (t - warm-up) mod period = 0";
   return m;
 }
 

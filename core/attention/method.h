@@ -1,0 +1,55 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "core/attention/layer_call.h"
+#include "core/attention/schedule.h"
+#include "kernels/block_mask.h"
+
+namespace ditscope {
+
+/// What one call will compute: a value that captures keep and tests compare.
+struct BlockPlan {
+  StepKind kind = StepKind::Full;
+  std::shared_ptr<const BlockMask> mask;  ///< the pairs kept by a sparse step (and measured by a refresh); null: all
+  double requested = 1;                   ///< kept ratio that the parameters ask for at this call
+  double achieved = 1;                    ///< pairs computed over all pairs, text included; a refresh: 1 + kept
+  double achieved_blocks = 1;             ///< the same, each 64 x 64 block that is touched counted as a whole
+};
+
+/// Sizes that a method's memory depends on.
+struct MethodSizes {
+  int layers = 0;
+  std::int64_t batch = 0, heads = 0, tokens = 0, head_dim = 0, element_bytes = 4;
+};
+
+/// One attention method during one generation. What it remembers of earlier steps is its own, kept apart per layer, guidance branch
+/// and head, and ends with the object. A method never names a model.
+class Method {
+ public:
+  virtual ~Method() = default;
+  Method() = default;
+  Method(const Method&) = delete;
+  Method& operator=(const Method&) = delete;
+
+  /// The token order in which the method's mask needs the fewest blocks.
+  virtual TokenOrder preferred_order(const TokenLayout&) const { return TokenOrder::FrameMajor; }
+  /// The kept ratio that a sparse step asks for.
+  virtual double requested_kept_ratio() const { return 1; }
+  /// What every step does, before any call.
+  virtual Schedule schedule(int steps, int layers) const = 0;
+  /// Bytes that a generation of this size makes the method hold between steps.
+  virtual std::int64_t estimate_bytes(const MethodSizes&) const { return 0; }
+
+  /// Chooses what this call computes. May look at q and k.
+  virtual BlockPlan plan(const LayerCall& call) = 0;
+  /// Attends as planned, and remembers what later steps reuse.
+  virtual at::Tensor execute(const LayerCall& call, const BlockPlan& plan) = 0;  // (B,H,T,D)
+
+  /// Bytes remembered now, masks included.
+  virtual std::int64_t bytes_held() const { return 0; }
+};
+
+}  // namespace ditscope
