@@ -267,7 +267,7 @@ class Picture {
       case Material::Glossy: {
         const Vec3 mirror = set_.around(point, reflected(ray, normal), 0.02F);
         const float strength = 0.05F + 0.4F * grazing;
-        const float shine = seen * (1.1F * smooth_step(0.945F, 0.992F, lobe) + 0.1F * smooth_step(0.7F, 1, lobe));
+        const float shine = seen * (1.1F * smooth_step(0.968F, 0.995F, lobe) + 0.07F * smooth_step(0.75F, 1, lobe));
         return solid.albedo * light * (1 - strength) + mirror * strength + Vec3{1, 1, 1} * shine;
       }
       case Material::Metallic: break;
@@ -275,8 +275,8 @@ class Picture {
     const Vec3 mirror = set_.around(point, reflected(ray, normal), 0.12F) * 1.15F;
     const float grey = (mirror.x + mirror.y + mirror.z) / 3;
     const Vec3 tint = mix(solid.albedo, {1, 1, 1}, 0.08F + 0.5F * grazing);
-    const float shine = seen * (0.9F * smooth_step(0.9F, 0.995F, lobe) + 0.35F * smooth_step(0.6F, 1, lobe));
-    return tint * mix(mirror, {grey, grey, grey}, 0.7F) * ground + solid.albedo * light * 0.3F + mix(solid.albedo, {1, 1, 1}, 0.35F) * shine;
+    const float shine = seen * (0.9F * smooth_step(0.955F, 0.998F, lobe) + 0.16F * smooth_step(0.6F, 1, lobe));
+    return tint * mix(mirror, {grey, grey, grey}, 0.7F) * ground + solid.albedo * light * 0.3F + mix(solid.albedo, {1, 1, 1}, 0.2F) * shine;
   }
 
   void write(Vec3 colour, std::uint8_t* rgb) const {

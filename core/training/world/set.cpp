@@ -75,7 +75,7 @@ Set::Set(const Scene& scene)
 }
 
 Vec3 Set::floor_pattern(float x, float z, float width_x, float width_z) const {
-  static const Vec3 kIvory = from_bytes(212, 202, 190), kGrey = from_bytes(104, 101, 102), kPlain = from_bytes(172, 166, 160);
+  static const Vec3 kIvory = from_bytes(212, 202, 190), kGrey = from_bytes(122, 119, 120), kPlain = from_bytes(172, 166, 160);
   static const Vec3 kWood = from_bytes(158, 108, 66);
   if (floor_ == Floor::Plain) return kPlain;
   if (floor_ == Floor::Checkered) {

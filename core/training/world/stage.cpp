@@ -15,8 +15,8 @@ constexpr float kSideOfView = 2.14F;  // half the visible width at the origin, l
 float base_radius(const Scene& scene, int index) {
   const SceneObject& object = scene.objects[index];
   const bool large = object.size == Size::Large;
-  if (scene.object_count == 2) return object.scale * (large ? 0.74F : 0.5F);
-  return object.scale * (large ? 0.95F : 0.55F);
+  if (scene.object_count == 2) return object.scale * (large ? 0.78F : 0.53F);
+  return object.scale * (large ? 0.98F : 0.6F);
 }
 
 /// Yaw from which a shape is recognised best: two faces of a cube, the hole of a torus.
@@ -38,7 +38,7 @@ void place_sideways(const Scene& scene, int index, float moment, Pose& pose) {
   const bool two = scene.object_count == 2;
   float home = 0.5F * scene.x * room;
   if (two) home = (index == 0 ? -1.1F : 1.1F) + 0.08F * scene.x;
-  if (scene.camera != CameraMove::Still) home = 0.15F * scene.x;
+  if (!two && scene.camera != CameraMove::Still) home = 0.15F * scene.x;
   if (scene.motion == Motion::MovesLeft || scene.motion == Motion::MovesRight) {
     const float reach = (two ? 0.5F : room) * (scene.speed - 0.1F);
     const float travelled = reach * (2 * eased(moment) - 1);
