@@ -28,7 +28,8 @@ bool has_part(const std::string& key, const std::string& part) {
   return false;
 }
 
-bool is_or_ends_with(const std::string& key, const std::string& name) {
+bool is_named_by(const std::string& key, const std::string& name) {
+  if (name.ends_with(".")) return key.starts_with(name);
   return key == name || (key.size() > name.size() && key.ends_with(name) && key[key.size() - name.size() - 1] == '.');
 }
 
@@ -96,7 +97,7 @@ bool StrictWeights::has(const std::string& key) const { return untaken_.contains
 
 void StrictWeights::finish() const {
   const auto matches = [](const std::vector<std::string>& names, const std::string& key) {
-    return std::any_of(names.begin(), names.end(), [&](const auto& name) { return is_or_ends_with(key, name); });
+    return std::any_of(names.begin(), names.end(), [&](const auto& name) { return is_named_by(key, name); });
   };
   std::vector<std::string> extra;
   for (const auto& key : untaken_) {

@@ -22,7 +22,8 @@ struct WeightOptions {
   c10::Device device = c10::kCPU;
   /// Keys with one of these as a whole dotted part ("wo" in "...DenseReluDense.wo.weight") become float32 whatever `dtype` is.
   std::vector<std::string> float32_parts;
-  /// Keys that may be left over: a full key, or an ending after a dot. Legacy buffers are always among them.
+  /// Keys that may be left over: a full key, an ending after a dot, or, where it ends in a dot, a beginning. Legacy buffers are
+  /// always among them.
   std::vector<std::string> ignorable;
 };
 

@@ -1,1 +1,0 @@
-#include "core/text/token_ids.h"
