@@ -232,7 +232,7 @@ std::vector<std::string> example_prompts() {
       "a large metallic yellow torus spins on a wooden floor, charcoal backdrop",
       "a small glossy green cylinder moves right on a checkered floor, sand backdrop",
       "a large matte purple cone grows on a plain floor, sky backdrop",
-      "a small glossy white sphere and a large matte cyan cube orbit on a checkered floor, lilac backdrop",
+      "a small glossy pink sphere and a large matte cyan cube orbit on a checkered floor, lilac backdrop",
       "a large metallic orange diamond moves up on a wooden floor, mint backdrop",
       "a large glossy red torus stays still on a checkered floor, sky backdrop, camera pans left",
   };

@@ -10,7 +10,7 @@ namespace ditscope::world {
 
 // The attributes of a scene. Every value has one word (docs/captions.md); the order is the order of the name tables below.
 enum class Shape { Sphere, Cube, Cylinder, Cone, Torus, Diamond };
-enum class Colour { Red, Orange, Yellow, Green, Cyan, Blue, Purple, White };
+enum class Colour { Red, Orange, Yellow, Green, Cyan, Blue, Purple, Pink };
 enum class Size { Small, Large };
 enum class Material { Matte, Glossy, Metallic };
 enum class Motion { StaysStill, MovesLeft, MovesRight, MovesUp, MovesDown, Bounces, Spins, Orbits, Grows };
@@ -19,7 +19,7 @@ enum class Floor { Plain, Checkered, Wooden };
 enum class Backdrop { Slate, Sky, Sand, Mint, Lilac, Charcoal };
 
 inline constexpr std::array<std::string_view, 6> kShapeNames{"sphere", "cube", "cylinder", "cone", "torus", "diamond"};
-inline constexpr std::array<std::string_view, 8> kColourNames{"red", "orange", "yellow", "green", "cyan", "blue", "purple", "white"};
+inline constexpr std::array<std::string_view, 8> kColourNames{"red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink"};
 inline constexpr std::array<std::string_view, 2> kSizeNames{"small", "large"};
 inline constexpr std::array<std::string_view, 3> kMaterialNames{"matte", "glossy", "metallic"};
 inline constexpr std::array<std::string_view, 9> kMotionNames{"stays still", "moves left", "moves right", "moves up", "moves down",

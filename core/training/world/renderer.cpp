@@ -274,7 +274,7 @@ class Picture {
     }
     const Vec3 mirror = set_.around(point, reflected(ray, normal), 0.12F) * 1.15F;
     const float grey = (mirror.x + mirror.y + mirror.z) / 3;
-    const Vec3 tint = mix(solid.albedo, {1, 1, 1}, 0.08F + 0.5F * grazing);
+    const Vec3 tint = mix(solid.albedo, {1, 1, 1}, 0.03F + 0.4F * grazing);
     const float shine = seen * (0.9F * smooth_step(0.955F, 0.998F, lobe) + 0.16F * smooth_step(0.6F, 1, lobe));
     return tint * mix(mirror, {grey, grey, grey}, 0.7F) * ground + solid.albedo * light * 0.3F + mix(solid.albedo, {1, 1, 1}, 0.2F) * shine;
   }
