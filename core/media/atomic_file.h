@@ -1,0 +1,40 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+namespace ditscope {
+
+/// A file that appears under its final name only when it is whole: it is written under a hidden temporary name in the same
+/// folder, flushed to disk and renamed by commit(). Without commit() (an error, a stop) the destructor removes it; a killed
+/// process leaves at most the hidden file ".ditscope-<pid>-<n>.part" and never touches the final name.
+class AtomicFile {
+ public:
+  /// Creates missing parent folders.
+  /// @throws Error{Device} when the folder cannot be made or written
+  explicit AtomicFile(std::filesystem::path final_path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// Where to write; an empty file exists there.
+  const std::filesystem::path& temporary() const { return temporary_; }
+  /// Replaces the final file, if any. @throws Error{Device}
+  void commit();
+
+ private:
+  std::filesystem::path final_path_, temporary_;
+};
+
+/// Writes all bytes under `path`, atomically. @throws Error{Device}
+void write_file(const std::filesystem::path& path, std::span<const std::uint8_t> bytes);
+void write_file(const std::filesystem::path& path, const std::string& text);
+
+/// Throws Error{Device} for a failed write: which file, what the system said, and what to do about this cause.
+[[noreturn]] void throw_disk_error(const std::filesystem::path& path, int error_number);
+
+/// A name in `folder` that nobody else uses: ".ditscope-<pid>-<n>.part".
+std::filesystem::path temporary_name(const std::filesystem::path& folder);
+
+}  // namespace ditscope
