@@ -20,7 +20,7 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::filesystem::path final_path) : final_path_(std::move(final_path)) {
+AtomicWriter::AtomicWriter(std::filesystem::path final_path) : final_path_(std::move(final_path)) {
   const auto folder = folder_of(final_path_);
   std::error_code code;
   if (!std::filesystem::is_directory(folder, code)) {
@@ -43,12 +43,12 @@ AtomicFile::AtomicFile(std::filesystem::path final_path) : final_path_(std::move
   ::fchmod(descriptor_, 0666 & ~mask);
 }
 
-AtomicFile::~AtomicFile() {
+AtomicWriter::~AtomicWriter() {
   if (descriptor_ >= 0) ::close(descriptor_);
   if (!temporary_path_.empty()) ::unlink(temporary_path_.c_str());
 }
 
-void AtomicFile::write(const void* data, std::size_t size_bytes) {
+void AtomicWriter::write(const void* data, std::size_t size_bytes) {
   const char* from = static_cast<const char*>(data);
   while (size_bytes > 0) {
     const auto done = ::write(descriptor_, from, std::min(size_bytes, std::size_t{1} << 30));
@@ -61,7 +61,7 @@ void AtomicFile::write(const void* data, std::size_t size_bytes) {
   }
 }
 
-void AtomicFile::commit() {
+void AtomicWriter::commit() {
   if (::fsync(descriptor_) != 0 && errno != EINVAL) fail("flushing", errno);
   const int closed = ::close(descriptor_);
   descriptor_ = -1;
@@ -76,7 +76,7 @@ void AtomicFile::commit() {
   }
 }
 
-void AtomicFile::fail(const char* doing, int error_number) const {
+void AtomicWriter::fail(const char* doing, int error_number) const {
   std::string advice = "check the disk";
   if (error_number == ENOSPC || error_number == EDQUOT) advice = "there is no room left: free some space or choose another disk";
   if (error_number == EFBIG) advice = "the file is larger than this system lets it be: choose another disk or raise the limit";
@@ -88,7 +88,7 @@ void AtomicFile::fail(const char* doing, int error_number) const {
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
-  AtomicFile file(path);
+  AtomicWriter file(path);
   file.write(bytes);
   file.commit();
 }

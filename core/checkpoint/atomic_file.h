@@ -8,13 +8,13 @@ namespace ditscope {
 
 /// A file that appears under its name only when it is complete: written beside it, flushed to the disk, renamed in commit().
 /// Killed, out of room or destroyed before commit(): the old file (or none) stays.
-class AtomicFile {
+class AtomicWriter {
  public:
   /// @throws Error{NotFound} where the folder is missing, Error{Device} where it cannot be written
-  explicit AtomicFile(std::filesystem::path final_path);
-  ~AtomicFile();
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
+  explicit AtomicWriter(std::filesystem::path final_path);
+  ~AtomicWriter();
+  AtomicWriter(const AtomicWriter&) = delete;
+  AtomicWriter& operator=(const AtomicWriter&) = delete;
 
   /// @throws Error{Device} with the reason (no room, quota, file size limit)
   void write(const void* data, std::size_t size_bytes);
