@@ -1,0 +1,80 @@
+#include "app/cli/commands.h"
+#include "app/cli/console.h"
+#include "app/cli/exit_codes.h"
+#include "app/cli/interrupt.h"
+#include "app/cli/output.h"
+#include "app/cli/report.h"
+#include "app/cli/run_options.h"
+#include "core/pipeline/generator.h"
+
+namespace ditscope::cli {
+namespace {
+
+struct GenerateOptions : RunOptions {
+  std::string method = "full";
+};
+
+std::filesystem::path output_of(const GenerateOptions& options, std::size_t index, std::size_t prompts) {
+  if (options.output.empty()) {
+    const std::filesystem::path name = "ditscope-" + options.request.method.key + "-seed" + std::to_string(options.request.seed) + ".mp4";
+    return prompts == 1 ? name : with_suffix(name, prompt_number(index));
+  }
+  if (prompts == 1) return options.output;
+  if (output_kind(options.output) == OutputKind::Folder) return options.output / (prompt_number(index) + ".mp4");
+  return with_suffix(options.output, prompt_number(index));
+}
+
+void run_generate(GenerateOptions& options) {
+  prepare(options);
+  options.request.method = parse_method_choice(options.method);
+  const std::vector<std::string> prompts = prompts_of(options);
+  Generator generator;
+  ConsoleProgress progress(options.quiet);
+  Report report;
+  for (std::size_t i = 0; i < prompts.size() && !report.stopped(); ++i) {
+    if (prompts.size() > 1) progress.set_title("prompt " + std::to_string(i + 1) + " of " + std::to_string(prompts.size()));
+    try {
+      Request request = options.request;
+      request.prompt = prompts[i];
+      ComparedRun run;
+      run.result = generator.run(request, progress, Interrupt::control());
+      const std::string suffix = prompts.size() == 1 ? "" : prompt_number(i);
+      save_tensors(run.result, options, suffix);
+      std::filesystem::path output;
+      if (!run.result.frames.empty()) {
+        output = output_of(options, i, prompts.size());
+        progress.on_event(StageProgress{StageProgress::Stage::Encoding, output.filename().string(), 0, 0, ""});
+        write_output(run.result, output);
+      }
+      report.add(run, i, output);
+    } catch (const Error& error) {
+      if (prompts.size() == 1) throw;
+      report.add_error(i, prompts[i], error.kind(), error.what());
+      if (error.kind() == ErrorKind::Cancelled) break;
+    }
+  }
+  progress.clear();
+  report.print();
+  if (report.exit_code() != kOk) throw CLI::RuntimeError(report.exit_code());
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app) {
+  auto options = std::make_shared<GenerateOptions>();
+  CLI::App* command = app.add_subcommand("generate", "Make a video from a prompt");
+  add_run_options(*command, *options);
+  command->add_option("--method", options->method, "Attention method, NAME[:key=value,...], see `ditscope-cli methods`")
+      ->capture_default_str()
+      ->type_name("METHOD");
+  command->add_option("-o,--output", options->output, "x.mp4, x.gif, x.png (one frame) or a folder for a PNG sequence")
+      ->type_name("FILE|DIR");
+  command->footer(std::string("Examples:\n"
+                              "  ditscope-cli generate --prompt \"a large red sphere moves left\" -o sphere.mp4\n"
+                              "  ditscope-cli generate --method re-ttention:kept_ratio=0.0625 --seed 7 --json -o out.mp4\n"
+                              "  ditscope-cli generate --model CogVideoX-2b --prompts-file prompts.txt -o videos/\n\n") +
+                  kExitCodeHelp);
+  command->callback([options] { run_generate(*options); });
+}
+
+}  // namespace ditscope::cli

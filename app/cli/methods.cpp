@@ -1,0 +1,88 @@
+#include <nlohmann/json.hpp>
+
+#include "app/cli/commands.h"
+#include "app/cli/console.h"
+#include "app/cli/exit_codes.h"
+#include "core/catalog/catalog.h"
+
+namespace ditscope::cli {
+namespace {
+
+using Json = nlohmann::json;
+
+Json json_of(const ParameterValue& value) {
+  return std::visit([](const auto& v) { return Json(v); }, value);
+}
+
+const char* kind_name(ParameterKind kind) {
+  switch (kind) {
+    case ParameterKind::Ratio: return "ratio";
+    case ParameterKind::Integer: return "integer";
+    case ParameterKind::Real: return "real";
+    case ParameterKind::Choice: return "choice";
+    case ParameterKind::Switch: return "switch";
+  }
+  return "real";
+}
+
+bool is_number(ParameterKind kind) { return kind != ParameterKind::Choice && kind != ParameterKind::Switch; }
+
+Json json_of(const Parameter& parameter) {
+  Json json = {{"key", parameter.key},         {"label", parameter.label}, {"kind", kind_name(parameter.kind)},
+               {"unit", parameter.unit},       {"default", json_of(parameter.default_value)},
+               {"help", parameter.help},       {"formula", parameter.formula},
+               {"source", parameter.source}};
+  if (is_number(parameter.kind)) json["range"] = {parameter.minimum, parameter.maximum};
+  if (parameter.kind == ParameterKind::Choice) json["choices"] = parameter.choices;
+  return json;
+}
+
+Json json_of(const MethodEntry& method) {
+  Json parameters = Json::array();
+  for (const Parameter& parameter : method.parameters) parameters.push_back(json_of(parameter));
+  return {{"key", method.key}, {"name", method.name}, {"summary", method.summary}, {"paper", method.paper}, {"parameters", parameters}};
+}
+
+std::string text_of(const Parameter& parameter) {
+  std::string text = "      " + parameter.key + " = " + json_of(parameter.default_value).dump();
+  if (!parameter.unit.empty()) text += " " + parameter.unit;
+  if (is_number(parameter.kind)) text += "  (" + Json(parameter.minimum).dump() + " to " + Json(parameter.maximum).dump() + ")";
+  for (std::size_t i = 0; i < parameter.choices.size(); ++i) text += (i == 0 ? "  (" : ", ") + parameter.choices[i];
+  if (!parameter.choices.empty()) text += ")";
+  return text + "\n          " + parameter.help;
+}
+
+std::string text_of(const MethodEntry& method) {
+  std::string text = method.key + "  " + method.name + "\n    " + method.summary;
+  if (!method.paper.empty()) text += "\n    " + method.paper;
+  for (const Parameter& parameter : method.parameters) text += "\n" + text_of(parameter);
+  return text;
+}
+
+void run_methods(const std::string& name) {
+  std::vector<const MethodEntry*> chosen;
+  if (name.empty())
+    for (const MethodEntry& method : methods()) chosen.push_back(&method);
+  else
+    chosen.push_back(&find_method(name));
+  Json json = Json::array();
+  std::string text;
+  for (const MethodEntry* method : chosen) {
+    json.push_back(json_of(*method));
+    text += (text.empty() ? "" : "\n\n") + text_of(*method);
+  }
+  print_result(json_wanted() ? Json{{"methods", json}}.dump(2) : text);
+}
+
+}  // namespace
+
+void add_methods(CLI::App& app) {
+  auto name = std::make_shared<std::string>();
+  CLI::App* command = app.add_subcommand("methods", "List the attention methods and their parameters");
+  command->add_option("name", *name, "Only this method");
+  add_json_flag(*command);
+  command->footer(std::string("Examples:\n  ditscope-cli methods\n  ditscope-cli methods re-ttention --json\n\n") + kExitCodeHelp);
+  command->callback([name] { run_methods(*name); });
+}
+
+}  // namespace ditscope::cli

@@ -1,0 +1,44 @@
+// Generator::estimate_bytes(): what a run will need, shown before it starts and held against the free memory.
+#include <algorithm>
+
+#include "core/attention/registry.h"
+#include "core/pipeline/model_configs.h"
+
+namespace ditscope {
+namespace {
+
+std::int64_t element_bytes(const Request& request) { return request.dtype == "float32" ? 4 : 2; }
+
+/// Hidden states, their normed copy, q, k, v and what attention writes: 8 widths; the feed-forward layer: 4 more.
+constexpr std::int64_t kLiveWidths = 12;
+/// Tensors of the widest decoder layer that live at once: input, normed, padded for the causal convolution, output, gain, offset.
+constexpr std::int64_t kLiveDecoderTensors = 6;
+/// An odd count of latents begins with a chunk of three, which becomes nine frames.
+constexpr std::int64_t kChunk_frames = 9;
+
+std::int64_t decoder_bytes(const ModelConfigs& model, const Request& request, const RunSizes& sizes) {
+  const std::int64_t pixels = std::int64_t{request.height} * request.width;
+  const std::int64_t chunk = std::min<std::int64_t>(kChunk_frames, sizes.output_frames);
+  // The last block works at full size, at the width of the block before it on its way in.
+  const auto& widths = model.vae.block_out_channels;
+  const std::int64_t width = widths.size() > 1 ? std::max(widths[0], widths[1]) : widths[0];
+  const std::int64_t video = pixels * sizes.output_frames * 3 * (element_bytes(request) + 4);
+  return pixels * chunk * width * kLiveDecoderTensors * element_bytes(request) + video;
+}
+
+}  // namespace
+
+std::map<std::string, std::int64_t> Generator::estimate_bytes(const Request& asked) {
+  const Request request = complete(asked);
+  const ModelConfigs model = read_model_configs(request.model);
+  const RunSizes sizes = run_sizes(model, request);
+  const std::int64_t width = model.transformer.inner_dim();
+  const MethodSizes method{model.transformer.num_layers, sizes.batch, model.transformer.num_attention_heads, sizes.tokens,
+                           model.transformer.attention_head_dim, element_bytes(request)};
+  return {{"weights", model.info.parameters * element_bytes(request)},
+          {"activations", sizes.batch * sizes.tokens * width * kLiveWidths * element_bytes(request)},
+          {"vae", decoder_bytes(model, request, sizes)},
+          {"method", make_method(request.method, request.steps)->estimate_bytes(method)}};
+}
+
+}  // namespace ditscope
