@@ -40,9 +40,10 @@ ResnetBlock::ResnetBlock(const WeightScope& weights, int64_t in_channels, int64_
 }
 
 at::Tensor ResnetBlock::operator()(const at::Tensor& x, const at::Tensor& zq, CausalCache& cache) const {
-  at::Tensor h = conv1(at::silu(is_spatial ? spatial_norm1(x, zq) : plain_norm1(x)), cache);
-  h = conv2(at::silu(is_spatial ? spatial_norm2(h, zq) : plain_norm2(h)), cache);
-  return h + (conv_shortcut ? (*conv_shortcut)(x) : x);  // (B,Cout,F,Y,X)
+  at::Tensor h = is_spatial ? norm_silu_conv(spatial_norm1, x, zq, conv1, cache) : norm_silu_conv(plain_norm1, x, conv1, cache);
+  h = is_spatial ? norm_silu_conv(spatial_norm2, h, zq, conv2, cache) : norm_silu_conv(plain_norm2, h, conv2, cache);
+  const at::Tensor shortcut = conv_shortcut ? (*conv_shortcut)(x) : x;
+  return at::GradMode::is_enabled() ? h + shortcut : h.add_(shortcut);  // (B,Cout,F,Y,X)
 }
 
 Encoder::Encoder(const WeightScope& weights, const CogVideoXVaeConfig& config)
@@ -73,7 +74,7 @@ at::Tensor Encoder::operator()(const at::Tensor& video, CausalCache& cache) cons
     if (block.downsample) x = (*block.downsample)(x);
   }
   for (const ResnetBlock& resnet : mid) x = resnet(x, {}, cache);
-  return conv_out(at::silu(norm_out(x)), cache);
+  return norm_silu_conv(norm_out, x, conv_out, cache);
 }
 
 Decoder::Decoder(const WeightScope& weights, const CogVideoXVaeConfig& config)
@@ -104,7 +105,7 @@ at::Tensor Decoder::operator()(const at::Tensor& latents, CausalCache& cache) co
     for (const ResnetBlock& resnet : block.resnets) x = resnet(x, zq, cache);
     if (block.upsample) x = (*block.upsample)(x);
   }
-  return conv_out(at::silu(norm_out(x, zq)), cache);
+  return norm_silu_conv(norm_out, x, zq, conv_out, cache);
 }
 
 }  // namespace vae

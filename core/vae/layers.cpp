@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/vae/norm_silu.h"
+
 namespace ditscope::vae {
 namespace {
 
@@ -56,11 +58,18 @@ CausalConv3d::CausalConv3d(const WeightScope& weights, int64_t in_channels, int6
     : conv(weights / "conv", in_channels, out_channels, kernel_size) {}
 
 at::Tensor CausalConv3d::operator()(const at::Tensor& x, CausalCache& cache) const {
-  const int64_t lead = conv.weight.size(2) - 1;
-  if (lead == 0) return conv(x);
+  const int64_t lead = lead_frames();
   at::Tensor& past = cache[this];
   if (!past.defined()) past = x.narrow(2, 0, 1).expand({-1, -1, lead, -1, -1});
   const at::Tensor padded = at::cat({past, x}, 2);  // (B,C,lead+F,Y,X)
+  past = padded.narrow(2, padded.size(2) - lead, lead).clone();
+  return conv(padded);
+}
+
+at::Tensor CausalConv3d::in_place_padded(at::Tensor padded, CausalCache& cache) const {
+  const int64_t lead = lead_frames();
+  at::Tensor& past = cache[this];
+  padded.narrow(2, 0, lead).copy_(past.defined() ? past : padded.narrow(2, lead, 1));
   past = padded.narrow(2, padded.size(2) - lead, lead).clone();
   return conv(padded);
 }
@@ -78,6 +87,17 @@ SpatialNorm::SpatialNorm(const WeightScope& weights, int64_t channels, int64_t l
 at::Tensor SpatialNorm::operator()(const at::Tensor& f, const at::Tensor& zq) const {
   const int64_t frames = f.size(2), rows = f.size(3), columns = f.size(4);
   return norm(f) * stretch(y(zq), frames, rows, columns) + stretch(b(zq), frames, rows, columns);  // (B,C,F,Y,X)
+}
+
+at::Tensor norm_silu_conv(const GroupNorm& norm, const at::Tensor& x, const CausalConv3d& conv, CausalCache& cache) {
+  if (!can_fuse_norm_silu(x)) return conv(at::silu(norm(x)), cache);
+  return conv.in_place_padded(norm_silu(norm, x, {}, {}, conv.lead_frames()), cache);
+}
+
+at::Tensor norm_silu_conv(const SpatialNorm& norm, const at::Tensor& x, const at::Tensor& zq, const CausalConv3d& conv,
+                          CausalCache& cache) {
+  if (!can_fuse_norm_silu(x)) return conv(at::silu(norm(x, zq)), cache);
+  return conv.in_place_padded(norm_silu(norm.norm, x, norm.y(zq), norm.b(zq), conv.lead_frames()), cache);
 }
 
 Upsample::Upsample(const WeightScope& weights, int64_t channels, bool time)

@@ -37,7 +37,10 @@ struct CausalConv3d {
 
   CausalConv3d() = default;
   CausalConv3d(const WeightScope& weights, int64_t in_channels, int64_t out_channels, int64_t kernel_size = 3);
+  int64_t lead_frames() const { return conv.weight.size(2) - 1; }
   at::Tensor operator()(const at::Tensor& x, CausalCache& cache) const;  // (B,Cin,F,Y,X) -> (B,Cout,F,Y,X)
+  /// The same for a tensor that has room in front: its first frames are overwritten with the past.
+  at::Tensor in_place_padded(at::Tensor padded, CausalCache& cache) const;  // (B,Cin,lead+F,Y,X) -> (B,Cout,F,Y,X)
 };
 
 /// Group normalisation with statistics over all frames of the chunk it is given (Wu & He 2018, arXiv:1803.08494).
@@ -63,6 +66,11 @@ struct SpatialNorm {
   SpatialNorm(const WeightScope& weights, int64_t channels, int64_t latent_channels, int64_t groups);
   at::Tensor operator()(const at::Tensor& f, const at::Tensor& zq) const;  // (B,C,F,Y,X) (B,Cz,f,y,x)
 };
+
+/// conv(silu(norm(x))), the step that everything here is built of; in one piece where can_fuse_norm_silu says so.
+at::Tensor norm_silu_conv(const GroupNorm& norm, const at::Tensor& x, const CausalConv3d& conv, CausalCache& cache);
+at::Tensor norm_silu_conv(const SpatialNorm& norm, const at::Tensor& x, const at::Tensor& zq, const CausalConv3d& conv,
+                          CausalCache& cache);
 
 /// Doubles rows and columns, and frames where asked, then convolves every frame by itself.
 struct Upsample {

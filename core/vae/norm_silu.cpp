@@ -1,0 +1,255 @@
+#include "core/vae/norm_silu.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "core/vae/layers.h"
+
+// The loops below are plain C++ that the compiler turns into vectors, once for each kind of processor; the loader picks one.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define DITSCOPE_VECTOR_CLONES __attribute__((target_clones("default", "arch=haswell", "arch=skylake-avx512")))
+#else
+#define DITSCOPE_VECTOR_CLONES
+#endif
+
+namespace ditscope::vae {
+namespace {
+
+constexpr int64_t kLanes = 16;           // channels whose sums stay in registers
+constexpr int64_t kRowsPerBlock = 16;    // rows of pixels whose sums are added up on their own
+constexpr int64_t kGrainValues = 16384;  // what is worth a thread
+
+/// e^x within 2 units in the last place for |x| < 87, saturating beyond: 2^n e^r with |r| <= ln(2)/2.
+inline __attribute__((always_inline)) float exponential(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 87.0f ? 87.0f : x;
+  const float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;  // rounds to the nearest integer
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;    // ln 2 in two parts
+  float p = 1.0f / 5040.0f;
+  p = p * r + 1.0f / 720.0f;
+  p = p * r + 1.0f / 120.0f;
+  p = p * r + 1.0f / 24.0f;
+  p = p * r + 1.0f / 6.0f;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
+  float scale;
+  std::memcpy(&scale, &bits, sizeof scale);
+  return p * scale;
+}
+
+}  // namespace
+
+/// out[i] = silu(x[i] * gain[i] + offset[i])
+DITSCOPE_VECTOR_CLONES
+void modulate_silu_row(const float* __restrict x, const float* __restrict gain, const float* __restrict offset,
+                       float* __restrict out, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float v = x[i] * gain[i] + offset[i];
+    out[i] = v / (1.0f + exponential(-v));
+  }
+}
+
+/// Adds (x - pivot) and its square over the pixels of a row, for kLanes neighbouring channels.
+DITSCOPE_VECTOR_CLONES
+void sum_lanes(const float* __restrict x, int64_t pixels, int64_t channels, const float* __restrict pivot,
+               float* __restrict sum_out, float* __restrict square_out) {
+  float sum[kLanes] = {}, square[kLanes] = {};
+  for (int64_t p = 0; p < pixels; ++p) {
+    for (int64_t i = 0; i < kLanes; ++i) {
+      const float v = x[p * channels + i] - pivot[i];
+      sum[i] += v;
+      square[i] += v * v;
+    }
+  }
+  std::memcpy(sum_out, sum, sizeof sum);
+  std::memcpy(square_out, square, sizeof square);
+}
+
+DITSCOPE_VECTOR_CLONES
+void widen_row(const uint16_t* __restrict x, float* __restrict out, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = static_cast<uint32_t>(x[i]) << 16;
+    std::memcpy(out + i, &bits, sizeof bits);
+  }
+}
+
+/// float32 to bfloat16, to nearest, ties to even.
+DITSCOPE_VECTOR_CLONES
+void narrow_row(const float* __restrict x, uint16_t* __restrict out, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    out[i] = static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded);
+  }
+}
+
+namespace {
+
+/// Rows of pixels of a channels-last video, as float32.
+class Rows {
+ public:
+  explicit Rows(const at::Tensor& x)
+      : is_float_(x.scalar_type() == at::kFloat), values_(x.size(4) * x.size(1)), data_(static_cast<char*>(x.data_ptr())) {}
+
+  const float* read(int64_t row, std::vector<float>& scratch) const {
+    if (is_float_) return reinterpret_cast<const float*>(data_) + row * values_;
+    scratch.resize(values_);
+    widen_row(reinterpret_cast<const uint16_t*>(data_) + row * values_, scratch.data(), values_);
+    return scratch.data();
+  }
+  /// Where to compute a row; `wrote` must follow.
+  float* place(int64_t row, std::vector<float>& scratch) const {
+    if (is_float_) return reinterpret_cast<float*>(data_) + row * values_;
+    scratch.resize(values_);
+    return scratch.data();
+  }
+  void wrote(int64_t row, const std::vector<float>& scratch) const {
+    if (!is_float_) narrow_row(scratch.data(), reinterpret_cast<uint16_t*>(data_) + row * values_, values_);
+  }
+
+ private:
+  bool is_float_;
+  int64_t values_;
+  char* data_;
+};
+
+void add_row(const float* x, int64_t pixels, int64_t channels, const float* pivot, double* sum, double* square) {
+  int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) {
+    float lane_sum[kLanes], lane_square[kLanes];
+    sum_lanes(x + c, pixels, channels, pivot + c, lane_sum, lane_square);
+    for (int64_t i = 0; i < kLanes; ++i) {
+      sum[c + i] += lane_sum[i];
+      square[c + i] += lane_square[i];
+    }
+  }
+  for (; c < channels; ++c) {
+    for (int64_t p = 0; p < pixels; ++p) {
+      const double v = static_cast<double>(x[p * channels + c]) - pivot[c];
+      sum[c] += v;
+      square[c] += v * v;
+    }
+  }
+}
+
+/// The norm as norm(f) = f * scale + shift, for every sample and channel.
+struct Affine {
+  std::vector<float> scale, shift;  // (B,C)
+};
+
+/// Sums are taken of differences from each channel's first value, so that a large mean does not drown a small variance.
+Affine measure(const GroupNorm& norm, const at::Tensor& f) {
+  const int64_t batch = f.size(0), channels = f.size(1), columns = f.size(4), rows = f.size(2) * f.size(3);
+  const int64_t blocks = (rows + kRowsPerBlock - 1) / kRowsPerBlock;
+  const Rows source(f);
+  std::vector<float> pivots(batch * channels), first;
+  for (int64_t b = 0; b < batch; ++b) std::copy_n(source.read(b * rows, first), channels, pivots.begin() + b * channels);
+  std::vector<double> sums(batch * blocks * 2 * channels, 0.0);
+  const int64_t grain = std::max<int64_t>(1, kGrainValues / (kRowsPerBlock * columns * channels));
+  at::parallel_for(0, batch * blocks, grain, [&](int64_t begin, int64_t end) {
+    std::vector<float> scratch;
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t b = block / blocks, start = block % blocks * kRowsPerBlock;
+      double* sum = sums.data() + block * 2 * channels;
+      for (int64_t row = start; row < std::min(rows, start + kRowsPerBlock); ++row) {
+        add_row(source.read(b * rows + row, scratch), columns, channels, pivots.data() + b * channels, sum, sum + channels);
+      }
+    }
+  });
+
+  const at::Tensor weights = norm.weight.to(at::kFloat).contiguous(), biases = norm.bias.to(at::kFloat).contiguous();
+  const float *weight = weights.const_data_ptr<float>(), *bias = biases.const_data_ptr<float>();
+  const int64_t width = channels / norm.groups;
+  const double count = static_cast<double>(rows * columns);
+  Affine affine{std::vector<float>(batch * channels), std::vector<float>(batch * channels)};
+  std::vector<double> mean(channels), spread(channels);  // spread: sum of squared differences from the channel's mean
+  for (int64_t b = 0; b < batch; ++b) {
+    for (int64_t c = 0; c < channels; ++c) {
+      double sum = 0, square = 0;
+      for (int64_t block = 0; block < blocks; ++block) {
+        sum += sums[(b * blocks + block) * 2 * channels + c];
+        square += sums[((b * blocks + block) * 2 + 1) * channels + c];
+      }
+      mean[c] = pivots[b * channels + c] + sum / count;
+      spread[c] = square - sum * sum / count;
+    }
+    for (int64_t start = 0; start < channels; start += width) {
+      double group_mean = 0, group_spread = 0;
+      for (int64_t c = start; c < start + width; ++c) group_mean += mean[c] / static_cast<double>(width);
+      for (int64_t c = start; c < start + width; ++c) group_spread += spread[c] + count * (mean[c] - group_mean) * (mean[c] - group_mean);
+      const double inverse_deviation = 1.0 / std::sqrt(std::max(group_spread, 0.0) / (count * static_cast<double>(width)) + norm.eps);
+      for (int64_t c = start; c < start + width; ++c) {
+        affine.scale[b * channels + c] = static_cast<float>(inverse_deviation * weight[c]);
+        affine.shift[b * channels + c] = static_cast<float>(bias[c] - group_mean * inverse_deviation * weight[c]);
+      }
+    }
+  }
+  return affine;
+}
+
+/// The frame of `sources` that frame t of `frames` repeats; see SpatialNorm.
+int64_t source_frame(int64_t t, int64_t frames, int64_t sources) {
+  if (frames == 1 || frames % 2 == 0 || sources == 1) return t * sources / frames;
+  return t == 0 ? 0 : 1 + (t - 1) * (sources - 1) / (frames - 1);
+}
+
+/// Writes, for one row of pixels, f's gain scale * y and its offset shift * y + b, every latent repeated over its pixels.
+void expand_row(const float* y, const float* b, const float* scale, const float* shift, int64_t sources, int64_t columns,
+                int64_t channels, float* gain, float* offset) {
+  for (int64_t x = 0; x < columns; ++x, gain += channels, offset += channels) {
+    const int64_t at = x * sources / columns * channels;
+    for (int64_t c = 0; c < channels; ++c) {
+      gain[c] = scale[c] * y[at + c];
+      offset[c] = shift[c] * y[at + c] + b[at + c];
+    }
+  }
+}
+
+}  // namespace
+
+bool can_fuse_norm_silu(const at::Tensor& x) {
+  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && !at::GradMode::is_enabled();
+}
+
+at::Tensor norm_silu(const GroupNorm& norm, const at::Tensor& f, const at::Tensor& gain, const at::Tensor& offset,
+                     int64_t lead_frames) {
+  const at::Tensor source = channels_last(f);
+  const int64_t batch = f.size(0), channels = f.size(1), frames = f.size(2), rows = f.size(3), columns = f.size(4);
+  const Affine affine = measure(norm, source);
+  const auto plain = at::TensorOptions().dtype(at::kFloat);
+  const at::Tensor y = channels_last(gain.defined() ? gain.to(at::kFloat) : at::ones({batch, channels, 1, 1, 1}, plain));
+  const at::Tensor b = channels_last(offset.defined() ? offset.to(at::kFloat) : at::zeros({batch, channels, 1, 1, 1}, plain));
+  const int64_t z_frames = y.size(2), z_rows = y.size(3), z_columns = y.size(4);
+  const at::Tensor out = at::empty({batch, channels, lead_frames + frames, rows, columns}, source.options(),
+                                   at::MemoryFormat::ChannelsLast3d);  // (B,C,lead+F,Y,X)
+  const Rows from(source), to(out);
+  const float *y_data = y.const_data_ptr<float>(), *b_data = b.const_data_ptr<float>();
+  const int64_t grain = std::max<int64_t>(1, kGrainValues / (columns * channels));
+  at::parallel_for(0, batch * frames * rows, grain, [&](int64_t begin, int64_t end) {
+    std::vector<float> gains(columns * channels), offsets(columns * channels), in_scratch, out_scratch;
+    int64_t expanded = -1;
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t sample = row / (frames * rows), t = row / rows % frames;
+      const int64_t z_row = (sample * z_frames + source_frame(t, frames, z_frames)) * z_rows + row % rows * z_rows / rows;
+      if (z_row != expanded) {
+        const int64_t at = z_row * z_columns * channels;
+        expand_row(y_data + at, b_data + at, affine.scale.data() + sample * channels, affine.shift.data() + sample * channels,
+                   z_columns, columns, channels, gains.data(), offsets.data());
+        expanded = z_row;
+      }
+      const int64_t out_row = row + (sample + 1) * lead_frames * rows;
+      modulate_silu_row(from.read(row, in_scratch), gains.data(), offsets.data(), to.place(out_row, out_scratch), columns * channels);
+      to.wrote(out_row, out_scratch);
+    }
+  });
+  return out;
+}
+
+}  // namespace ditscope::vae
