@@ -31,8 +31,12 @@ class Method {
  public:
   virtual ~Method() = default;
   Method() = default;
-  Method(const Method&) = delete;
   Method& operator=(const Method&) = delete;
+
+  /// A copy that remembers what this one remembers now: what either does later, the other does not see. Runs keep one from before
+  /// each step, so that a stopped step leaves no trace. It must cost nothing: tensors are shared, so execute() replaces a remembered
+  /// tensor and never writes into one. With value members: `return std::make_unique<T>(*this);`
+  virtual std::unique_ptr<Method> clone() const = 0;
 
   /// The token order in which the method's mask needs the fewest blocks.
   virtual TokenOrder preferred_order(const TokenLayout&) const { return TokenOrder::FrameMajor; }
@@ -50,6 +54,9 @@ class Method {
 
   /// Bytes remembered now, masks included.
   virtual std::int64_t bytes_held() const { return 0; }
+
+ protected:
+  Method(const Method&) = default;
 };
 
 }  // namespace ditscope

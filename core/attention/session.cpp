@@ -35,7 +35,15 @@ AttentionSession::AttentionSession(const MethodChoice& choice, int steps, Measur
     : choice_(resolve(choice, steps)), steps_(std::max(steps, 1)), sink_(std::move(sink)), method_(make_method(choice_, steps_)),
       sums_(static_cast<std::size_t>(steps_)) {}
 
+AttentionSession::AttentionSession(const AttentionSession& other)
+    : choice_(other.choice_), steps_(other.steps_), sink_(other.sink_), method_(other.method_->clone()), sums_(other.sums_),
+      peak_bytes_(other.peak_bytes_) {}
+
 AttentionSession::~AttentionSession() = default;
+
+std::unique_ptr<AttentionSession> AttentionSession::fork() const {
+  return std::unique_ptr<AttentionSession>(new AttentionSession(*this));
+}
 
 TokenOrder AttentionSession::preferred_order(const TokenLayout& layout) const { return method_->preferred_order(layout); }
 

@@ -37,6 +37,8 @@ class AttentionSession final : public Attention {
   /// @throws Error{NotFound, InvalidArgument} as resolve()
   AttentionSession(const MethodChoice& choice, int steps, MeasureSink sink = {});
   ~AttentionSession() override;
+  /// A session that stands where this one stands and goes its own way from here: how a stopped step leaves no trace.
+  std::unique_ptr<AttentionSession> fork() const;
 
   TokenOrder preferred_order(const TokenLayout& layout) const override;
   /// Plans, executes and records one call.
@@ -54,6 +56,7 @@ class AttentionSession final : public Attention {
   std::int64_t peak_bytes_held() const { return peak_bytes_; }
 
  private:
+  AttentionSession(const AttentionSession& other);
   struct StepSum {
     int calls = 0, sparse_calls = 0;
     double seconds = 0, requested = 0, achieved = 0, sparse_achieved = 0;
