@@ -7,7 +7,7 @@
 namespace ditscope {
 
 struct GifOptions {
-  std::string parameters_json;  ///< goes into the comment block; empty: none
+  std::string parameters_json = {};  ///< goes into the comment block; empty: none
   double fps = 0;               ///< 0: Frames::fps. GIF counts hundredths of a second, so 8 fps becomes 12, 13, 12, 13
 };
 

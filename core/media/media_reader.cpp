@@ -182,6 +182,13 @@ void decode(const std::filesystem::path& file, AVCodecContext* decoder, const AV
   }
 }
 
+/// A whole GIF ends in this byte; FFmpeg takes the end of the file for it.
+bool ends_with_gif_trailer(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  stream.seekg(-1, std::ios::end);
+  return stream.get() == 0x3B;
+}
+
 double frames_per_second(const AVStream* stream, int count) {
   const AVRational average = stream->avg_frame_rate;
   if (average.num > 0 && average.den > 0) return av_q2d(average);
@@ -221,6 +228,7 @@ Media read_media(const std::filesystem::path& file, const ReadLimits& limits) {
   }
   if (result != AVERROR_EOF) throw_damaged(file, ffmpeg::error_text(result));
   decode(file, decoder.get(), nullptr, picture.get(), collector);
+  if (kind == Kind::Gif && !ends_with_gif_trailer(file)) throw_damaged(file, "it is cut short");
   const std::int64_t expected = kind == Kind::Mp4 ? input->streams[stream]->nb_frames : 1;
   if (collector.count() < expected) {
     throw_damaged(file, "expected " + std::to_string(expected) + " frames, got " + std::to_string(collector.count()));

@@ -4,8 +4,8 @@
 #include FT_FREETYPE_H
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "kernels/error.h"
 
@@ -25,23 +25,24 @@ extern "C" const unsigned char ditscope_label_font_end[];
 namespace ditscope {
 namespace {
 
-/// Code points of a UTF-8 text; a broken byte becomes U+FFFD.
-std::vector<std::uint32_t> code_points(std::string_view utf8) {
-  std::vector<std::uint32_t> points;
-  for (std::size_t at = 0; at < utf8.size();) {
-    const auto lead = static_cast<unsigned char>(utf8[at]);
-    const int more = lead < 0x80 ? 0 : lead >= 0xF0 && lead < 0xF5 ? 3 : lead >= 0xE0 ? 2 : lead >= 0xC2 ? 1 : -1;
-    std::uint32_t point = more <= 0 ? lead : lead & (0x3Fu >> more);
-    bool whole = more >= 0 && lead < 0xF5 && at + more < utf8.size();
-    for (int i = 1; whole && i <= more; ++i) {
-      const auto next = static_cast<unsigned char>(utf8[at + i]);
-      whole = (next & 0xC0) == 0x80;
-      point = point << 6 | (next & 0x3F);
-    }
-    points.push_back(whole ? point : 0xFFFD);
-    at += whole ? more + 1 : 1;
+struct CodePoint {
+  std::uint32_t value;
+  std::size_t end;  ///< byte behind it
+};
+
+/// The code point that begins at byte `at`; a broken byte becomes U+FFFD.
+CodePoint next_code_point(std::string_view utf8, std::size_t at) {
+  const auto lead = static_cast<unsigned char>(utf8[at]);
+  if (lead < 0x80) return {lead, at + 1};
+  const std::size_t more = lead >= 0xF0 && lead < 0xF5 ? 3 : lead >= 0xE0 && lead < 0xF0 ? 2 : lead >= 0xC2 && lead < 0xE0 ? 1 : 0;
+  if (more == 0 || at + more >= utf8.size()) return {0xFFFD, at + 1};
+  std::uint32_t value = lead & (0x3Fu >> more);
+  for (std::size_t i = 1; i <= more; ++i) {
+    const auto next = static_cast<unsigned char>(utf8[at + i]);
+    if ((next & 0xC0) != 0x80) return {0xFFFD, at + 1};
+    value = value << 6 | (next & 0x3Fu);
   }
-  return points;
+  return {value, at + 1 + more};
 }
 
 }  // namespace
@@ -74,16 +75,20 @@ TextPainter::~TextPainter() = default;
 
 int TextPainter::width_px(std::string_view utf8, int size_px) {
   long advance = 0;  // 26.6 fixed point
-  for (const std::uint32_t point : code_points(utf8)) {
-    if (impl_->load(point, size_px, FT_LOAD_DEFAULT)) advance += impl_->face->glyph->advance.x;
+  for (std::size_t at = 0; at < utf8.size();) {
+    const CodePoint point = next_code_point(utf8, at);
+    if (impl_->load(point.value, size_px, FT_LOAD_DEFAULT)) advance += impl_->face->glyph->advance.x;
+    at = point.end;
   }
   return static_cast<int>((advance + 63) / 64);
 }
 
 void TextPainter::draw(Frames& frames, int index, int left, int baseline, std::string_view utf8, int size_px, Colour colour) {
   long pen = static_cast<long>(left) * 64;
-  for (const std::uint32_t point : code_points(utf8)) {
-    if (!impl_->load(point, size_px, FT_LOAD_RENDER)) continue;
+  for (std::size_t at = 0; at < utf8.size();) {
+    const CodePoint point = next_code_point(utf8, at);
+    at = point.end;
+    if (!impl_->load(point.value, size_px, FT_LOAD_RENDER)) continue;
     const FT_GlyphSlot glyph = impl_->face->glyph;
     const FT_Bitmap& bitmap = glyph->bitmap;
     const int x0 = static_cast<int>(pen / 64) + glyph->bitmap_left;
@@ -100,18 +105,22 @@ void TextPainter::draw(Frames& frames, int index, int left, int baseline, std::s
 }
 
 std::string TextPainter::fit(std::string_view utf8, int size_px, int room_px) {
-  std::string text(utf8);
-  if (width_px(text, size_px) <= room_px) return text;
-  while (!text.empty()) {
-    do {
-      const bool continuation = (static_cast<unsigned char>(text.back()) & 0xC0) == 0x80;
-      text.pop_back();
-      if (!continuation) break;
-    } while (!text.empty());
-    while (!text.empty() && text.back() == ' ') text.pop_back();
-    if (width_px(text + "\u2026", size_px) <= room_px) return text + "\u2026";
+  constexpr std::string_view kEllipsis = "\u2026";
+  const long room = static_cast<long>(room_px) * 64;
+  const long beside_ellipsis = room - static_cast<long>(width_px(kEllipsis, size_px)) * 64;
+  long advance = 0;
+  std::size_t kept = 0;  // bytes that leave room for the ellipsis
+  for (std::size_t at = 0; at < utf8.size();) {
+    const CodePoint point = next_code_point(utf8, at);
+    if (impl_->load(point.value, size_px, FT_LOAD_DEFAULT)) advance += impl_->face->glyph->advance.x;
+    at = point.end;
+    if (advance <= beside_ellipsis) kept = at;
+    if (advance > room) {
+      while (kept > 0 && utf8[kept - 1] == ' ') --kept;
+      return beside_ellipsis < 0 ? std::string() : std::string(utf8.substr(0, kept)).append(kEllipsis);
+    }
   }
-  return text;
+  return std::string(utf8);
 }
 
 }  // namespace ditscope

@@ -7,7 +7,7 @@
 namespace ditscope {
 
 struct VideoOptions {
-  std::string parameters_json;  ///< goes into the MP4's `comment` tag and the sidecar; empty: neither is written
+  std::string parameters_json = {};  ///< goes into the MP4's `comment` tag and the sidecar; empty: neither is written
   bool sidecar = true;          ///< also write `<file>.json`
   int crf = 16;                 ///< x264's constant rate factor, 0..51: 12 is hardly told from the source, 23 is x264's default
   double fps = 0;               ///< 0: Frames::fps
