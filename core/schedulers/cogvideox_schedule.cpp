@@ -140,6 +140,9 @@ void CogVideoXScheduler::set_timesteps(int steps) {
     const double delta = (train - double(train) / steps) - train;
     const int count = static_cast<int>(std::ceil((0.0 - train) / (-double(train) / steps)));
     for (int i = 0; i < count; ++i) timesteps_.push_back(static_cast<std::int64_t>(std::nearbyint(train + i * delta)) - 1);
+    // Differs from diffusers: for some counts (61, 103, ...) rounding gives arange one entry more, a timestep of -1 that diffusers
+    // reads as the last of the table (pure noise), so that its final step turns the video into the model's negated output.
+    while (timesteps_.back() < 0) timesteps_.pop_back();
   } else if (config_.timestep_spacing == "leading") {
     for (int i = steps - 1; i >= 0; --i) timesteps_.push_back(std::int64_t(i) * (train / steps) + config_.steps_offset);
   } else {
