@@ -246,6 +246,28 @@ class Picture {
     return colour;
   }
 
+  /// How nearly a surface mirrors the key light to the eye: 1 where it does. Flat faces count as domed, so that a highlight does not
+  /// cover the whole face; upright walls are lit as by a tall lamp at their height, which draws a streak on them.
+  float highlight(const Solid& solid, Vec3 point, Vec3 normal, Vec3 ray) const {
+    const Vec3 outward = (point - solid.pose.centre) * (1 / solid.pose.radius);
+    Vec3 half = kToLight - ray;
+    switch (solid.look.shape) {
+      case Shape::Sphere:
+      case Shape::Torus: return dot(normal, normalised(half));
+      case Shape::Diamond: return dot(normalised(mix(normal, normalised(outward), 0.45F)), normalised(half));
+      case Shape::Cube: normal = mix(normal, normalised(outward), 0.7F); break;
+      case Shape::Cylinder:
+      case Shape::Cone: break;
+    }
+    normal.y *= 0.3F;
+    half.y *= 0.1F;
+    const float streak = 1 - 2.5F * (1 - dot(normalised(normal), normalised(half)));
+    // The streak ends before the rims: of the cone lower, for its narrow top.
+    const float reach = solid.look.shape == Shape::Cube ? 0.58F : solid.look.shape == Shape::Cone ? 0.62F : 0.78F;
+    const float end = std::fabs(outward.y + (solid.look.shape == Shape::Cone ? 0.2F : 0.0F));
+    return streak - 0.1F * smooth_step(reach - 0.12F, reach + 0.05F, end);
+  }
+
   Vec3 shaded(Vec3 ray, const Hit& hit) const {
     const Solid& solid = solids_[hit.object];
     const Vec3 point = kCamera + ray * hit.distance;
@@ -257,8 +279,7 @@ class Picture {
     const float ground = 1 - 0.75F * down * std::exp(-point.y / (0.5F * solid.pose.radius));
     const Vec3 light = Vec3{1, 0.97F, 0.93F} * (1.0F * key) + set_.sky() * ((1 - 0.55F * down) * 0.42F * ground) +
                        set_.floor_tone() * (0.24F * down * ground);
-    const Vec3 half = normalised(kToLight - ray);
-    const float lobe = clamp01(dot(normal, half));
+    const float lobe = highlight(solid, point, normal, ray);
     const float seen = facing > 0 ? key / facing : 0;
     const float view = clamp01(-dot(normal, ray));
     const float grazing = (1 - view) * (1 - view) * (1 - view) * (1 - view) * (1 - view);
@@ -266,7 +287,7 @@ class Picture {
       case Material::Matte: return solid.albedo * light;
       case Material::Glossy: {
         const Vec3 mirror = set_.around(point, reflected(ray, normal), 0.02F);
-        const float strength = 0.05F + 0.4F * grazing;
+        const float strength = 0.05F + 0.28F * grazing;
         const float shine = seen * (1.1F * smooth_step(0.968F, 0.995F, lobe) + 0.07F * smooth_step(0.75F, 1, lobe));
         return solid.albedo * light * (1 - strength) + mirror * strength + Vec3{1, 1, 1} * shine;
       }

@@ -58,7 +58,7 @@ Vec3 albedo_of(const SceneObject& object) {
   struct Hsv {
     float hue, saturation, value;
   };
-  constexpr std::array<Hsv, 8> kColours{{{359, 0.89F, 0.87F}, {24, 0.95F, 0.97F}, {51, 0.91F, 0.97F}, {138, 0.82F, 0.66F},
+  constexpr std::array<Hsv, 8> kColours{{{359, 0.89F, 0.87F}, {28, 0.95F, 0.98F}, {53, 0.91F, 0.97F}, {138, 0.82F, 0.66F},
                                          {184, 0.92F, 0.80F}, {224, 0.87F, 0.88F}, {275, 0.78F, 0.80F}, {328, 0.72F, 0.98F}}};
   const Hsv& colour = kColours[static_cast<std::size_t>(object.colour)];
   return from_hsv(colour.hue + object.hue_shift, colour.saturation, std::fmin(1.0F, colour.value * object.brightness));
@@ -76,7 +76,7 @@ Set::Set(const Scene& scene)
 
 Vec3 Set::floor_pattern(float x, float z, float width_x, float width_z) const {
   static const Vec3 kIvory = from_bytes(212, 202, 190), kGrey = from_bytes(122, 119, 120), kPlain = from_bytes(172, 166, 160);
-  static const Vec3 kWood = from_bytes(154, 121, 90);
+  static const Vec3 kWood = from_bytes(152, 124, 96);
   if (floor_ == Floor::Plain) return kPlain;
   if (floor_ == Floor::Checkered) {
     const float wave = filtered_square(x / kTile + shift_x_, width_x / kTile) * filtered_square(z / kTile + shift_z_, width_z / kTile);

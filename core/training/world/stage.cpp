@@ -22,7 +22,7 @@ float base_radius(const Scene& scene, int index) {
 /// Yaw from which a shape is recognised best: two faces of a cube, the hole of a torus.
 float best_yaw(Shape shape) {
   switch (shape) {
-    case Shape::Cube: return 0.55F;
+    case Shape::Cube: return -0.55F;
     case Shape::Torus: return 0.35F;
     case Shape::Diamond: return 0.35F;
     default: return 0;
