@@ -11,7 +11,9 @@ pair shows), with what diffusers makes of it, from the folder as loaded again:
   golden.json          the arguments of the call
   goldens.safetensors  token_ids, negative_token_ids, prompt_embeds, negative_prompt_embeds, initial_latents,
                        first_noise_prediction, timesteps, latents_per_step (S,B,F,C,Y,X), frames (F,3,Y,X) in 0..1;
-                       module.* is the transformer alone on inputs of another size
+                       given.latents: the last latents of a run that was given initial_latents, so that its generator begins
+                       with the scheduler's first draw;
+                       module.*: the transformer alone on inputs of another size
 cogx_modules/ holds a transformer with every unusual switch and its gradients, and walks of the two schedulers.
 
 Needs torch 2.11, diffusers 0.42.1, transformers 5.23, sentencepiece, safetensors.
@@ -69,14 +71,11 @@ def make_tokenizer(folder, normalization):
     rng = random.Random(0)
     words = ("a an the small large red green blue cat dog ship horse cactus monkey dance riding happy face moves left right over "
              "under river mountain snow rain at night with in of and camera pans slowly bright dark").split()
-    corpus = os.path.join(folder, "corpus.txt")
-    with open(corpus, "w") as file:
-        file.write("\n".join(" ".join(rng.choice(words) for _ in range(rng.randint(3, 14))) for _ in range(4000)))
-    sentencepiece.SentencePieceTrainer.train(
-        input=corpus, model_prefix=os.path.join(folder, "spiece"), vocab_size=120, hard_vocab_limit=False, model_type="unigram",
-        normalization_rule_name=normalization, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece="<pad>", minloglevel=2)
-    os.remove(corpus)
-    os.remove(os.path.join(folder, "spiece.vocab"))
+    captions = [" ".join(rng.choice(words) for _ in range(rng.randint(3, 14))) for _ in range(4000)]
+    with open(os.path.join(folder, "spiece.model"), "wb") as file:  # through a writer: the model would remember file names
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(captions), model_writer=file, vocab_size=120, hard_vocab_limit=False, model_type="unigram",
+            normalization_rule_name=normalization, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece="<pad>", minloglevel=2)
     with open(os.path.join(folder, "tokenizer_config.json"), "w") as file:
         json.dump({"tokenizer_class": "T5Tokenizer", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>",
                    "extra_ids": 100, "model_max_length": 226}, file)
@@ -210,6 +209,8 @@ def make_case(out, name, transformer, scheduler, vae_layers, tokenizer_kind, cal
     seed = 42 + len(name)
     pipe = load_pipeline(folder)
     tensors, _ = run_pipeline(pipe, call, seed)
+    given = pipe(generator=torch.Generator().manual_seed(seed), latents=tensors["initial_latents"], output_type="latent", **call)
+    tensors["given.latents"] = given.frames.contiguous()
     tensors.update(run_transformer(pipe))
     save_file(tensors, os.path.join(folder, "goldens.safetensors"))
     with open(os.path.join(folder, "golden.json"), "w") as file:
