@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "core/vae/reused_memory.h"
 #include "kernels/error.h"
 
 namespace ditscope {
@@ -181,6 +182,7 @@ CogVideoXVae::CogVideoXVae(const CogVideoXVaeConfig& config, WeightSource& weigh
 
 at::Tensor CogVideoXVae::decode(const at::Tensor& latents, const Progress& progress) const {
   expect_video(latents, config_.latent_channels, 1, "latents");
+  const vae::ReusedMemory memory;
   const at::Tensor z = latents.to(decoder_.conv_in.conv.weight.options());
   if (tiling_) {
     const int64_t ratio = config_.spatial_compression();
@@ -232,6 +234,7 @@ at::Tensor CogVideoXVae::encode_moments(const at::Tensor& video) const {
     throw Error{ErrorKind::InvalidArgument, "expected an autoencoder that was loaded with its encoder, got a decoder; load it with both"};
   }
   expect_video(video, config_.in_channels, config_.spatial_compression(), "a video");
+  const vae::ReusedMemory memory;
   vae::CausalCache cache;
   return by_chunks(video.to(encoder_->conv_in.conv.weight.options()), kVideoFramesPerChunk, [&](const at::Tensor& chunk) {
     const at::Tensor moments = (*encoder_)(chunk, cache);  // (B,2C,F',Y/8,X/8)

@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "core/vae/norm_silu.h"
@@ -106,18 +107,37 @@ Upsample::Upsample(const WeightScope& weights, int64_t channels, bool time)
       doubles_time(time) {}
 
 at::Tensor Upsample::operator()(const at::Tensor& x) const {
+  // A 3x3 convolution of an image whose every pixel is there twice in each direction sees only 2x2 different pixels. So each
+  // of the four pixels that come from one has a 2x2 kernel on the small image, whose taps are sums of the 3x3 kernel's.
+  const auto halve = [](const at::Tensor& w, int64_t dim) {  // 3 taps -> (first pixel's 2 taps, second pixel's 2 taps)
+    const auto taps = w.unbind(dim);
+    return std::pair{at::stack({taps[0], taps[1] + taps[2]}, dim), at::stack({taps[0] + taps[1], taps[2]}, dim)};
+  };
+  const auto [upper, lower] = halve(weight, 2);
+  const auto [upper_left, upper_right] = halve(upper, 3);
+  const auto [lower_left, lower_right] = halve(lower, 3);
+  const at::Tensor kernels = at::cat({upper_left, upper_right, lower_left, lower_right});  // (4C,C,2,2)
+  const at::Tensor biases = bias.repeat({4});
+
   const at::Tensor frames = frames_as_batch(x);  // (B*F,C,Y,X)
-  const int64_t rows = 2 * x.size(3), columns = 2 * x.size(4);
-  const int64_t span = std::max<int64_t>(1, kMaxConvElements / (x.size(1) * rows * columns));
+  const int64_t channels = x.size(1), rows = x.size(3), columns = x.size(4);
+  const int64_t span = std::max<int64_t>(1, kMaxConvElements / (4 * channels * (rows + 1) * (columns + 1)));
   std::vector<at::Tensor> parts;
   for (int64_t start = 0; start < frames.size(0); start += span) {
     const at::Tensor part = frames.narrow(0, start, std::min(span, frames.size(0) - start));
-    parts.push_back(at::conv2d(at::upsample_nearest2d(part, {rows, columns}), weight, bias, {1, 1}, {1, 1}));
+    const auto corners = at::conv2d(part, kernels, biases, {1, 1}, {1, 1}).permute({0, 2, 3, 1}).chunk(4, 3);  // (N,Y+1,X+1,C)
+    std::vector<at::Tensor> lines;
+    for (const int64_t y : {0, 1}) {
+      const at::Tensor left = corners[2 * y].narrow(1, y, rows).narrow(2, 0, columns);
+      const at::Tensor right = corners[2 * y + 1].narrow(1, y, rows).narrow(2, 1, columns);
+      lines.push_back(at::stack({left, right}, 3).flatten(2, 3));  // (N,Y,2X,C)
+    }
+    parts.push_back(at::stack(lines, 2).flatten(1, 2).permute({0, 3, 1, 2}));  // (N,C,2Y,2X)
   }
   const at::Tensor video = batch_as_frames(parts.size() == 1 ? parts[0] : at::cat(parts), x.size(0));  // (B,C,F,2Y,2X)
   if (!doubles_time || x.size(2) == 1) return video;
   // Frames are convolved one by one, so doubling them last is the same and half the work.
-  return stretch(video, 2 * x.size(2) - x.size(2) % 2, rows, columns);  // (B,C,2F or 2F-1,2Y,2X)
+  return stretch(video, 2 * x.size(2) - x.size(2) % 2, 2 * rows, 2 * columns);  // (B,C,2F or 2F-1,2Y,2X)
 }
 
 Downsample::Downsample(const WeightScope& weights, int64_t channels, bool time)
