@@ -140,12 +140,21 @@ BlockMask::BlockMask(const MaskDescription& d)
 }
 
 BlockMask BlockMask::dense(std::int64_t queries, std::int64_t keys) {
-  MaskDescription d;
   check_sizes(queries, keys);
-  d.queries = queries;
-  d.keys = keys;
-  d.always = {0, static_cast<std::int32_t>(keys)};
-  return BlockMask(d);
+  BlockMask mask;
+  mask.queries_ = queries;
+  mask.keys_ = keys;
+  mask.query_blocks_ = blocks_of(queries);
+  mask.key_blocks_ = blocks_of(keys);
+  mask.lists_ = 1;
+  mask.kept_pairs_ = static_cast<double>(queries) * static_cast<double>(keys);
+  const int whole_blocks = static_cast<int>(keys / kBlockTokens);
+  if (whole_blocks < mask.key_blocks_) mask.bits_.assign(kBlockTokens, span_bits(0, keys, whole_blocks));  // one tail for all
+  for (int m = 0; m < mask.query_blocks_; ++m) {
+    for (int n = 0; n < mask.key_blocks_; ++n) mask.visits_.push_back({n, n < whole_blocks ? kWhole : 0});
+    mask.close_query_block();
+  }
+  return mask;
 }
 
 BlockMask BlockMask::complement() const {

@@ -61,7 +61,8 @@ class BlockMask {
 
   const Visit* visits_begin(int list, int query_block) const { return visits_.data() + offsets_[index(list, query_block)]; }
   const Visit* visits_end(int list, int query_block) const { return visits_.data() + offsets_[index(list, query_block) + 1]; }
-  /// 64 words, one a row of the query block; bit j is key 64*key_block+j. Rows and keys beyond the end are 0.
+  /// 64 words, one a row of the query block; bit j is key 64*key_block+j. Keys beyond the end are 0; rows beyond
+  /// the end may hold anything.
   const std::uint64_t* row_bits(std::int32_t bits) const { return bits_.data() + static_cast<std::size_t>(bits) * kBlockTokens; }
   bool keeps(std::int64_t head, std::int64_t query, std::int64_t key) const;
 
