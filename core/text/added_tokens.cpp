@@ -13,9 +13,12 @@ PrefixTrie trie_of(const std::vector<AddedToken>& tokens) {
   return PrefixTrie(std::move(entries));
 }
 
-/// Letters, digits and underscores; beyond ASCII, all that is no white space.
+/// Letters, digits and underscores; beyond ASCII, all but white space and the blocks of punctuation.
 bool is_word(std::uint32_t c) {
-  return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= 0x80 && !is_white_space(c));
+  if (c < 0x80) return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  const bool latin_sign = c < 0xc0 ? c != 0xaa && c != 0xb5 && c != 0xba : c == 0xd7 || c == 0xf7;
+  const bool punctuation = (c >= 0x2010 && c < 0x2070) || (c >= 0x3000 && c < 0x3004) || (c >= 0x3008 && c < 0x3021);
+  return !latin_sign && !punctuation && !is_white_space(c);
 }
 
 std::size_t start_of_last(std::string_view text) {
