@@ -1,5 +1,5 @@
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cmath>
 #include <filesystem>
@@ -172,9 +172,13 @@ TEST(Transformer, GradientsMatchAutogradOfDiffusersWithEverySwitchTurned) {
     const at::Tensor out = model.forward(call, ordered);
     EXPECT_LT(relative_error(out, golden.at("output")), 1e-5);
     (out * golden.at("weight")).sum().backward();
+    double largest = 0;
+    for (const auto& [key, weight] : weights) largest = std::max(largest, golden.at("grad." + key).abs().max().item<double>());
     for (const auto& [key, weight] : weights) {
       ASSERT_TRUE(weight.grad().defined()) << key;
-      EXPECT_LT(relative_error(weight.grad(), golden.at("grad." + key)), 2e-5) << key;
+      // norm_k's bias shifts all logits of a row alike, so that its gradient is rounding noise around zero.
+      const double scale = std::max(golden.at("grad." + key).abs().max().item<double>(), 1e-3 * largest);
+      EXPECT_LT((weight.grad() - golden.at("grad." + key)).abs().max().item<double>(), 2e-5 * scale) << key;
     }
   }
 }
