@@ -1,0 +1,461 @@
+#include "app/gui/session.h"
+
+#include <QClipboard>
+#include <QDir>
+#include <QGuiApplication>
+#include <QRandomGenerator>
+#include <QSettings>
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/media/media_reader.h"
+#include "views/state/words.h"
+
+namespace ditscope::gui {
+namespace {
+
+constexpr std::size_t kMostMethods = 4;
+constexpr int kMostRecentModels = 8;
+
+PairRequest first_request() {
+  PairRequest pair;
+  pair.methods = {MethodChoice{"full", {}}, MethodChoice{"re-ttention", {}}};
+  pair.base.seed = 42;
+  return pair;
+}
+
+QString run_name(const MethodChoice& method) {
+  try {
+    return QString::fromStdString(find_method(method.key).name);
+  } catch (const Error&) {
+    return QString::fromStdString(method.key);
+  }
+}
+
+QString text_of(const std::string& text) { return QString::fromStdString(text); }
+
+}  // namespace
+
+Session::Session(EngineFactory make_engine, const std::filesystem::path& data_folder, QObject* parent)
+    : QObject(parent), make_engine_(std::move(make_engine)), request_(first_request()),
+      store_(std::make_unique<HistoryStore>(data_folder)) {
+  probe_ = std::make_unique<Probe>(make_engine_);
+  Worker::Callbacks callbacks;
+  callbacks.changed = [this] {
+    // Many snapshots a second become at most one redraw each time the GUI thread is free.
+    if (snapshot_posted_.exchange(true)) return;
+    post([this] {
+      snapshot_posted_ = false;
+      Q_EMIT snapshot_changed();
+    });
+  };
+  callbacks.ended = [this](std::shared_ptr<const JobView> job) {
+    try {
+      store_->save(*job);
+    } catch (const std::exception& problem) {
+      const QString text = text_of(problem.what());
+      post([this, text] { say(Message::Kind::Error, "The run is shown but not in the history: " + text); });
+    }
+    post([this, job] { take_ended(job); });
+  };
+  callbacks.queue_changed = [this](const std::vector<Job>& waiting) {
+    try {
+      store_->save_queue(waiting);
+    } catch (const std::exception& problem) {
+      const QString text = text_of(problem.what());
+      post([this, text] { say(Message::Kind::Warning, "The queue will not survive a restart: " + text); });
+    }
+  };
+  if (!store_->notice().empty()) say(Message::Kind::Warning, text_of(store_->notice()));
+  const std::vector<Job> waiting = store_->load_queue();
+  worker_ = std::make_unique<Worker>(make_engine_, callbacks);
+  reload_history();
+  for (const Job& job : waiting) worker_->enqueue(job);
+  if (!waiting.empty()) {
+    say(Message::Kind::Note, QString("%1 of the last session's requests go on now.").arg(waiting.size()));
+  }
+}
+
+Session::~Session() = default;
+
+void Session::post(std::function<void()> action) { QMetaObject::invokeMethod(this, std::move(action), Qt::QueuedConnection); }
+
+void Session::edit(const QString& gesture, const std::function<void(PairRequest&)>& change) {
+  PairRequest next = request_.now();
+  change(next);
+  request_.change(std::move(next), gesture.toStdString());
+  after_edit();
+}
+
+void Session::undo() {
+  if (!request_.can_undo()) return;
+  const auto model = request_.now().base.model;
+  request_.undo();
+  if (request_.now().base.model != model) open_model(request_.now().base.model);
+  after_edit();
+}
+
+void Session::redo() {
+  if (!request_.can_redo()) return;
+  const auto model = request_.now().base.model;
+  request_.redo();
+  if (request_.now().base.model != model) open_model(request_.now().base.model);
+  after_edit();
+}
+
+void Session::restore(const PairRequest& pair) {
+  PairRequest wanted = pair;
+  std::error_code ignored;
+  // A file made on another machine names the folder there; the model of the same name here is meant.
+  if (model_ && !std::filesystem::exists(wanted.base.model, ignored) && wanted.base.model.filename() == model_->folder.filename()) {
+    wanted.base.model = model_->folder;
+  }
+  const bool other_model = !model_ || model_->folder != wanted.base.model;
+  const auto folder = wanted.base.model;
+  request_.change(std::move(wanted), "");
+  request_.end_gesture();
+  if (other_model) open_model(folder);
+  after_edit();
+}
+
+void Session::set_seed_locked(bool locked) {
+  seed_locked_ = locked;
+  Q_EMIT request_changed();
+}
+
+void Session::roll_seed() {
+  const std::uint64_t seed = QRandomGenerator::global()->bounded(1, 1'000'000);
+  edit("", [seed](PairRequest& pair) { pair.base.seed = seed; });
+}
+
+void Session::add_method() {
+  if (request().methods.size() >= kMostMethods) return;
+  edit("", [](PairRequest& pair) {
+    // The first method that is not there yet, else another Re-ttention to compare its parameters.
+    for (const MethodEntry& entry : methods()) {
+      const auto same = [&](const MethodChoice& choice) { return choice.key == entry.key; };
+      if (std::none_of(pair.methods.begin(), pair.methods.end(), same)) {
+        pair.methods.push_back({entry.key, {}});
+        return;
+      }
+    }
+    pair.methods.push_back(pair.methods.back());
+  });
+}
+
+void Session::remove_method(std::size_t run) {
+  if (run < 2 || run >= request().methods.size()) return;
+  edit("", [run](PairRequest& pair) { pair.methods.erase(pair.methods.begin() + static_cast<std::ptrdiff_t>(run)); });
+}
+
+void Session::open_model(const std::filesystem::path& folder) {
+  probe_->ask("0 model", [this, folder](Engine& engine) {
+    try {
+      const ModelInfo info = engine.inspect(folder.empty() ? engine.bundled_model() : folder);
+      post([this, info] { take_model(info); });
+    } catch (const std::exception& problem) {
+      const QString text = text_of(problem.what());
+      post([this, text] {
+        if (!model_) model_problem_ = text;
+        say(Message::Kind::Error, text);
+        Q_EMIT model_changed();
+        Q_EMIT derived_changed();
+      });
+    }
+  });
+}
+
+void Session::take_model(const ModelInfo& info) {
+  const bool other = model_ && model_->folder != info.folder;
+  const bool wanted = request().base.model == info.folder;  // restored, or an undo: its settings are the request's own
+  model_ = info;
+  model_problem_.clear();
+  PairRequest pair = request();
+  Request& base = pair.base;
+  if (other && !wanted) {
+    base.steps = base.frames = base.width = base.height = base.max_sequence_length = 0;
+    base.guidance_scale = -1;
+    base.scheduler.clear();
+  }
+  base.model = info.folder;
+  if (base.steps <= 0) base.steps = info.default_steps;
+  if (base.frames <= 0) base.frames = info.default_frames;
+  if (base.width <= 0 || base.height <= 0) {
+    base.width = info.default_width;
+    base.height = info.default_height;
+  }
+  if (base.guidance_scale < 0) base.guidance_scale = info.default_guidance;
+  if (base.scheduler.empty()) base.scheduler = info.default_scheduler;
+  if (base.prompt.empty()) base.prompt = info.example_prompt;
+  request_.replace(std::move(pair));
+
+  QSettings settings;
+  if (!info.bundled) {
+    QStringList recent = recent_models();
+    const QString folder = text_of(info.folder.string());
+    recent.removeAll(folder);
+    recent.prepend(folder);
+    settings.setValue("models/recent", QStringList(recent.mid(0, kMostRecentModels)));
+  }
+  Q_EMIT model_changed();
+  after_edit();
+}
+
+QStringList Session::recent_models() const {
+  QStringList existing;
+  for (const QString& folder : QSettings().value("models/recent").toStringList()) {
+    if (QDir(folder).exists()) existing << folder;
+  }
+  return existing;
+}
+
+void Session::after_edit() {
+  Q_EMIT request_changed();
+  ask_probe();
+}
+
+void Session::ask_probe() {
+  if (!model_) return;
+  const PairRequest pair = request();
+  probe_->ask("1 tokens", [this, pair](Engine& engine) {
+    int tokens = -1;
+    try {
+      tokens = pair.base.prompt.empty() ? 0 : engine.count_tokens(pair.base.model, pair.base.prompt);
+    } catch (const std::exception&) {
+      tokens = -1;  // the run says what is wrong with the tokenizer; the count is a convenience
+    }
+    post([this, tokens] {
+      tokens_ = tokens;
+      Q_EMIT derived_changed();
+    });
+  });
+  probe_->ask("2 request", [this, pair](Engine& engine) {
+    std::map<std::string, std::int64_t> bytes;
+    QString problem;
+    try {
+      for (std::size_t i = 0; i < pair.methods.size(); ++i) {
+        for (const auto& [part, size] : engine.estimate_bytes(engine.complete(pair.request_of(i)))) {
+          bytes[part] = std::max(bytes[part], size);
+        }
+      }
+    } catch (const std::exception& error) {
+      problem = text_of(error.what());
+    }
+    post([this, bytes, problem] {
+      bytes_ = bytes;
+      request_problem_ = problem;
+      Q_EMIT derived_changed();
+    });
+  });
+}
+
+std::optional<Session::TimeEstimate> Session::time_estimate() const {
+  TimeEstimate estimate;
+  for (std::size_t i = 0; i < request().methods.size(); ++i) {
+    const Request wanted = request().request_of(i);
+    std::optional<double> seconds;
+    for (const HistoryCard& card : history_) {
+      for (std::size_t run = 0; run < card.runs.size() && !seconds; ++run) {
+        if (card.runs[run].state != RunState::Done) continue;
+        seconds = views::estimate_seconds(wanted, card.pair.request_of(run), card.runs[run].seconds);
+      }
+      if (!seconds) continue;
+      if (estimate.job == 0) estimate.job = card.id;
+      break;
+    }
+    if (!seconds) return {};
+    estimate.seconds.push_back(*seconds);
+  }
+  return estimate;
+}
+
+std::int64_t Session::generate(bool at_the_end) {
+  if (!model_) {
+    say(Message::Kind::Error, model_problem_.isEmpty() ? QString("No model is open yet. Choose one under Model.") : model_problem_);
+    return 0;
+  }
+  if (!request_problem_.isEmpty()) {
+    say(Message::Kind::Error, request_problem_);
+    return 0;
+  }
+  if (!seed_locked_) roll_seed();
+  request_.end_gesture();
+  Job job;
+  job.id = store_->next_id();
+  job.pair = request();
+  worker_->enqueue(job, !at_the_end);
+  return job.id;
+}
+
+void Session::pause_or_go_on() {
+  if (snapshot()->paused) {
+    worker_->go_on();
+  } else {
+    worker_->pause();
+  }
+}
+
+void Session::resume_stopped(const std::shared_ptr<const JobView>& job) {
+  stopped_.erase(job->job.id);
+  worker_->resume(job);
+}
+
+void Session::decode_stopped(const std::shared_ptr<const JobView>& job) {
+  stopped_.erase(job->job.id);
+  worker_->decode(job);
+}
+
+void Session::show(const std::shared_ptr<const JobView>& job) {
+  shown_ = job;
+  Q_EMIT shown_changed();
+}
+
+void Session::open_history(std::int64_t id) {
+  try {
+    std::shared_ptr<const JobView> job;
+    const auto stopped = stopped_.find(id);
+    job = stopped != stopped_.end() ? stopped->second : store_->load(id);
+    show(job);
+    restore(job->job.pair);
+  } catch (const std::exception& problem) {
+    say(Message::Kind::Error, text_of(problem.what()));
+  }
+}
+
+void Session::remove_from_history(std::int64_t id) {
+  try {
+    store_->remove(id);
+  } catch (const std::exception& problem) {
+    say(Message::Kind::Error, text_of(problem.what()));
+  }
+  if (shown_ && shown_->job.id == id) show(nullptr);
+  reload_history();
+}
+
+QStringList Session::prompt_history() const {
+  QStringList prompts;
+  for (const HistoryCard& card : history_) {
+    const QString prompt = text_of(card.pair.base.prompt);
+    if (!prompt.isEmpty() && !prompts.contains(prompt)) prompts << prompt;
+  }
+  return prompts;
+}
+
+void Session::reload_history() {
+  try {
+    history_ = store_->cards();
+  } catch (const std::exception& problem) {
+    say(Message::Kind::Error, text_of(problem.what()));
+  }
+  Q_EMIT history_changed();
+}
+
+void Session::open_path(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    open_model(path);
+    return;
+  }
+  try {
+    const auto parameters = probe_parameters(path);
+    if (!parameters) {
+      say(Message::Kind::Error, QString("No settings in %1. DiTScope writes them into the MP4, GIF and PNG files that it saves.")
+                                    .arg(text_of(path.filename().string())));
+      return;
+    }
+    PairRequest pair;
+    pair.base = request_from_json(*parameters);
+    const auto json = nlohmann::json::parse(*parameters);
+    if (json.contains("methods") && json["methods"].is_array()) {
+      for (const auto& text : json["methods"]) pair.methods.push_back(parse_method_choice(text.get<std::string>()));
+    } else {
+      pair.methods = {MethodChoice{"full", {}}};
+      pair.methods.push_back(pair.base.method.key == "full" ? MethodChoice{"re-ttention", {}} : pair.base.method);
+    }
+    pair.base.method = {};
+    restore(pair);
+    last_outcome_ = QString("Settings of %1 are back.").arg(text_of(path.filename().string()));
+    Q_EMIT snapshot_changed();
+  } catch (const std::exception& problem) {
+    say(Message::Kind::Error, text_of(problem.what()));
+  }
+}
+
+void Session::take_ended(const std::shared_ptr<const JobView>& job) {
+  reload_history();
+  const QString number = QString("#%1").arg(job->job.id);
+  if (job->stopped()) {
+    std::size_t run = 0;
+    while (job->runs[run]->state != RunState::Stopped) ++run;
+    const RunView& stopped = *job->runs[run];
+    const int step = static_cast<int>(stopped.steps.size());
+    const bool resumable = stopped.result && stopped.result->partial;
+    if (resumable) stopped_[job->job.id] = job;
+    last_outcome_ = QString("%1 stopped at step %2.").arg(number).arg(step);
+    if (resumable) {
+      const bool decoded = !stopped.result->frames.empty();
+      std::vector<Message::Action> actions{{"Resume", [this, job] { resume_stopped(job); }}};
+      if (!decoded) actions.push_back({"Decode", [this, job] { decode_stopped(job); }});
+      say(Message::Kind::Note, QString("%1 %2 stopped at step %3. The latents are kept.").arg(number, run_name(stopped.method)).arg(step),
+          actions);
+    }
+  } else if (job->failed()) {
+    report_failure(*job);
+  } else {
+    double seconds = 0;
+    for (const auto& run : job->runs) seconds += run->result ? run->result->seconds : 0;
+    last_outcome_ = QString("%1 done in %2").arg(number, text_of(views::seconds_text(seconds)));
+    const auto& last = job->runs.back();
+    if (last->metrics) {
+      last_outcome_ += QString(": %1, %2%3").arg(text_of(views::decibel_text(last->metrics->psnr_db)),
+                                                 views::band_name(views::band_of(last->metrics->psnr_db)),
+                                                 views::band_of(last->metrics->psnr_db) == views::Band::Close ? " to full." : ".");
+    } else {
+      last_outcome_ += ".";
+    }
+  }
+  const bool has_frames = std::any_of(job->runs.begin(), job->runs.end(),
+                                      [](const auto& run) { return run->result && !run->result->frames.empty(); });
+  if (has_frames) show(job);
+  Q_EMIT derived_changed();
+  Q_EMIT snapshot_changed();
+  Q_EMIT job_ended(job->job.id);
+}
+
+void Session::report_failure(const JobView& job) {
+  for (std::size_t i = 0; i < job.runs.size(); ++i) {
+    const RunView& run = *job.runs[i];
+    if (run.state != RunState::Failed) continue;
+    last_outcome_ = QString("#%1 %2 failed.").arg(job.job.id).arg(run_name(run.method));
+    const QString text = QString("#%1 %2: %3").arg(job.job.id).arg(run_name(run.method), text_of(run.error));
+    const QString report = text + "\n" + text_of(std::string(error_kind_name(run.error_kind))) + "\n" +
+                           text_of(to_json(job.job.pair.request_of(i), 2));
+    std::vector<Message::Action> actions;
+    const PairRequest pair = job.job.pair;
+    if (run.error_kind == ErrorKind::OutOfMemory) {
+      actions.push_back({"Free and retry", [this, pair] {
+                           worker_->unload();
+                           Job again;
+                           again.id = store_->next_id();
+                           again.pair = pair;
+                           worker_->enqueue(again);
+                         }});
+    }
+    actions.push_back({"Copy report", [report] { QGuiApplication::clipboard()->setText(report); }});
+    say(Message::Kind::Error, text, actions);
+  }
+}
+
+void Session::say(Message::Kind kind, const QString& text, std::vector<Message::Action> actions) {
+  std::erase_if(messages_, [&](const Message& message) { return message.text == text; });
+  messages_.push_front({next_message_++, kind, text, std::move(actions)});
+  if (messages_.size() > 4) messages_.pop_back();
+  Q_EMIT messages_changed();
+}
+
+void Session::dismiss(int id) {
+  std::erase_if(messages_, [&](const Message& message) { return message.id == id; });
+  Q_EMIT messages_changed();
+}
+
+}  // namespace ditscope::gui

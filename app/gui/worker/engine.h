@@ -1,0 +1,31 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/pipeline/generator.h"
+
+namespace ditscope::gui {
+
+/// What the window needs of a Generator, so that tests can put something quick in its place. One thread owns an engine.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual ModelInfo inspect(const std::filesystem::path& folder) = 0;
+  virtual std::filesystem::path bundled_model() = 0;
+  virtual Request complete(const Request& request) = 0;
+  virtual std::map<std::string, std::int64_t> estimate_bytes(const Request& request) = 0;
+  virtual int count_tokens(const std::filesystem::path& model, const std::string& text) = 0;
+  virtual RunResult run(const Request& request, EventSink& sink, RunControl& control) = 0;
+  virtual RunResult resume(const RunResult& stopped, EventSink& sink, RunControl& control) = 0;
+  virtual RunResult decode(const RunResult& stopped, EventSink& sink, RunControl& control) = 0;
+  virtual void unload() = 0;
+};
+
+/// Makes an engine on the thread that will own it.
+using EngineFactory = std::function<std::unique_ptr<Engine>()>;
+
+}  // namespace ditscope::gui

@@ -1,0 +1,36 @@
+#include "app/gui/worker/generator_engine.h"
+
+namespace ditscope::gui {
+namespace {
+
+class GeneratorEngine final : public Engine {
+ public:
+  ModelInfo inspect(const std::filesystem::path& folder) override { return Generator::inspect(folder); }
+  std::filesystem::path bundled_model() override { return Generator::bundled_model(); }
+  Request complete(const Request& request) override { return Generator::complete(request); }
+  std::map<std::string, std::int64_t> estimate_bytes(const Request& request) override {
+    return Generator::estimate_bytes(request);
+  }
+  int count_tokens(const std::filesystem::path& model, const std::string& text) override {
+    return generator_.count_tokens(model, text);
+  }
+  RunResult run(const Request& request, EventSink& sink, RunControl& control) override {
+    return generator_.run(request, sink, control);
+  }
+  RunResult resume(const RunResult& stopped, EventSink& sink, RunControl& control) override {
+    return generator_.resume(stopped, sink, control);
+  }
+  RunResult decode(const RunResult& stopped, EventSink& sink, RunControl& control) override {
+    return generator_.decode(stopped, sink, control);
+  }
+  void unload() override { generator_.unload(); }
+
+ private:
+  Generator generator_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_generator_engine() { return std::make_unique<GeneratorEngine>(); }
+
+}  // namespace ditscope::gui
