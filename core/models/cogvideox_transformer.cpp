@@ -1,7 +1,9 @@
 // CogVideoX's transformer: text and video tokens in one sequence, text first, with a modulation of their own each.
 #include "core/models/cogvideox_transformer.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 
 #include <cmath>
 #include <deque>
@@ -155,7 +157,7 @@ struct CogVideoXTransformer::Cache {
     }
     // A table outlives the mode it was asked for in: one made for inference could not be used in training afterwards.
     const c10::InferenceMode no_inference(false);
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     entries.push_back({layout, dtype, device, make()});
     if (entries.size() > kCachedTables) entries.pop_front();
     return entries.back().table;

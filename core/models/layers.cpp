@@ -1,6 +1,7 @@
 #include "core/models/layers.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <cmath>
 
@@ -49,6 +50,6 @@ at::Tensor activate(at::Tensor x, Activation activation) {
   return x;
 }
 
-bool may_work_in_place() { return !at::GradMode::is_enabled(); }
+bool may_work_in_place() { return !c10::GradMode::is_enabled(); }
 
 }  // namespace ditscope

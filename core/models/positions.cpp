@@ -1,6 +1,6 @@
 #include "core/models/positions.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cmath>
 

@@ -1,6 +1,6 @@
 #include "core/schedulers/cogvideox_ddim.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cmath>
 

@@ -1,6 +1,7 @@
 #include "core/schedulers/cogvideox_schedule.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,7 @@
-#include <gtest/gtest.h>
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
 
 #include <cmath>
 #include <filesystem>
@@ -197,7 +199,7 @@ TEST(Transformer, GradientsFlowThroughRotaryPositionsAsFiniteDifferencesSay) {
   for (const char* key : {"transformer_blocks.0.attn1.to_q.weight", "transformer_blocks.0.attn1.norm_k.weight",
                           "patch_embed.proj.weight", "transformer_blocks.0.norm1.linear.bias"}) {
     at::Tensor& weight = weights.at(key);
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     const at::Tensor direction = weight.grad() / weight.grad().norm();
     const double step = 1e-2, slope = (weight.grad() * direction).sum().item<double>();
     weight.add_(direction, step);
