@@ -1,6 +1,5 @@
 #include "core/attention/registry.h"
 
-#include <functional>
 #include <utility>
 
 #include "core/attention/methods.h"
@@ -14,6 +13,9 @@ using Maker = std::unique_ptr<Method> (*)(const ParameterValues& parameters, int
 const std::vector<std::pair<std::string, Maker>>& makers() {
   static const std::vector<std::pair<std::string, Maker>> all{
       {"full", make_full_attention},
+      {"window", make_window},
+      {"ditfastattn", make_ditfastattn},
+      {"re-ttention", make_rettention},
   };
   return all;
 }

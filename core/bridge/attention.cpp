@@ -1,9 +1,182 @@
 #include "core/bridge/attention.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "core/bridge/parallel.h"
+#include "kernels/block_sparse_attention.h"
 
 namespace ditscope {
+namespace {
 
-at::Tensor dense_attention(const LayerCall& call) { return DenseAttention().attend(call); }
+/// Logits that the path of LibTorch operations holds at once.
+constexpr std::int64_t kLogitBytes = std::int64_t{256} << 20;
+
+bool kernel_takes(const LayerCall& call) {
+  const auto type = call.q.scalar_type();
+  return call.q.is_cpu() && (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf) && !call.key_mask.defined() &&
+         call.q.size(3) <= 256 && !(at::GradMode::is_enabled() && call.q.requires_grad());
+}
+
+template <typename Element, int kRank>
+HostView<Element, kRank> view(const at::Tensor& tensor) {
+  HostView<Element, kRank> result;
+  if (!tensor.defined()) return result;
+  result.data = static_cast<Element*>(tensor.data_ptr());
+  for (int i = 0; i < kRank; ++i) {
+    result.shape[i] = tensor.size(i);
+    result.stride[i] = tensor.stride(i);
+  }
+  return result;
+}
+
+/// float16 has no kernel of its own: it is computed in float32.
+at::Tensor widened(const at::Tensor& tensor) {
+  return tensor.defined() && tensor.scalar_type() == at::kHalf ? tensor.to(at::kFloat) : tensor;
+}
+
+template <typename Element>
+void run_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask, const at::Tensor& row_scale, const at::Tensor& residual,
+                at::Tensor& out, const at::Tensor& log_sum_exp) {
+  const at::Tensor q = widened(call.q[batch]), k = widened(call.k[batch]), v = widened(call.v[batch]);  // (H,T,D)
+  at::Tensor target = out[batch];                                                                       // (H,T,D)
+  const bool narrow = target.scalar_type() != q.scalar_type();
+  const at::Tensor written = narrow ? at::empty(q.sizes(), q.options()) : target;
+  const at::Tensor scales = row_scale.defined() ? row_scale.to(at::kFloat) : row_scale;
+  const at::Tensor added = residual.defined() ? residual.to(q.scalar_type()) : residual;
+  AttentionArguments<Element> a;
+  a.q = view<const Element, 3>(q);
+  a.k = view<const Element, 3>(k);
+  a.v = view<const Element, 3>(v);
+  a.scale = static_cast<float>(call.scale);
+  a.mask = mask;
+  a.out = view<Element, 3>(written);
+  a.log_sum_exp = view<float, 2>(log_sum_exp);
+  a.row_scale = view<const float, 2>(scales);
+  a.residual = view<const Element, 3>(added);
+  block_sparse_attention(a, torch_workers(at::get_num_threads()));
+  if (narrow) target.copy_(written);
+}
+
+void on_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask, const at::Tensor& row_scale, const at::Tensor& residual,
+               at::Tensor& out, const at::Tensor& log_sum_exp) {
+  if (call.q.scalar_type() == at::kBFloat16) run_kernel<Bfloat16Bits>(call, batch, mask, row_scale, residual, out, log_sum_exp);
+  else run_kernel<float>(call, batch, mask, row_scale, residual, out, log_sum_exp);
+}
+
+template <typename Element>
+SplitResult run_split(const LayerCall& call, std::int64_t batch, const BlockMask& kept, const BlockMask& skipped, bool unit_rho,
+                      bool with_residual, at::Tensor& out) {
+  const at::Tensor q = widened(call.q[batch]), k = widened(call.k[batch]), v = widened(call.v[batch]);  // (H,T,D)
+  at::Tensor target = out[batch];                                                                       // (H,T,D)
+  const bool narrow = target.scalar_type() != q.scalar_type();
+  const at::Tensor written = narrow ? at::empty(q.sizes(), q.options()) : target;
+  SplitResult result;
+  result.log_sum_exp = at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat));       // (H,T)
+  result.log_sum_exp_kept = at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat));  // (H,T)
+  if (with_residual) result.residual = at::empty(q.sizes(), q.options());                      // (H,T,D)
+  SplitArguments<Element> a;
+  a.q = view<const Element, 3>(q);
+  a.k = view<const Element, 3>(k);
+  a.v = view<const Element, 3>(v);
+  a.scale = static_cast<float>(call.scale);
+  a.kept = &kept;
+  a.skipped = &skipped;
+  a.unit_rho = unit_rho;
+  a.out = view<Element, 3>(written);
+  a.log_sum_exp = view<float, 2>(result.log_sum_exp);
+  a.log_sum_exp_kept = view<float, 2>(result.log_sum_exp_kept);
+  a.residual = view<Element, 3>(result.residual);
+  split_attention(a, torch_workers(at::get_num_threads()));
+  if (narrow) {
+    target.copy_(written);
+    if (with_residual) result.residual = result.residual.to(target.scalar_type());
+  }
+  return result;
+}
+
+/// What the mask keeps of rows first .. last-1, as booleans on the device of `like`.
+at::Tensor mask_rows(const BlockMask& mask, std::int64_t heads, std::int64_t first, std::int64_t last, const at::Tensor& like) {
+  const std::int64_t planes = mask.heads() == 0 ? 1 : heads;
+  at::Tensor rows = at::zeros({planes, last - first, mask.keys()}, at::kBool);  // (1 or H, rows, T)
+  bool* data = rows.data_ptr<bool>();
+  for (std::int64_t h = 0; h < planes; ++h) {
+    for (std::int64_t i = first; i < last; ++i) {
+      bool* row = data + (h * (last - first) + i - first) * mask.keys();
+      const int list = mask.list_of_head(h), block = static_cast<int>(i / kBlockTokens);
+      for (const BlockMask::Visit* visit = mask.visits_begin(list, block); visit != mask.visits_end(list, block); ++visit) {
+        std::uint64_t bits = visit->bits == BlockMask::kWhole ? ~std::uint64_t{0} : mask.row_bits(visit->bits)[i % kBlockTokens];
+        for (; bits != 0; bits &= bits - 1) row[std::int64_t{visit->key_block} * kBlockTokens + std::countr_zero(bits)] = true;
+      }
+    }
+  }
+  return rows.to(like.device());
+}
+
+/// Masked attention in LibTorch operations, float32, some rows at a time. @return out (H,T,D) and log-sum-exp (H,T)
+std::pair<at::Tensor, at::Tensor> in_torch(const LayerCall& call, std::int64_t batch, const BlockMask* mask) {
+  const at::Tensor q = call.q[batch].to(at::kFloat), k = call.k[batch].to(at::kFloat), v = call.v[batch].to(at::kFloat);  // (H,T,D)
+  const std::int64_t heads = q.size(0), tokens = q.size(1);
+  const std::int64_t step = std::clamp<std::int64_t>(kLogitBytes / std::max<std::int64_t>(heads * tokens * 4, 1), 1, std::max<std::int64_t>(tokens, 1));
+  at::Tensor out = at::empty_like(q), log_sum_exp = at::empty({heads, tokens}, q.options());
+  for (std::int64_t first = 0; first < tokens; first += step) {
+    const std::int64_t last = std::min(first + step, tokens);
+    at::Tensor logits = at::matmul(q.slice(1, first, last), k.transpose(1, 2)) * call.scale;  // (H,rows,T)
+    const double lowest = -std::numeric_limits<double>::infinity();
+    if (mask) logits.masked_fill_(mask_rows(*mask, heads, first, last, q).logical_not_(), lowest);
+    if (call.key_mask.defined()) logits.masked_fill_(call.key_mask[batch].logical_not().unsqueeze(0).unsqueeze(0), lowest);
+    const at::Tensor sums = at::logsumexp(logits, -1);                                               // (H,rows)
+    const at::Tensor finite = at::where(at::isinf(sums), at::zeros_like(sums), sums).unsqueeze(-1);  // a row that keeps nothing gives 0
+    out.slice(1, first, last).copy_(at::matmul(at::exp(logits - finite), v));
+    log_sum_exp.slice(1, first, last).copy_(sums);
+  }
+  return {out, log_sum_exp};
+}
+
+}  // namespace
+
+at::Tensor output_like(const at::Tensor& q) {
+  return at::empty({q.size(0), q.size(2), q.size(1), q.size(3)}, q.options()).transpose(1, 2);  // (B,H,T,D)
+}
+
+at::Tensor dense_attention(const LayerCall& call) {
+  // Measured: the portable code is slower than LibTorch's kernels, the others are faster for every width and both types.
+  static const bool vectors = available_instruction_sets().front() != "portable";
+  if (!vectors || !kernel_takes(call)) return DenseAttention().attend(call);
+  at::Tensor out = output_like(call.q);  // (B,H,T,D)
+  for (std::int64_t b = 0; b < call.q.size(0); ++b) on_kernel(call, b, nullptr, {}, {}, out, {});
+  return out;
+}
+
+void masked_attention(const LayerCall& call, std::int64_t batch, const BlockMask& mask, const at::Tensor& row_scale,
+                      const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp) {
+  if (kernel_takes(call)) return on_kernel(call, batch, &mask, row_scale, residual, out, log_sum_exp);
+  auto [attended, sums] = in_torch(call, batch, &mask);
+  if (row_scale.defined()) attended.mul_(row_scale.unsqueeze(-1));
+  if (residual.defined()) attended.add_(residual);
+  out[batch].copy_(attended);
+  if (log_sum_exp.defined()) log_sum_exp.copy_(sums);
+}
+
+SplitResult split_attention(const LayerCall& call, std::int64_t batch, const BlockMask& kept, const BlockMask& skipped, bool unit_rho,
+                            bool with_residual, at::Tensor& out) {
+  if (kernel_takes(call)) {
+    return call.q.scalar_type() == at::kBFloat16 ? run_split<Bfloat16Bits>(call, batch, kept, skipped, unit_rho, with_residual, out)
+                                                 : run_split<float>(call, batch, kept, skipped, unit_rho, with_residual, out);
+  }
+  auto [full, sums] = in_torch(call, batch, nullptr);
+  auto [window, window_sums] = in_torch(call, batch, &kept);
+  SplitResult result{sums, window_sums, {}};
+  out[batch].copy_(full);
+  if (with_residual) {
+    const at::Tensor rho = unit_rho ? at::ones_like(sums) : at::exp(window_sums - sums);  // (H,T)
+    result.residual = (full - rho.unsqueeze(-1) * window).to(call.q.scalar_type());       // (H,T,D)
+  }
+  return result;
+}
 
 }  // namespace ditscope
