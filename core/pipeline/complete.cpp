@@ -5,6 +5,7 @@
 #include <cmath>
 #include <thread>
 
+#include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/json_file.h"
 #include "core/pipeline/model_configs.h"
 #include "core/schedulers/scheduler.h"
@@ -102,12 +103,21 @@ void complete_size(Request& request, const ModelConfigs& model) {
            std::to_string(request.max_sequence_length) + ".");
 }
 
-void complete_machine(Request& request) {
+/// What most of the transformer's weights are stored as.
+std::string stored_dtype(const ModelConfigs& model) {
+  switch (Checkpoint(model.folder.folder("transformer")).stored_dtype()) {
+    case c10::ScalarType::Half: return "float16";
+    case c10::ScalarType::BFloat16: return "bfloat16";
+    default: return "float32";
+  }
+}
+
+void complete_machine(Request& request, const ModelConfigs& model) {
   if (request.device.empty()) request.device = at::globalContext().hasCUDA() ? "cuda" : "cpu";
   if (request.device != "cpu" && request.device != "cuda") refuse("The device is to be cpu or cuda, got \"" + request.device + "\".");
   if (request.device == "cuda" && !at::globalContext().hasCUDA())
     throw Error(ErrorKind::Device, "No GPU can be used here: none is found, or this build has no CUDA. Choose the device cpu.");
-  if (request.dtype.empty()) request.dtype = request.device == "cuda" ? "bfloat16" : "float32";
+  if (request.dtype.empty()) request.dtype = request.device == "cuda" ? stored_dtype(model) : "float32";
   const std::vector<std::string> dtypes{"float32", "bfloat16", "float16"};
   if (std::find(dtypes.begin(), dtypes.end(), request.dtype) == dtypes.end()) {
     const auto nearest = nearest_name(request.dtype, dtypes);
@@ -129,7 +139,7 @@ Request Generator::complete(const Request& asked) {
   check_prompt(request, model.info);
   complete_sampling(request, model);
   complete_size(request, model);
-  complete_machine(request);
+  complete_machine(request, model);
   if (!request.latents_in.empty() && !std::filesystem::exists(request.latents_in))
     throw Error(ErrorKind::NotFound, "There is no file " + request.latents_in.string() + " to take latents from. Check the path.");
   return request;

@@ -1,1 +1,0 @@
-#include "core/pipeline/generator.h"
