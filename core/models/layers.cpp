@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "core/models/gelu.h"
+
 namespace ditscope {
 
 Linear Linear::take(const WeightScope& scope, std::int64_t in, std::int64_t out, bool bias) {
@@ -43,7 +45,11 @@ at::Tensor activate(at::Tensor x, Activation activation) {
   switch (activation) {
     case Activation::Silu: return in_place ? at::silu_(x) : at::silu(x);
     case Activation::Gelu: return in_place ? at::gelu_(x) : at::gelu(x);
-    case Activation::GeluTanh: return in_place ? at::gelu_(x, "tanh") : at::gelu(x, "tanh");
+    case Activation::GeluTanh:
+      if (!in_place) return at::gelu(x, "tanh");
+      if (!x.is_cpu() || x.scalar_type() != at::kFloat || !x.is_contiguous()) return at::gelu_(x, "tanh");
+      gelu_tanh_in_place(x);
+      return x;
     case Activation::Relu: return in_place ? at::relu_(x) : at::relu(x);
     case Activation::Mish: return in_place ? at::mish_(x) : at::mish(x);
   }
