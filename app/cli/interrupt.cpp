@@ -27,6 +27,7 @@ void wait_for_signals(sigset_t signals) {
 }  // namespace
 
 void Interrupt::install() {
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe becomes an error of the write, with its own message
   control();  // constructed before the thread that uses it
   sigset_t signals;
   sigemptyset(&signals);

@@ -242,18 +242,17 @@ double Run::remaining_seconds() const {
 // ---- 7. Pixels: the latents, unscaled, through the VAE, to 0..1.
 
 void Run::decode(const at::Tensor& latents) {
+  watch_.decoding = true;
   const CogVideoXVae& vae = model_.vae(watch_);
   const StageTimer timer(watch_);
   watch_.stage = "VAE decode";
   const at::Tensor kept = latents.slice(1, sizes_.additional_frames).to(model_.dtype());                       // (1,F,C,Y,X)
   const at::Tensor scaled = kept.permute({0, 2, 1, 3, 4}).mul(1.0 / model_.configs().vae.scaling_factor);      // (1,C,F,Y,X)
   watch_.sink.on_event(StageProgress{StageProgress::Stage::Decoding, "", 0, static_cast<double>(kept.size(1)), "latent frames"});
-  const bool already_stopping = watch_.control.stop_requested() == Stop::Decode;
   const at::Tensor video = vae.decode(scaled, [&](int done, int total) {                                       // (1,3,F,Y,X)
     memory_.sample();
     watch_.sink.on_event(StageProgress{StageProgress::Stage::Decoding, "", static_cast<double>(done), static_cast<double>(total), "chunks"});
-    if (watch_.control.stop_requested() == Stop::Keep) return true;
-    if (!already_stopping && watch_.control.stop_requested() == Stop::None) watch_.check();
+    watch_.check();
     return false;
   });
   require_finite(video, "the VAE", model_.dtype());

@@ -62,7 +62,7 @@ struct Generator::Impl {
   template <typename Work>
   RunResult guarded(const Request& request, EventSink& sink, RunControl& control, Work work) {
     const c10::InferenceMode inference;
-    Watch watch{sink, control, "loading", 0, 0};
+    Watch watch{sink, control, "loading"};
     try {
       return work(load(request), watch);
     } catch (const Error&) {

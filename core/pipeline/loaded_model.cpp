@@ -89,7 +89,8 @@ void Watch::check() {
   const auto start = Clock::now();
   const bool stop = control.check();
   pause_seconds += seconds_since(start);
-  if (stop) throw Error(ErrorKind::Cancelled, "Stopped during " + stage + ".");
+  if (stop && !(decoding && control.stop_requested() == RunControl::Stop::Decode))
+    throw Error(ErrorKind::Cancelled, "Stopped during " + stage + ".");
 }
 
 LoadedModel::LoadedModel(ModelConfigs configs, c10::ScalarType dtype, c10::Device device)

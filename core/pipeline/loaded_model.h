@@ -21,9 +21,10 @@ namespace ditscope {
 struct Watch {
   EventSink& sink;
   RunControl& control;
-  std::string stage;         ///< "VAE decode"
+  std::string stage = "";    ///< "VAE decode"
   double load_seconds = 0;   ///< spent loading, which is not counted as running
   double pause_seconds = 0;  ///< spent paused, likewise
+  bool decoding = false;     ///< "stop and decode" asks for no more than what is being done
 
   /// Waits while paused. @throws Error{Cancelled} when the run is to stop
   void check();
