@@ -22,6 +22,19 @@ bool kernel_takes(const LayerCall& call) {
          call.q.size(3) <= 256 && !(at::GradMode::is_enabled() && call.q.requires_grad());
 }
 
+/// Threads for a call that visits `blocks` key blocks a head: waking a pool costs more than a few of them.
+Workers workers_for(std::int64_t heads, std::int64_t blocks) {
+  constexpr std::int64_t kFewBlocks = 32;
+  return heads * blocks <= kFewBlocks ? Workers{} : torch_workers(at::get_num_threads());
+}
+
+std::int64_t visited_blocks(const BlockMask& mask) { return mask.visits_end(0, mask.query_blocks() - 1) - mask.visits_begin(0, 0); }
+
+std::int64_t all_blocks(std::int64_t tokens) {
+  const std::int64_t blocks = (tokens + kBlockTokens - 1) / kBlockTokens;
+  return blocks * blocks;
+}
+
 template <typename Element, int kRank>
 HostView<Element, kRank> view(const at::Tensor& tensor) {
   HostView<Element, kRank> result;
@@ -58,7 +71,7 @@ void run_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask
   a.log_sum_exp = view<float, 2>(log_sum_exp);
   a.row_scale = view<const float, 2>(scales);
   a.residual = view<const Element, 3>(added);
-  block_sparse_attention(a, torch_workers(at::get_num_threads()));
+  block_sparse_attention(a, workers_for(q.size(0), mask ? visited_blocks(*mask) : all_blocks(q.size(1))));
   if (narrow) target.copy_(written);
 }
 
@@ -91,7 +104,7 @@ SplitResult run_split(const LayerCall& call, std::int64_t batch, const BlockMask
   a.log_sum_exp = view<float, 2>(result.log_sum_exp);
   a.log_sum_exp_kept = view<float, 2>(result.log_sum_exp_kept);
   a.residual = view<Element, 3>(result.residual);
-  split_attention(a, torch_workers(at::get_num_threads()));
+  split_attention(a, workers_for(q.size(0), all_blocks(q.size(1))));
   if (narrow) {
     target.copy_(written);
     if (with_residual) result.residual = result.residual.to(target.scalar_type());
