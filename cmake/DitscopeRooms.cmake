@@ -12,7 +12,7 @@ function(ditscope_room name)
 endfunction()
 
 # ditscope_torch_room(NAME SOURCES...) : a static library on LibTorch. Its torch include paths stay private, so what links it
-# (GUI, views) sees only the torch-free headers. All such rooms share one precompiled <torch/torch.h>.
+# (GUI, views) sees only the torch-free headers. All such rooms share one precompiled <ATen/ATen.h>.
 function(ditscope_torch_room name)
   add_library(${name} STATIC ${ARGN})
   target_link_libraries(${name} PUBLIC ditscope_options PRIVATE torch::cpu)

@@ -1,1 +1,1 @@
-// Holds the precompiled <torch/torch.h> that every LibTorch room reuses.
+// Holds the precompiled <ATen/ATen.h> that every LibTorch room reuses.

@@ -1,1 +1,0 @@
-// The trainer of the bundled model lives in this room.
