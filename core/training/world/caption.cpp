@@ -8,11 +8,15 @@ namespace {
 
 constexpr std::array<std::string_view, 9> kPluralMotions{"stay still", "move left", "move right", "move up", "move down",
                                                          "bounce",     "spin",      "orbit",      "grow"};
-constexpr std::array<std::string_view, 12> kSmallWords{"a", "and", "on", "in", "front", "of", "while", "the", "camera", "floor", "backdrop", "still"};
+constexpr std::array<std::string_view, 12> kSmallWords{"a",     "and", "on",     "in",    "front",    "of",
+                                                       "while", "the", "camera", "floor", "backdrop", "still"};
 
-bool spins_visibly(Shape shape) { return shape == Shape::Cube || shape == Shape::Torus || shape == Shape::Diamond; }
+bool spins_visibly(Shape shape) {
+  return shape == Shape::Cube || shape == Shape::Torus || shape == Shape::Diamond;
+}
 
-/// Half of the shapes can spin, and they do it twice as often as their other motions ask, so that all motions stay equally frequent.
+/// Half of the shapes can spin, and they do it twice as often as their other motions ask, so that all motions stay equally
+/// frequent.
 Motion sample_motion(SceneRandom& random, Shape shape) {
   constexpr int kCount = static_cast<int>(kMotionNames.size());
   if (spins_visibly(shape) && random.below(kCount) < 2) return Motion::Spins;
@@ -48,11 +52,11 @@ Scene sample_any(SceneRandom& random, float two_object_share) {
   scene.object_count = two && !alone ? 2 : 1;
   if (scene.objects[1].colour == scene.objects[0].colour) {
     const int count = static_cast<int>(kColourNames.size());
-    scene.objects[1].colour = static_cast<Colour>((static_cast<int>(scene.objects[0].colour) + 1 + random.below(count - 1)) % count);
+    scene.objects[1].colour =
+        static_cast<Colour>((static_cast<int>(scene.objects[0].colour) + 1 + random.below(count - 1)) % count);
   }
-  const bool camera_may_move =
-      scene.object_count == 1 &&
-      (scene.motion == Motion::StaysStill || scene.motion == Motion::Bounces || scene.motion == Motion::Spins);
+  const bool camera_may_move = scene.object_count == 1 && (scene.motion == Motion::StaysStill ||
+                                                           scene.motion == Motion::Bounces || scene.motion == Motion::Spins);
   if (random.uniform(0, 1) < 0.6F && camera_may_move) scene.camera = static_cast<CameraMove>(1 + random.below(3));
   scene.floor = sample_value<Floor>(random, kFloorNames);
   scene.backdrop = sample_value<Backdrop>(random, kBackdropNames);
@@ -99,7 +103,9 @@ std::optional<Value> find(const std::array<std::string_view, N>& names, const st
 }
 
 /// Whether the verb of a motion ("moves" of "moves left") is this word, in singular or plural.
-bool is_verb(const std::string& word, std::string_view singular) { return word == singular || word + "s" == singular; }
+bool is_verb(const std::string& word, std::string_view singular) {
+  return word == singular || word + "s" == singular;
+}
 
 /// Reads the word before the last one together with the last one: "moves left", "pans right", "bounces".
 void read_motion(Scene& scene, const std::string& verb, const std::string& word) {
@@ -110,7 +116,8 @@ void read_motion(Scene& scene, const std::string& verb, const std::string& word)
   constexpr std::array<std::string_view, 4> kDirections{"left", "right", "up", "down"};
   const auto direction = find<int>(kDirections, word);
   if (is_verb(verb, "moves") && direction) scene.motion = static_cast<Motion>(static_cast<int>(Motion::MovesLeft) + *direction);
-  if (is_verb(verb, "pans") && direction && *direction < 2) scene.camera = *direction == 0 ? CameraMove::PansLeft : CameraMove::PansRight;
+  if (is_verb(verb, "pans") && direction && *direction < 2)
+    scene.camera = *direction == 0 ? CameraMove::PansLeft : CameraMove::PansRight;
   if (is_verb(verb, "zooms") && word == "in") scene.camera = CameraMove::ZoomsIn;
 }
 
@@ -123,12 +130,17 @@ std::uint64_t SceneRandom::next() {
   return mixed ^ (mixed >> 31);
 }
 
-int SceneRandom::below(int count) { return static_cast<int>((next() >> 32) * static_cast<std::uint64_t>(count) >> 32); }
+int SceneRandom::below(int count) {
+  return static_cast<int>((next() >> 32) * static_cast<std::uint64_t>(count) >> 32);
+}
 
-float SceneRandom::uniform(float low, float high) { return low + (high - low) * static_cast<float>(next() >> 40) * 0x1p-24F; }
+float SceneRandom::uniform(float low, float high) {
+  return low + (high - low) * static_cast<float>(next() >> 40) * 0x1p-24F;
+}
 
 bool is_held_out(Shape shape, Colour colour, Motion motion) {
-  // 11 is a prime above the number of values of each attribute: fixing two of them leaves at most one value of the third held out.
+  // 11 is a prime above the number of values of each attribute: fixing two of them leaves at most one value of the third held
+  // out.
   return (7 * static_cast<int>(shape) + 5 * static_cast<int>(colour) + 3 * static_cast<int>(motion)) % 11 == 7;
 }
 
@@ -156,10 +168,14 @@ std::string caption(const Scene& scene) {
   const std::string camera = scene.camera == CameraMove::Still ? "" : std::string(name_of(kCameraNames, scene.camera));
   const std::string aside = camera.empty() ? "" : ", camera " + camera;
   switch (scene.phrasing) {
-    case 1: return what + " on a " + floor + " in front of a " + backdrop + (camera.empty() ? "" : " while the camera " + camera);
-    case 2: return what + ", " + floor + ", " + backdrop + aside;
-    case 3: return backdrop + ", " + floor + ", " + what + aside;
-    default: return what + " on a " + floor + ", " + backdrop + aside;
+    case 1:
+      return what + " on a " + floor + " in front of a " + backdrop + (camera.empty() ? "" : " while the camera " + camera);
+    case 2:
+      return what + ", " + floor + ", " + backdrop + aside;
+    case 3:
+      return backdrop + ", " + floor + ", " + what + aside;
+    default:
+      return what + " on a " + floor + ", " + backdrop + aside;
   }
 }
 

@@ -19,11 +19,12 @@ enum class Floor { Plain, Checkered, Wooden };
 enum class Backdrop { Slate, Sky, Sand, Mint, Lilac, Charcoal };
 
 inline constexpr std::array<std::string_view, 6> kShapeNames{"sphere", "cube", "cylinder", "cone", "torus", "diamond"};
-inline constexpr std::array<std::string_view, 8> kColourNames{"red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink"};
+inline constexpr std::array<std::string_view, 8> kColourNames{"red",  "orange", "yellow", "green",
+                                                              "cyan", "blue",   "purple", "pink"};
 inline constexpr std::array<std::string_view, 2> kSizeNames{"small", "large"};
 inline constexpr std::array<std::string_view, 3> kMaterialNames{"matte", "glossy", "metallic"};
-inline constexpr std::array<std::string_view, 9> kMotionNames{"stays still", "moves left", "moves right", "moves up", "moves down",
-                                                              "bounces",     "spins",      "orbits",      "grows"};
+inline constexpr std::array<std::string_view, 9> kMotionNames{
+    "stays still", "moves left", "moves right", "moves up", "moves down", "bounces", "spins", "orbits", "grows"};
 inline constexpr std::array<std::string_view, 4> kCameraNames{"still", "pans left", "pans right", "zooms in"};
 inline constexpr std::array<std::string_view, 3> kFloorNames{"plain", "checkered", "wooden"};
 inline constexpr std::array<std::string_view, 6> kBackdropNames{"slate", "sky", "sand", "mint", "lilac", "charcoal"};
@@ -57,13 +58,13 @@ struct Scene {
   Backdrop backdrop = Backdrop::Slate;
   int phrasing = 0;  ///< 0..kPhrasings-1: which sentence caption() makes
   // What the caption does not say.
-  float x = 0;                     ///< sideways place on the stage, -1..1 of the room that the motion leaves
-  float depth = 0;                 ///< place along the view, -1..1
-  float speed = 1;                 ///< of the motion, 0.9..1.1
-  float phase = 0;                 ///< of bounces and orbits, 0..1
-  float turn = 1;                  ///< sense of spins and orbits, -1 or 1
+  float x = 0;                         ///< sideways place on the stage, -1..1 of the room that the motion leaves
+  float depth = 0;                     ///< place along the view, -1..1
+  float speed = 1;                     ///< of the motion, 0.9..1.1
+  float phase = 0;                     ///< of bounces and orbits, 0..1
+  float turn = 1;                      ///< sense of spins and orbits, -1 or 1
   std::array<float, 2> floor_shift{};  ///< of the floor's pattern, tiles, 0..1
-  float spot = 0;                  ///< sideways place of the light on the backdrop, -1..1
+  float spot = 0;                      ///< sideways place of the light on the backdrop, -1..1
 };
 
 /// A generator of its own, so that a seed draws the same scenes with every compiler and library (SplitMix64).
@@ -71,8 +72,8 @@ class SceneRandom {
  public:
   explicit SceneRandom(std::uint64_t seed) : state_(seed) {}
   std::uint64_t next();
-  int below(int count);                   ///< 0..count-1
-  float uniform(float low, float high);   ///< low <= value < high
+  int below(int count);                  ///< 0..count-1
+  float uniform(float low, float high);  ///< low <= value < high
  private:
   std::uint64_t state_;
 };
@@ -84,14 +85,15 @@ struct SampleOptions {
   float two_object_share = 0.3F;  ///< of all scenes, 0..0.75
 };
 
-/// Some combinations of shape, colour and motion are never trained on: of every shape and colour at most one motion, one in eleven overall.
+/// Some combinations of shape, colour and motion are never trained on: of every shape and colour at most one motion, one in
+/// eleven overall.
 bool is_held_out(Shape shape, Colour colour, Motion motion);
 /// True where any object of the scene is a held-out combination.
 bool is_held_out(const Scene& scene);
 
 /// Draws a scene. Each value of an attribute is equally frequent over all scenes (the camera apart, which mostly stays still).
-/// Only some go together: spins wants a cube, torus or diamond; spins and grows want one object; the camera moves only with one object
-/// that stays still, bounces or spins; two objects have different colours.
+/// Only some go together: spins wants a cube, torus or diamond; spins and grows want one object; the camera moves only with one
+/// object that stays still, bounces or spins; two objects have different colours.
 Scene sample_scene(SceneRandom& random, const SampleOptions& options = {});
 
 /// The scene in words, below 32 tokens: "a large glossy red sphere bounces on a checkered floor, slate backdrop".

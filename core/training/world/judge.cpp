@@ -23,7 +23,8 @@ Number percentile(std::vector<Number> values, double share) {
   return *at;
 }
 
-/// Frames by which to judge an object's outline: whole in the picture and apart from the other object, or else all where it is seen.
+/// Frames by which to judge an object's outline: whole in the picture and apart from the other object, or else where it is seen;
+/// a dozen, spread over the clip.
 std::vector<std::size_t> clear_frames(const std::vector<Track>& tracks, std::size_t index) {
   std::vector<std::size_t> clear, seen;
   for (std::size_t frame = 0; frame < tracks[index].patches.size(); ++frame) {
@@ -34,24 +35,32 @@ std::vector<std::size_t> clear_frames(const std::vector<Track>& tracks, std::siz
     for (std::size_t other = 0; other < tracks.size(); ++other) {
       const auto& beside = tracks[other].patches[frame];
       if (other == index || !beside) continue;
-      apart = patch->right + 1 < beside->left || beside->right + 1 < patch->left || patch->bottom + 1 < beside->top || beside->bottom + 1 < patch->top;
+      apart = patch->right + 1 < beside->left || beside->right + 1 < patch->left || patch->bottom + 1 < beside->top ||
+              beside->bottom + 1 < patch->top;
     }
     if (apart && !patch->touches_border) clear.push_back(frame);
   }
-  return clear.empty() ? seen : clear;
+  std::vector<std::size_t>& kept = clear.empty() ? seen : clear;
+  constexpr std::size_t kEnough = 12;
+  if (kept.size() <= kEnough) return kept;
+  for (std::size_t place = 0; place < kEnough; ++place) kept[place] = kept[place * (kept.size() - 1) / (kEnough - 1)];
+  kept.resize(kEnough);
+  return kept;
 }
 
 Shape shape_of(const Track& track, const std::vector<std::size_t>& frames) {
   std::array<float, kShapeNames.size()> unlike{};
   for (std::size_t frame : frames) {
     const Silhouette seen = silhouette_of(*track.patches[frame]);
-    for (std::size_t shape = 0; shape < unlike.size(); ++shape) unlike[shape] += nearest_view(seen, static_cast<Shape>(shape)).unlikeness;
+    for (std::size_t shape = 0; shape < unlike.size(); ++shape)
+      unlike[shape] += nearest_view(seen, static_cast<Shape>(shape)).unlikeness;
   }
   return static_cast<Shape>(std::min_element(unlike.begin(), unlike.end()) - unlike.begin());
 }
 
 /// Radius of the unit solid, world units as seen at the stage's origin.
-float radius_of(const Track& track, const std::vector<std::size_t>& frames, Shape shape, int side, CameraMove camera, Motion motion) {
+float radius_of(const Track& track, const std::vector<std::size_t>& frames, Shape shape, int side, CameraMove camera,
+                Motion motion) {
   const float pixel = 2 * kHalfView / static_cast<float>(side);
   std::vector<float> radii;
   for (std::size_t frame : frames) {
@@ -67,29 +76,29 @@ float radius_of(const Track& track, const std::vector<std::size_t>& frames, Shap
 }
 
 /// Glossy surfaces have a small white highlight; metal is paler all over than its colour; matte is neither.
-Material material_of(const std::vector<JudgedFrame>& pictures, const Track& track, const std::vector<std::size_t>& frames, Colour colour) {
+Material material_of(const std::vector<JudgedFrame>& pictures, const Track& track, const std::vector<std::size_t>& frames,
+                     Colour colour) {
   constexpr std::array<float, kColourNames.size()> kMatteSaturation{0.89F, 0.95F, 0.91F, 0.81F, 0.92F, 0.87F, 0.78F, 0.71F};
   std::vector<float> saturations;
-  std::size_t white = 0;
   for (std::size_t frame : frames) {
     const Patch& patch = *track.patches[frame];
     for (int y = patch.top; y <= patch.bottom; ++y) {
       for (int x = patch.left; x <= patch.right; ++x) {
-        if (!patch.mask.get(x, y) || !patch.mask.get(x, y - 2) || !patch.mask.get(x, y + 2) || !patch.mask.get(x - 2, y) || !patch.mask.get(x + 2, y)) continue;
-        const HueValue value = hue_value(pictures[frame].at(x, y));
-        saturations.push_back(value.saturation);
-        white += value.saturation < 0.3F && value.value > 0.9F ? 1 : 0;
+        const bool inner = patch.mask.get(x, y) && patch.mask.get(x, y - 2) && patch.mask.get(x, y + 2) &&
+                           patch.mask.get(x - 2, y) && patch.mask.get(x + 2, y);
+        if (inner) saturations.push_back(hue_value(pictures[frame].at(x, y)).saturation);
       }
     }
   }
-  if (static_cast<double>(white) > 0.004 * static_cast<double>(saturations.size())) return Material::Glossy;
+  if (percentile(saturations, 0.01) < 0.48F * percentile(saturations, 0.5)) return Material::Glossy;
   const float paler = kMatteSaturation[static_cast<std::size_t>(colour)] - percentile(saturations, 0.3);
-  return paler > 0.06F ? Material::Metallic : Material::Matte;
+  return paler > 0.035F ? Material::Metallic : Material::Matte;
 }
 
 /// Calls `use` with the pixels of every fourth frame, rows `first`..`last` of its height, objects and what is near them left out.
 template <class Use>
-void visit_background(const std::vector<JudgedFrame>& pictures, const std::vector<Track>& tracks, double first, double last, Use use) {
+void visit_background(const std::vector<JudgedFrame>& pictures, const std::vector<Track>& tracks, double first, double last,
+                      Use use) {
   for (std::size_t frame = 0; frame < pictures.size(); frame += 4) {
     const JudgedFrame& picture = pictures[frame];
     for (int y = static_cast<int>(first * picture.height); y < static_cast<int>(last * picture.height); ++y) {
@@ -106,8 +115,12 @@ void visit_background(const std::vector<JudgedFrame>& pictures, const std::vecto
 
 Backdrop backdrop_of(const std::vector<JudgedFrame>& pictures, const std::vector<Track>& tracks) {
   // The upper quartile of each channel above the horizon: the pool of light on the wall.
-  constexpr std::array<std::array<float, 3>, kBackdropNames.size()> kLit{{{0.50F, 0.59F, 0.66F}, {0.55F, 0.75F, 0.91F}, {0.85F, 0.75F, 0.56F},
-                                                                         {0.58F, 0.84F, 0.69F}, {0.73F, 0.62F, 0.87F}, {0.29F, 0.29F, 0.30F}}};
+  constexpr std::array<std::array<float, 3>, kBackdropNames.size()> kLit{{{0.50F, 0.59F, 0.66F},
+                                                                          {0.55F, 0.75F, 0.91F},
+                                                                          {0.85F, 0.75F, 0.56F},
+                                                                          {0.58F, 0.84F, 0.69F},
+                                                                          {0.73F, 0.62F, 0.87F},
+                                                                          {0.29F, 0.29F, 0.30F}}};
   std::array<std::vector<float>, 3> channels;
   visit_background(pictures, tracks, 0, 0.35, [&](const float* rgb, const float*) {
     for (int channel = 0; channel < 3; ++channel) channels[channel].push_back(rgb[channel]);
@@ -116,7 +129,8 @@ Backdrop backdrop_of(const std::vector<JudgedFrame>& pictures, const std::vector
   float least = 1e9F;
   for (std::size_t backdrop = 0; backdrop < kLit.size(); ++backdrop) {
     float difference = 0;
-    for (int channel = 0; channel < 3; ++channel) difference += std::fabs(percentile(channels[channel], 0.75) - kLit[backdrop][channel]);
+    for (int channel = 0; channel < 3; ++channel)
+      difference += std::fabs(percentile(channels[channel], 0.75) - kLit[backdrop][channel]);
     if (difference < least) least = difference, best = backdrop;
   }
   return static_cast<Backdrop>(best);
@@ -166,9 +180,9 @@ float size_score(const Scene& asked, const Judgement& judgement, const std::arra
 
 Judgement judge(const Frames& frames) {
   if (frames.empty() || frames.width < 32 || frames.height < 32) {
-    throw Error{ErrorKind::InvalidArgument, "expected at least one frame of 32 x 32 pixels or more, got " + std::to_string(frames.count) +
-                                                " of " + std::to_string(frames.width) + " x " + std::to_string(frames.height) +
-                                                "; judge a decoded clip"};
+    throw Error{ErrorKind::InvalidArgument, "expected at least one frame of 32 x 32 pixels or more, got " +
+                                                std::to_string(frames.count) + " of " + std::to_string(frames.width) + " x " +
+                                                std::to_string(frames.height) + "; judge a decoded clip"};
   }
   const std::vector<JudgedFrame> pictures = judging_pictures(frames);
   const std::vector<Track> tracks = tracks_of(pictures);
@@ -194,7 +208,8 @@ Judgement judge(const Frames& frames) {
 float Score::of(std::string_view attribute) const {
   const auto place = std::find(kScoredAttributes.begin(), kScoredAttributes.end(), attribute);
   if (place == kScoredAttributes.end()) {
-    throw Error{ErrorKind::NotFound, "expected a scored attribute such as \"colour\", got \"" + std::string(attribute) + "\"; see kScoredAttributes"};
+    throw Error{ErrorKind::NotFound,
+                "expected a scored attribute such as \"colour\", got \"" + std::string(attribute) + "\"; see kScoredAttributes"};
   }
   return values[static_cast<std::size_t>(place - kScoredAttributes.begin())];
 }
@@ -218,8 +233,9 @@ Score compare(const Scene& asked, const Judgement& judgement) {
     material += found.material == wanted.material ? share : 0;
   }
   const auto same = [](bool value) { return value ? 1.0F : 0.0F; };
-  return Score{{same(asked.object_count == static_cast<int>(judgement.objects.size())), colour, shape, size_score(asked, judgement, match),
-                material, same(asked.motion == judgement.motion), same(asked.camera == judgement.camera), same(asked.floor == judgement.floor),
+  return Score{{same(asked.object_count == static_cast<int>(judgement.objects.size())), colour, shape,
+                size_score(asked, judgement, match), material, same(asked.motion == judgement.motion),
+                same(asked.camera == judgement.camera), same(asked.floor == judgement.floor),
                 same(asked.backdrop == judgement.backdrop)}};
 }
 

@@ -49,22 +49,27 @@ float light_place(const JudgedFrame& picture, const std::vector<Track>& tracks, 
   }
   // Normal equations of c0 + c1 x + c2 x^2 by Cramer's rule; only c1 and c2 matter.
   const auto& p = powers;
-  const double determinant = p[0] * (p[2] * p[4] - p[3] * p[3]) - p[1] * (p[1] * p[4] - p[2] * p[3]) + p[2] * (p[1] * p[3] - p[2] * p[2]);
+  const double determinant =
+      p[0] * (p[2] * p[4] - p[3] * p[3]) - p[1] * (p[1] * p[4] - p[2] * p[3]) + p[2] * (p[1] * p[3] - p[2] * p[2]);
   if (std::fabs(determinant) < 1e-6) return 0.5F;
   const double c1 = (p[0] * (values[1] * p[4] - p[3] * values[2]) - values[0] * (p[1] * p[4] - p[2] * p[3]) +
-                     p[2] * (p[1] * values[2] - values[1] * p[2])) / determinant;
+                     p[2] * (p[1] * values[2] - values[1] * p[2])) /
+                    determinant;
   const double c2 = (p[0] * (p[2] * values[2] - values[1] * p[3]) - p[1] * (p[1] * values[2] - values[1] * p[2]) +
-                     values[0] * (p[1] * p[3] - p[2] * p[2])) / determinant;
+                     values[0] * (p[1] * p[3] - p[2] * p[2])) /
+                    determinant;
   if (c2 > -0.02) return 0.5F;
   return static_cast<float>(0.5 + 0.5 * std::clamp(-c1 / (2 * c2), -1.6, 1.6));
 }
 
-/// How far the background of one frame is from that of another seen `zoom` times larger: mean difference of colour where neither shows
-/// an object. Zooming keeps the stage's pivot in place (stage.cpp), 0.12 of the shorter side above the middle.
-float zoomed_difference(const std::vector<JudgedFrame>& pictures, const std::vector<Track>& tracks, std::size_t from, std::size_t to, float zoom) {
+/// How far the background of one frame is from that of another seen `zoom` times larger: mean difference of colour where neither
+/// shows an object. Zooming keeps the stage's pivot in place (stage.cpp), 0.12 of the shorter side above the middle.
+float zoomed_difference(const std::vector<JudgedFrame>& pictures, const std::vector<Track>& tracks, std::size_t from,
+                        std::size_t to, float zoom) {
   const JudgedFrame &before = pictures[from], &after = pictures[to];
   const float pivot_x = 0.5F * static_cast<float>(before.width);
-  const float pivot_y = 0.5F * static_cast<float>(before.height) - 0.12F * static_cast<float>(std::min(before.width, before.height));
+  const float pivot_y =
+      0.5F * static_cast<float>(before.height) - 0.12F * static_cast<float>(std::min(before.width, before.height));
   double sum = 0;
   int count = 0;
   for (int y = 0; y < after.height; y += 2) {
@@ -141,7 +146,8 @@ float face_change(const std::vector<JudgedFrame>& pictures, const Track& track) 
     if (before.touches_border || after.touches_border) continue;
     const std::vector<float> a = face_of(pictures[frame], before), b = face_of(pictures[frame + gap], after);
     float sum = 0;
-    for (std::size_t at = 0; at < a.size(); ++at) sum += a[at] < 0 && b[at] < 0 ? 0 : a[at] < 0 || b[at] < 0 ? 0.3F : std::fabs(a[at] - b[at]);
+    for (std::size_t at = 0; at < a.size(); ++at)
+      sum += a[at] < 0 && b[at] < 0 ? 0 : a[at] < 0 || b[at] < 0 ? 0.3F : std::fabs(a[at] - b[at]);
     const auto proportion = [](const Patch& patch) {
       return std::log(static_cast<float>(patch.right - patch.left + 1) / static_cast<float>(patch.bottom - patch.top + 1));
     };
@@ -162,8 +168,10 @@ Motion motion_of_one(const std::vector<JudgedFrame>& pictures, const Track& trac
   const bool pans = camera == CameraMove::PansLeft || camera == CameraMove::PansRight;
   const float x_range = x.range(), y_range = y.range();
   if (!pans) {
-    if (x_range > 0.3F && x_range > y_range && std::fabs(x.net()) < 0.65F * x_range && x.reversals(0.25F * x_range) >= 1) return Motion::Orbits;
-    if (std::fabs(x.net()) > 0.18F && std::fabs(x.net()) > 0.7F * x_range && x_range > y_range) return x.net() > 0 ? Motion::MovesRight : Motion::MovesLeft;
+    if (x_range > 0.3F && x_range > y_range && std::fabs(x.net()) < 0.65F * x_range && x.reversals(0.25F * x_range) >= 1)
+      return Motion::Orbits;
+    if (std::fabs(x.net()) > 0.18F && std::fabs(x.net()) > 0.7F * x_range && x_range > y_range)
+      return x.net() > 0 ? Motion::MovesRight : Motion::MovesLeft;
   }
   if (y_range > 0.15F && y.reversals(std::max(0.08F, 0.2F * y_range)) >= 2) return Motion::Bounces;
   const float growth = height.ends(true) / height.ends(false) / (camera == CameraMove::ZoomsIn ? 1.5F : 1.0F);
@@ -185,8 +193,10 @@ BackgroundDrift background_drift(const std::vector<JudgedFrame>& pictures, const
     light[1].push_back(light_place(pictures[last], tracks, last));
     const float still = zoomed_difference(pictures, tracks, index, last, 1);
     float zoomed = still;
-    for (float zoom : {1.3F, 1.37F, 1.44F, 1.5F}) zoomed = std::min(zoomed, zoomed_difference(pictures, tracks, index, last, zoom));
-    gains.push_back(1 - zoomed / std::max(still, 1e-4F));
+    for (float zoom : {1.3F, 1.37F, 1.44F, 1.5F})
+      zoomed = std::min(zoomed, zoomed_difference(pictures, tracks, index, last, zoom));
+    constexpr float kUnmoved = 0.012F;  // below it the frames are the same but for noise
+    gains.push_back((still - zoomed) / std::max(still, kUnmoved));
   }
   return {median(light[1]) - median(light[0]), median(gains)};
 }

@@ -68,12 +68,18 @@ Solid make_solid(const SceneObject& object, const Pose& pose) {
 template <class Work>
 auto with_shape(Shape shape, Work work) {
   switch (shape) {
-    case Shape::Sphere: return work(std::integral_constant<Shape, Shape::Sphere>{});
-    case Shape::Cube: return work(std::integral_constant<Shape, Shape::Cube>{});
-    case Shape::Cylinder: return work(std::integral_constant<Shape, Shape::Cylinder>{});
-    case Shape::Cone: return work(std::integral_constant<Shape, Shape::Cone>{});
-    case Shape::Torus: return work(std::integral_constant<Shape, Shape::Torus>{});
-    case Shape::Diamond: break;
+    case Shape::Sphere:
+      return work(std::integral_constant<Shape, Shape::Sphere>{});
+    case Shape::Cube:
+      return work(std::integral_constant<Shape, Shape::Cube>{});
+    case Shape::Cylinder:
+      return work(std::integral_constant<Shape, Shape::Cylinder>{});
+    case Shape::Cone:
+      return work(std::integral_constant<Shape, Shape::Cone>{});
+    case Shape::Torus:
+      return work(std::integral_constant<Shape, Shape::Torus>{});
+    case Shape::Diamond:
+      break;
   }
   return work(std::integral_constant<Shape, Shape::Diamond>{});
 }
@@ -86,7 +92,13 @@ struct Hit {
 
 class Picture {
  public:
-  Picture(const Scene& scene, int width, int height) : set_(scene), scene_(scene), width_(width), height_(height), backs_(static_cast<std::size_t>(width) * height), hits_(backs_.size()) {}
+  Picture(const Scene& scene, int width, int height)
+      : set_(scene),
+        scene_(scene),
+        width_(width),
+        height_(height),
+        backs_(static_cast<std::size_t>(width) * height),
+        hits_(backs_.size()) {}
 
   void draw(float moment, std::uint8_t* rgb) {
     stage_ = stage_at(scene_, moment);
@@ -112,7 +124,8 @@ class Picture {
 
   Vec3 direction(float x, float y) const {
     const float scale = 2.0F / static_cast<float>(std::min(width_, height_));
-    return normalised(ray_direction(stage_, (x - 0.5F * static_cast<float>(width_)) * scale, (0.5F * static_cast<float>(height_) - y) * scale));
+    return normalised(
+        ray_direction(stage_, (x - 0.5F * static_cast<float>(width_)) * scale, (0.5F * static_cast<float>(height_) - y) * scale));
   }
 
   void draw_backs() {
@@ -128,15 +141,17 @@ class Picture {
         const int samples = mixed || still ? 4 : 1;
         Vec3 colour, albedo;
         for (int sample = 0; sample < samples; ++sample) {
-          const Vec3 ray = direction(static_cast<float>(x) + (samples == 1 ? 0.5F : 0.375F + 0.25F * static_cast<float>(sample & 1)),
-                                     static_cast<float>(y) + (samples == 1 ? 0.5F : 0.125F + 0.25F * static_cast<float>(sample)));
+          const Vec3 ray =
+              direction(static_cast<float>(x) + (samples == 1 ? 0.5F : 0.375F + 0.25F * static_cast<float>(sample & 1)),
+                        static_cast<float>(y) + (samples == 1 ? 0.5F : 0.125F + 0.25F * static_cast<float>(sample)));
           const SetPoint point = set_.ray(kCamera, ray, footprint);
           colour = colour + point.colour;
           albedo = albedo + point.floor_albedo;
         }
         back.colour = colour * (1.0F / static_cast<float>(samples));
         back.floor_albedo = albedo * (1.0F / static_cast<float>(samples));
-        const SetPoint centre = set_.ray(kCamera, direction(static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F), footprint);
+        const SetPoint centre =
+            set_.ray(kCamera, direction(static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F), footprint);
         back.point = centre.point;
         back.is_floor = centre.is_floor;
         const float u = (static_cast<float>(x) + 0.5F) / static_cast<float>(width_) - 0.5F;
@@ -167,7 +182,8 @@ class Picture {
   void find_hits() {
     for (int y = 0; y < height_; ++y) {
       for (int x = 0; x < width_; ++x) {
-        hits_[static_cast<std::size_t>(y) * width_ + x] = nearest(kCamera, direction(static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F));
+        hits_[static_cast<std::size_t>(y) * width_ + x] =
+            nearest(kCamera, direction(static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F));
       }
     }
   }
@@ -235,7 +251,8 @@ class Picture {
     const Back& back = backs_[static_cast<std::size_t>(y) * width_ + x];
     if (!back.is_floor) return back.colour;
     const float key = key_seen(back.point, -1), sky = floor_sky(back.point);
-    Vec3 colour = back.colour - back.floor_albedo * (set_.floor_key() * (1 - key)) - back.floor_albedo * (set_.floor_sky() * (1 - sky));
+    Vec3 colour =
+        back.colour - back.floor_albedo * (set_.floor_key() * (1 - key)) - back.floor_albedo * (set_.floor_sky() * (1 - sky));
     const Vec3 ray = direction(static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F);
     const Vec3 mirrored{ray.x, -ray.y, ray.z};
     const Hit mirror = nearest(back.point, mirrored);
@@ -246,22 +263,27 @@ class Picture {
     return colour;
   }
 
-  /// How nearly a surface mirrors the key light to the eye: 1 where it does. Flat faces count as domed, so that a highlight does not
-  /// cover the whole face; upright walls are lit as by a tall lamp at their height, which draws a streak on them.
+  /// How nearly a surface mirrors the key light to the eye: 1 where it does. Flat faces count as domed, so that a highlight does
+  /// not cover the whole face; upright walls are lit as by a tall lamp at their height, which draws a streak on them.
   float highlight(const Solid& solid, Vec3 point, Vec3 normal, Vec3 ray) const {
     const Vec3 outward = (point - solid.pose.centre) * (1 / solid.pose.radius);
     Vec3 half = kToLight - ray;
     switch (solid.look.shape) {
       case Shape::Sphere:
-      case Shape::Torus: return dot(normal, normalised(half));
-      case Shape::Diamond: return dot(normalised(mix(normal, normalised(outward), 0.45F)), normalised(half));
-      case Shape::Cube: normal = mix(normal, normalised(outward), 0.7F); break;
+      case Shape::Torus:
+        return dot(normal, normalised(half));
+      case Shape::Diamond:
+        return dot(normalised(mix(normal, normalised(outward), 0.45F)), normalised(half));
+      case Shape::Cube:
+        normal = mix(normal, normalised(outward), 0.7F);
+        break;
       case Shape::Cylinder:
-      case Shape::Cone: break;
+      case Shape::Cone:
+        break;
     }
     normal.y *= 0.3F;
     half.y *= 0.1F;
-    const float streak = 1 - 2.5F * (1 - dot(normalised(normal), normalised(half)));
+    const float streak = 1 - 1.8F * (1 - dot(normalised(normal), normalised(half)));
     // The streak ends before the rims: of the cone lower, for its narrow top.
     const float reach = solid.look.shape == Shape::Cube ? 0.58F : solid.look.shape == Shape::Cone ? 0.62F : 0.78F;
     const float end = std::fabs(outward.y + (solid.look.shape == Shape::Cone ? 0.2F : 0.0F));
@@ -284,20 +306,23 @@ class Picture {
     const float view = clamp01(-dot(normal, ray));
     const float grazing = (1 - view) * (1 - view) * (1 - view) * (1 - view) * (1 - view);
     switch (solid.look.material) {
-      case Material::Matte: return solid.albedo * light;
+      case Material::Matte:
+        return solid.albedo * light;
       case Material::Glossy: {
         const Vec3 mirror = set_.around(point, reflected(ray, normal), 0.02F);
         const float strength = 0.05F + 0.28F * grazing;
         const float shine = seen * (1.1F * smooth_step(0.968F, 0.995F, lobe) + 0.07F * smooth_step(0.75F, 1, lobe));
         return solid.albedo * light * (1 - strength) + mirror * strength + Vec3{1, 1, 1} * shine;
       }
-      case Material::Metallic: break;
+      case Material::Metallic:
+        break;
     }
     const Vec3 mirror = set_.around(point, reflected(ray, normal), 0.12F) * 1.15F;
     const float grey = (mirror.x + mirror.y + mirror.z) / 3;
     const Vec3 tint = mix(solid.albedo, {1, 1, 1}, 0.03F + 0.4F * grazing);
     const float shine = seen * (0.9F * smooth_step(0.955F, 0.998F, lobe) + 0.16F * smooth_step(0.6F, 1, lobe));
-    return tint * mix(mirror, {grey, grey, grey}, 0.7F) * ground + solid.albedo * light * 0.3F + mix(solid.albedo, {1, 1, 1}, 0.2F) * shine;
+    return tint * mix(mirror, {grey, grey, grey}, 0.7F) * ground + solid.albedo * light * 0.3F +
+           mix(solid.albedo, {1, 1, 1}, 0.2F) * shine;
   }
 
   void write(Vec3 colour, std::uint8_t* rgb) const {
@@ -320,8 +345,9 @@ class Picture {
 
 void check(int width, int height, int frames) {
   if (width >= 1 && height >= 1 && frames >= 1) return;
-  throw Error{ErrorKind::InvalidArgument, "expected a width, height and frame count of at least 1, got " + std::to_string(width) + " x " +
-                                              std::to_string(height) + " x " + std::to_string(frames) + "; ask for a larger clip"};
+  throw Error{ErrorKind::InvalidArgument, "expected a width, height and frame count of at least 1, got " + std::to_string(width) +
+                                              " x " + std::to_string(height) + " x " + std::to_string(frames) +
+                                              "; ask for a larger clip"};
 }
 
 }  // namespace

@@ -8,7 +8,9 @@ namespace {
 
 constexpr int kJudgingSide = 128;
 
-Mask blank(const Mask& like) { return {like.width, like.height, std::vector<std::uint8_t>(like.on.size())}; }
+Mask blank(const Mask& like) {
+  return {like.width, like.height, std::vector<std::uint8_t>(like.on.size())};
+}
 
 /// Spreads (or, inverted, shrinks) a mask by one pixel up, down, left and right. The border counts as `outside`.
 Mask spread(const Mask& mask, bool value) {
@@ -23,15 +25,19 @@ Mask spread(const Mask& mask, bool value) {
   return result;
 }
 
-/// Places connected to `start` that equal its value; marks them in `seen`.
-std::vector<int> flood(const Mask& mask, int start, std::vector<std::uint8_t>& seen) {
+struct Box {
+  int left, right, top, bottom;  // inclusive
+};
+
+/// Places within a box connected to `start` that equal its value; marks them in `seen`.
+std::vector<int> flood(const Mask& mask, Box box, int start, std::vector<std::uint8_t>& seen) {
   std::vector<int> found{start};
   seen[start] = 1;
   const std::uint8_t value = mask.on[start];
   for (std::size_t next = 0; next < found.size(); ++next) {
     const int x = found[next] % mask.width, y = found[next] / mask.width;
     const auto visit = [&](int nx, int ny) {
-      if (nx < 0 || ny < 0 || nx >= mask.width || ny >= mask.height) return;
+      if (nx < box.left || ny < box.top || nx > box.right || ny > box.bottom) return;
       const int at = ny * mask.width + nx;
       if (seen[at] || mask.on[at] != value) return;
       seen[at] = 1;
@@ -43,30 +49,6 @@ std::vector<int> flood(const Mask& mask, int start, std::vector<std::uint8_t>& s
     visit(x, y + 1);
   }
   return found;
-}
-
-/// Fills the gaps of a patch that are white highlights, or too small for the hole of a torus.
-void fill_gaps(Patch& patch, const JudgedFrame& picture) {
-  constexpr float kHighlight = 0.89F;  // brighter than any floor or backdrop
-  std::vector<std::uint8_t> seen(patch.mask.on);
-  for (int at = 0; at < static_cast<int>(seen.size()); ++at) {
-    if (seen[at]) continue;
-    const std::vector<int> gap = flood(patch.mask, at, seen);
-    if (static_cast<int>(gap.size()) * 4 > patch.area) continue;
-    std::vector<float> darkest;
-    bool inside = true;
-    for (int place : gap) {
-      const int x = place % patch.mask.width, y = place / patch.mask.width;
-      inside = inside && x > 0 && y > 0 && x + 1 < patch.mask.width && y + 1 < patch.mask.height;
-      const float* rgb = picture.at(x, y);
-      darkest.push_back(std::min({rgb[0], rgb[1], rgb[2]}));
-    }
-    const auto bright = darkest.begin() + static_cast<std::ptrdiff_t>(darkest.size() * 4 / 5);
-    std::nth_element(darkest.begin(), bright, darkest.end());
-    const bool tiny = static_cast<int>(gap.size()) * 25 < patch.area;
-    if (!inside || (*bright < kHighlight && !tiny)) continue;
-    for (int place : gap) patch.mask.on[place] = 1;
-  }
 }
 
 void measure(Patch& patch) {
@@ -89,7 +71,43 @@ void measure(Patch& patch) {
   }
   patch.x = static_cast<float>(x_sum / std::max(1, patch.area));
   patch.y = static_cast<float>(y_sum / std::max(1, patch.area));
-  patch.touches_border = patch.left == 0 || patch.top == 0 || patch.right == patch.mask.width - 1 || patch.bottom == patch.mask.height - 1;
+  patch.touches_border =
+      patch.left == 0 || patch.top == 0 || patch.right == patch.mask.width - 1 || patch.bottom == patch.mask.height - 1;
+}
+
+/// Whether an enclosed gap is a highlight, or too small for the hole of a torus, which is narrow only where the ring is seen from
+/// aside.
+bool is_highlight(const std::vector<int>& gap, const JudgedFrame& picture, const Patch& patch) {
+  constexpr float kHighlight = 0.84F;  // brighter than any floor or backdrop
+  const bool broad = (patch.right - patch.left + 1) * 4 > (patch.bottom - patch.top + 1) * 3;
+  if (static_cast<int>(gap.size()) * (broad ? 12 : 25) < patch.area) return true;
+  if (static_cast<int>(gap.size()) * 4 > patch.area) return false;
+  std::vector<float> darkest;
+  for (int place : gap) {
+    const float* rgb = picture.rgb.data() + 3 * static_cast<std::size_t>(place);
+    darkest.push_back(std::min({rgb[0], rgb[1], rgb[2]}));
+  }
+  const auto bright = darkest.begin() + static_cast<std::ptrdiff_t>(darkest.size() * 4 / 5);
+  std::nth_element(darkest.begin(), bright, darkest.end());
+  return *bright >= kHighlight;
+}
+
+void fill_highlights(Patch& patch, const JudgedFrame& picture) {
+  const Box box{patch.left, patch.right, patch.top, patch.bottom};
+  std::vector<std::uint8_t> seen(patch.mask.on);
+  for (int y = box.top; y <= box.bottom; ++y) {
+    for (int x = box.left; x <= box.right; ++x) {
+      const int at = y * patch.mask.width + x;
+      if (seen[at]) continue;
+      const std::vector<int> gap = flood(patch.mask, box, at, seen);
+      const bool enclosed = std::none_of(gap.begin(), gap.end(), [&](int place) {
+        const int gx = place % patch.mask.width, gy = place / patch.mask.width;
+        return gx == box.left || gx == box.right || gy == box.top || gy == box.bottom;
+      });
+      if (!enclosed || !is_highlight(gap, picture, patch)) continue;
+      for (int place : gap) patch.mask.on[place] = 1;
+    }
+  }
 }
 
 }  // namespace
@@ -110,7 +128,9 @@ HueValue hue_value(const float* rgb) {
   return result;
 }
 
-float hue_difference(float from, float to) { return std::fmod(to - from + 540, 360.0F) - 180; }
+float hue_difference(float from, float to) {
+  return std::fmod(to - from + 540, 360.0F) - 180;
+}
 
 std::vector<JudgedFrame> judging_pictures(const Frames& frames) {
   const int factor = std::max(1, std::min(frames.width, frames.height) / kJudgingSide);
@@ -165,18 +185,19 @@ float saturation_threshold(const std::vector<JudgedFrame>& pictures) {
 }
 
 std::vector<Patch> patches_of(const Mask& mask, const JudgedFrame& picture, int least_area) {
+  if (std::count(mask.on.begin(), mask.on.end(), 1) * 2 < least_area) return {};  // closing does not double an area
   const Mask closed = spread(spread(mask, true), false);
   std::vector<std::uint8_t> seen(closed.on.size());
   std::vector<Patch> patches;
   for (int at = 0; at < static_cast<int>(seen.size()); ++at) {
     if (seen[at] || !closed.on[at]) continue;
-    const std::vector<int> places = flood(closed, at, seen);
+    const std::vector<int> places = flood(closed, {0, closed.width - 1, 0, closed.height - 1}, at, seen);
     if (static_cast<int>(places.size()) < least_area) continue;
     Patch patch;
     patch.mask = blank(closed);
     for (int place : places) patch.mask.on[place] = 1;
-    patch.area = static_cast<int>(places.size());
-    fill_gaps(patch, picture);
+    measure(patch);
+    fill_highlights(patch, picture);
     measure(patch);
     patches.push_back(std::move(patch));
   }

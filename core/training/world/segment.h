@@ -24,7 +24,7 @@ struct Mask {
 /// A connected patch of object pixels in one frame, its small gaps (highlights) closed.
 struct Patch {
   Mask mask;
-  int area = 0;  ///< pixels, a torus's hole left out
+  int area = 0;                                  ///< pixels, a torus's hole left out
   int left = 0, right = 0, top = 0, bottom = 0;  ///< bounding box, inclusive
   float x = 0, y = 0;                            ///< centroid, pixels
   bool touches_border = false;

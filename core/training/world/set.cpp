@@ -12,9 +12,13 @@ namespace {
 constexpr float kTile = 0.9F;    // side of a checker tile
 constexpr float kPlank = 0.62F;  // width of a plank
 
-float linear(float encoded) { return encoded <= 0.04045F ? encoded / 12.92F : std::pow((encoded + 0.055F) / 1.055F, 2.4F); }
+float linear(float encoded) {
+  return encoded <= 0.04045F ? encoded / 12.92F : std::pow((encoded + 0.055F) / 1.055F, 2.4F);
+}
 
-Vec3 from_bytes(float red, float green, float blue) { return {linear(red / 255), linear(green / 255), linear(blue / 255)}; }
+Vec3 from_bytes(float red, float green, float blue) {
+  return {linear(red / 255), linear(green / 255), linear(blue / 255)};
+}
 
 Vec3 from_hsv(float hue, float saturation, float value) {
   const auto channel = [&](float offset) {
@@ -26,12 +30,18 @@ Vec3 from_hsv(float hue, float saturation, float value) {
 
 Vec3 backdrop_colour(Backdrop backdrop) {
   switch (backdrop) {
-    case Backdrop::Slate: return from_bytes(134, 160, 179);
-    case Backdrop::Sky: return from_bytes(144, 201, 248);
-    case Backdrop::Sand: return from_bytes(230, 203, 150);
-    case Backdrop::Mint: return from_bytes(156, 226, 186);
-    case Backdrop::Lilac: return from_bytes(198, 168, 236);
-    case Backdrop::Charcoal: break;
+    case Backdrop::Slate:
+      return from_bytes(134, 160, 179);
+    case Backdrop::Sky:
+      return from_bytes(144, 201, 248);
+    case Backdrop::Sand:
+      return from_bytes(230, 203, 150);
+    case Backdrop::Mint:
+      return from_bytes(156, 226, 186);
+    case Backdrop::Lilac:
+      return from_bytes(198, 168, 236);
+    case Backdrop::Charcoal:
+      break;
   }
   return from_bytes(78, 78, 82);
 }
@@ -58,8 +68,14 @@ Vec3 albedo_of(const SceneObject& object) {
   struct Hsv {
     float hue, saturation, value;
   };
-  constexpr std::array<Hsv, 8> kColours{{{359, 0.89F, 0.87F}, {28, 0.95F, 0.98F}, {53, 0.91F, 0.97F}, {138, 0.82F, 0.66F},
-                                         {184, 0.92F, 0.80F}, {224, 0.87F, 0.88F}, {275, 0.78F, 0.80F}, {328, 0.72F, 0.98F}}};
+  constexpr std::array<Hsv, 8> kColours{{{359, 0.89F, 0.87F},
+                                         {28, 0.95F, 0.98F},
+                                         {53, 0.91F, 0.97F},
+                                         {138, 0.82F, 0.66F},
+                                         {184, 0.92F, 0.80F},
+                                         {224, 0.87F, 0.88F},
+                                         {275, 0.78F, 0.80F},
+                                         {328, 0.72F, 0.98F}}};
   const Hsv& colour = kColours[static_cast<std::size_t>(object.colour)];
   return from_hsv(colour.hue + object.hue_shift, colour.saturation, std::fmin(1.0F, colour.value * object.brightness));
 }
@@ -79,7 +95,8 @@ Vec3 Set::floor_pattern(float x, float z, float width_x, float width_z) const {
   static const Vec3 kWood = from_bytes(152, 124, 96);
   if (floor_ == Floor::Plain) return kPlain;
   if (floor_ == Floor::Checkered) {
-    const float wave = filtered_square(x / kTile + shift_x_, width_x / kTile) * filtered_square(z / kTile + shift_z_, width_z / kTile);
+    const float wave =
+        filtered_square(x / kTile + shift_x_, width_x / kTile) * filtered_square(z / kTile + shift_z_, width_z / kTile);
     return mix(kGrey, kIvory, 0.5F + 0.5F * wave);
   }
   if (width_x > kPlank) return kWood;
@@ -101,7 +118,8 @@ Vec3 Set::floor_pattern(float x, float z, float width_x, float width_z) const {
 Vec3 Set::wall(float x, float y) const {
   const float dx = (x - spot_x_) / 2.7F, dy = (y - 3.0F) / 2.3F;
   const float pool = 0.24F + 0.82F * std::exp(-0.5F * (dx * dx + dy * dy));
-  const float mottle = 1 + 0.025F * (std::sin(1.9F * x + 1.3F * std::sin(1.1F * y + 0.7F)) + std::sin(1.7F * y + 1.2F * std::sin(1.4F * x)));
+  const float mottle =
+      1 + 0.025F * (std::sin(1.9F * x + 1.3F * std::sin(1.1F * y + 0.7F)) + std::sin(1.7F * y + 1.2F * std::sin(1.4F * x)));
   const float base = 1 - 0.25F * std::exp(-1.6F * y);
   return backdrop_ * (pool * mottle * base);
 }
@@ -131,7 +149,8 @@ Vec3 Set::around(Vec3 point, Vec3 direction, float footprint) const {
   if (direction.z < -1e-4F || direction.y < -0.02F) {
     const SetPoint found = ray(point, direction, footprint);
     const float reach = length(found.point - point);
-    if (reach < 12) return found.colour * (found.is_floor ? 1 - reach / 12 : 1) + backdrop_ * (found.is_floor ? 0.25F * reach / 12 : 0);
+    if (reach < 12)
+      return found.colour * (found.is_floor ? 1 - reach / 12 : 1) + backdrop_ * (found.is_floor ? 0.25F * reach / 12 : 0);
   }
   // Behind the camera: a dim room of the backdrop's colour with one large soft light up on the left.
   const Vec3 softbox = normalised({-0.5F, 0.6F, 0.62F});

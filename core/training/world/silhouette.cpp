@@ -52,7 +52,8 @@ View view_of(float yaw, float rise) {
     }
   }
   const float pixel = 2 * kExtent / kPixels;
-  return {shape, silhouette_of(patch), pixel * std::sqrt(static_cast<float>((patch.right - patch.left + 1) * (patch.bottom - patch.top + 1)))};
+  return {shape, silhouette_of(patch),
+          pixel * std::sqrt(static_cast<float>((patch.right - patch.left + 1) * (patch.bottom - patch.top + 1)))};
 }
 
 template <Shape shape>

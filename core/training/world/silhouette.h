@@ -7,7 +7,8 @@
 
 namespace ditscope::world {
 
-/// A silhouette without its place and size: the covered share of each cell of a grid over its bounding box, and the box's proportion.
+/// A silhouette without its place and size: the covered share of each cell of a grid over its bounding box, and the box's
+/// proportion.
 struct Silhouette {
   static constexpr int kSide = 16;
   std::array<float, kSide * kSide> cover{};

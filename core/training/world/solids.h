@@ -6,12 +6,15 @@
 
 namespace ditscope::world {
 
-// Unit solids as signed distances: about 2 units high, centred on the origin, y up. A cone's and a diamond's are lower bounds outside.
+// Unit solids as signed distances: about 2 units high, centred on the origin, y up. A cone's and a diamond's are lower bounds
+// outside.
 template <Shape shape>
 float distance_to(Vec3 p);
 
 template <>
-inline float distance_to<Shape::Sphere>(Vec3 p) { return length(p) - 1; }
+inline float distance_to<Shape::Sphere>(Vec3 p) {
+  return length(p) - 1;
+}
 
 template <>
 inline float distance_to<Shape::Cube>(Vec3 p) {

@@ -22,15 +22,21 @@ float base_radius(const Scene& scene, int index) {
 /// Yaw from which a shape is recognised best: two faces of a cube, the hole of a torus.
 float best_yaw(Shape shape) {
   switch (shape) {
-    case Shape::Cube: return -0.55F;
-    case Shape::Torus: return 0.35F;
-    case Shape::Diamond: return 0.35F;
-    default: return 0;
+    case Shape::Cube:
+      return -0.55F;
+    case Shape::Torus:
+      return 0.35F;
+    case Shape::Diamond:
+      return 0.35F;
+    default:
+      return 0;
   }
 }
 
 /// 0..1 with gentle ends.
-float eased(float moment) { return 0.7F * moment + 0.3F * moment * moment * (3 - 2 * moment); }
+float eased(float moment) {
+  return 0.7F * moment + 0.3F * moment * moment * (3 - 2 * moment);
+}
 
 /// Sideways place and travel of one object.
 void place_sideways(const Scene& scene, int index, float moment, Pose& pose) {
@@ -61,14 +67,17 @@ float lift(const Scene& scene, int index, float moment, const Pose& pose) {
   const float top = kTopOfView - 2 * resting_height(scene.objects[index].shape) * pose.radius;
   const float room = std::min(1.5F, top) * (scene.speed - 0.1F) * (scene.camera == CameraMove::ZoomsIn ? 0.65F : 1.0F);
   switch (scene.motion) {
-    case Motion::MovesUp: return room * eased(moment);
-    case Motion::MovesDown: return room * (1 - eased(moment));
+    case Motion::MovesUp:
+      return room * eased(moment);
+    case Motion::MovesDown:
+      return room * (1 - eased(moment));
     case Motion::Bounces: {
       const float beat = 2.5F * scene.speed * moment + scene.phase + 0.35F * static_cast<float>(index);
       const float part = beat - std::floor(beat);
       return 0.9F * room * 4 * part * (1 - part);
     }
-    default: return 0;
+    default:
+      return 0;
   }
 }
 
@@ -76,10 +85,14 @@ float lift(const Scene& scene, int index, float moment, const Pose& pose) {
 
 float resting_height(Shape shape) {
   switch (shape) {
-    case Shape::Cube: return 0.8F;
-    case Shape::Torus: return 0.98F;
-    case Shape::Diamond: return 1.12F;
-    default: return 1;
+    case Shape::Cube:
+      return 0.8F;
+    case Shape::Torus:
+      return 0.98F;
+    case Shape::Diamond:
+      return 1.12F;
+    default:
+      return 1;
   }
 }
 

@@ -6,8 +6,8 @@
 
 namespace ditscope::world {
 
-// The stage: a floor at y = 0, a wall at z = kWallZ, the camera at kCamera looking along -z with its lens shifted so that verticals
-// stay vertical, objects around the origin. At the origin the frame's shorter side shows 2 * kHalfView units.
+// The stage: a floor at y = 0, a wall at z = kWallZ, the camera at kCamera looking along -z with its lens shifted so that
+// verticals stay vertical, objects around the origin. At the origin the frame's shorter side shows 2 * kHalfView units.
 inline constexpr Vec3 kCamera{0, 2.2F, 6.4F};
 inline constexpr float kWallZ = -4.5F;
 inline constexpr float kHalfTangent = 0.36F;  ///< of half the field of view

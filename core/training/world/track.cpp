@@ -16,7 +16,9 @@ float median(std::vector<float> values) {
   return *middle;
 }
 
-int least_patch(const JudgedFrame& picture) { return picture.width * picture.height / 110; }
+int least_patch(const JudgedFrame& picture) {
+  return picture.width * picture.height / 110;
+}
 
 /// The pixels of a mask whose hue names one of these colours.
 Mask of_colours(const JudgedFrame& picture, const Mask& mask, const std::array<bool, kColourNames.size()>& wanted) {
@@ -40,7 +42,8 @@ float hue_of(const std::vector<JudgedFrame>& pictures, const Track& track) {
     const Patch& patch = *track.patches[frame];
     for (int y = patch.top; y <= patch.bottom; ++y) {
       for (int x = patch.left; x <= patch.right; ++x) {
-        const bool inner = patch.mask.get(x - 1, y) && patch.mask.get(x + 1, y) && patch.mask.get(x, y - 1) && patch.mask.get(x, y + 1);
+        const bool inner =
+            patch.mask.get(x - 1, y) && patch.mask.get(x + 1, y) && patch.mask.get(x, y - 1) && patch.mask.get(x, y + 1);
         if (!inner || (x + y) % 2 != 0) continue;
         const HueValue value = hue_value(pictures[frame].at(x, y));
         if (value.saturation < 0.5F) continue;
@@ -69,11 +72,13 @@ std::vector<ColourUse> colour_uses(const std::vector<JudgedFrame>& pictures, con
     std::vector<float> areas;
     int present = 0;
     for (std::size_t frame = 0; frame < pictures.size(); ++frame) {
-      const auto patches = patches_of(of_colours(pictures[frame], masks[frame], wanted), pictures[frame], least_patch(pictures[frame]));
+      const auto patches =
+          patches_of(of_colours(pictures[frame], masks[frame], wanted), pictures[frame], least_patch(pictures[frame]));
       areas.push_back(patches.empty() ? 0.0F : static_cast<float>(patches[0].area));
       present += patches.empty() ? 0 : 1;
     }
-    uses.push_back({static_cast<Colour>(colour), median(areas), static_cast<float>(present) / static_cast<float>(pictures.size())});
+    uses.push_back(
+        {static_cast<Colour>(colour), median(areas), static_cast<float>(present) / static_cast<float>(pictures.size())});
   }
   std::sort(uses.begin(), uses.end(), [](const ColourUse& a, const ColourUse& b) { return a.area > b.area; });
   return uses;
@@ -84,7 +89,8 @@ Track track_of_colours(const std::vector<JudgedFrame>& pictures, const std::vect
   std::array<bool, kColourNames.size()> wanted{};
   for (std::size_t colour = 0; colour < wanted.size(); ++colour) {
     const float hue = reference_hue(static_cast<Colour>(colour));
-    const float to_own = std::fabs(hue_difference(hue, reference_hue(own))), to_other = std::fabs(hue_difference(hue, reference_hue(other)));
+    const float to_own = std::fabs(hue_difference(hue, reference_hue(own))),
+                to_other = std::fabs(hue_difference(hue, reference_hue(other)));
     wanted[colour] = to_own < to_other && to_own < 60;
   }
   for (std::size_t frame = 0; frame < pictures.size(); ++frame) {
@@ -127,7 +133,8 @@ std::vector<Track> tracks_by_place(const std::vector<JudgedFrame>& pictures, con
 }
 
 int frames_seen(const Track& track) {
-  return static_cast<int>(std::count_if(track.patches.begin(), track.patches.end(), [](const auto& patch) { return patch.has_value(); }));
+  return static_cast<int>(
+      std::count_if(track.patches.begin(), track.patches.end(), [](const auto& patch) { return patch.has_value(); }));
 }
 
 float first_place(const Track& track) {

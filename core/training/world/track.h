@@ -9,7 +9,7 @@ namespace ditscope::world {
 
 /// One object through a clip: its patch in each frame where it is seen.
 struct Track {
-  float hue = 0;                             ///< degrees
+  float hue = 0;                              ///< degrees
   std::vector<std::optional<Patch>> patches;  // F
 };
 
