@@ -133,7 +133,7 @@ TEST(Safetensors, BoolBytesOtherThanOneAreTrue) {
   const TemporaryFolder folder;
   write_bytes(folder / "t.safetensors", with_header(R"({"a":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})", 0) + std::string("\0\x02\xff", 3));
   const auto a = load_tensors(folder / "t.safetensors").at("a");
-  EXPECT_TRUE(a.equal(at::tensor({false, true, true})));
+  EXPECT_TRUE(a.equal(at::arange(3).gt(0)));
 }
 
 TEST(Safetensors, FilesWithoutTensorsAreFine) {
@@ -276,20 +276,23 @@ TEST(FuzzSafetensors, MutatedFilesLoadOrEndInAnError) {
                                            with_header(R"({"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}})", 16), with_header("{}", 0)};
   test::Mutator mutate(20, test::json_dictionary());
   int accepted = 0, refused = 0;
-  for (int i = 0; i < 12000; ++i) {
+  unsigned sum = 0;
+  for (int i = 0; i < 4000; ++i) {
     const auto path = folder / "f.safetensors";
     write_bytes(path, mutate(corpus[static_cast<std::size_t>(i) % corpus.size()]));
     try {
       for (const auto& [name, tensor] : load_tensors(path)) {
-        if (tensor.numel() > 0) tensor.contiguous().view(-1).to(at::kByte).sum();
+        const auto* bytes = static_cast<const unsigned char*>(tensor.const_data_ptr());
+        for (std::size_t k = 0; k < tensor.nbytes(); ++k) sum += bytes[k];  // every byte is readable
       }
       ++accepted;
     } catch (const Error&) {
       ++refused;
     }
   }
-  EXPECT_GT(accepted, 100);  // edits of data bytes are no damage that a header shows
-  EXPECT_GT(refused, 1000);
+  EXPECT_NE(sum, 0u);
+  EXPECT_GT(accepted, 50);  // edits of data bytes are no damage that a header shows
+  EXPECT_GT(refused, 500);
 }
 
 TEST(AtomicWriter, ReplacesTheOldFileOnlyWhenCommitted) {

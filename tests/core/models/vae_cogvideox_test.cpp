@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 
 #include <filesystem>
 #include <map>
@@ -218,7 +220,7 @@ TEST(CogVideoXVae, GradientsOfEncoderAndDecoderMatchFiniteDifferences) {
     directions.push_back(at::randn_like(weight));
     slope += (weight.grad() * directions.back()).sum().item<double>();
   }
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   const auto moved_loss = [&](double distance) {
     size_t i = 0;
     for (const auto& [key, weight] : golden.weights.tensors()) weight.add_(directions[i++], distance);
