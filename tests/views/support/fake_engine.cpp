@@ -1,0 +1,162 @@
+#include "tests/views/support/fake_engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <sstream>
+#include <thread>
+
+#include "kernels/error.h"
+
+namespace ditscope::test {
+namespace {
+
+Frames draw(int count, int height, int width, double error, double sharpness) {
+  Frames frames;
+  frames.count = count;
+  frames.height = height;
+  frames.width = width;
+  frames.rgb.resize(frames.frame_size() * static_cast<std::size_t>(count));
+  for (int f = 0; f < count; ++f) {
+    const double x0 = width * (0.3 + 0.4 * f / std::max(1, count - 1)), y0 = height * 0.45, radius = height * 0.22;
+    for (int y = 0; y < height; ++y) {
+      for (int x = 0; x < width; ++x) {
+        float* pixel = frames.frame(f) + 3 * (static_cast<std::size_t>(y) * width + x);
+        const double inside = std::clamp((radius - std::hypot(x - x0, y - y0)) * sharpness / radius * 8 + 0.5, 0.0, 1.0);
+        const double light = 1 - std::hypot(x - x0 + radius * 0.4, y - y0 + radius * 0.4) / (radius * 2.2);
+        const bool floor = y > height * 0.6;
+        const double checker = (static_cast<int>(x * 10.0 / width) + static_cast<int>((y - height * 0.6) * 12.0 / height)) % 2 ? 0.8 : 0.35;
+        const double ground[3] = {floor ? checker : 0.42, floor ? checker : 0.52, floor ? checker * 0.95 : 0.6};
+        const double ball[3] = {0.35 + 0.6 * light, 0.12 * light, 0.10 * light};
+        const double noise = error * std::sin(x * 0.9 + f) * std::cos(y * 0.7 - f * 0.5);
+        for (int c = 0; c < 3; ++c) {
+          pixel[c] = static_cast<float>(std::clamp(ground[c] + (ball[c] - ground[c]) * inside + noise, 0.0, 1.0));
+        }
+      }
+    }
+  }
+  return frames;
+}
+
+class FakeEngine final : public gui::Engine {
+ public:
+  explicit FakeEngine(std::shared_ptr<FakeBehaviour> behaviour) : behaviour_(std::move(behaviour)) {}
+
+  ModelInfo inspect(const std::filesystem::path& folder) override {
+    if (behaviour_->no_model) throw Error(ErrorKind::NotFound, "No model_index.json in " + folder.string() + ". Choose a diffusers folder.");
+    ModelInfo info;
+    info.folder = folder;
+    info.name = folder.filename().string();
+    info.family = "CogVideoX";
+    info.bundled = folder == bundled_model();
+    info.layers = 8;
+    info.heads = 8;
+    info.head_dim = 48;
+    info.parameters = 12'000'000;
+    info.weight_bytes = 24'000'000;
+    info.default_steps = 30;
+    info.default_frames = 9;
+    info.default_height = info.default_width = 64;
+    info.max_text_tokens = 32;
+    info.default_scheduler = "CogVideoXDDIMScheduler";
+    info.sizes = {{64, 64}, {96, 64}};
+    info.frame_counts = {9, 17, 33};
+    info.example_prompt = "a large glossy red sphere bounces on a checkered floor, slate backdrop";
+    return info;
+  }
+  std::filesystem::path bundled_model() override { return "/models/solids-256"; }
+  Request complete(const Request& request) override {
+    if (request.frames % 4 != 1) throw Error(ErrorKind::InvalidArgument, "expected 4 n + 1 frames; 9 and 13 are the nearest");
+    Request completed = request;
+    completed.method = resolve(request.method, std::max(1, request.steps));
+    return completed;
+  }
+  std::map<std::string, std::int64_t> estimate_bytes(const Request&) override {
+    return {{"weights", 300'000'000}, {"activations", 800'000'000}, {"vae", 700'000'000}, {"method", 100'000'000}};
+  }
+  int count_tokens(const std::filesystem::path&, const std::string& text) override {
+    std::istringstream words(text);
+    std::string word;
+    int count = 1;
+    while (words >> word) ++count;
+    return count;
+  }
+
+  RunResult run(const Request& request, EventSink& sink, RunControl& control) override {
+    ++behaviour_->runs;
+    if (behaviour_->out_of_memory) throw Error(ErrorKind::OutOfMemory, "Out of memory in VAE decode: needs 4.5 GB, 1.9 free. Use fewer frames.");
+    RunResult result;
+    result.request = complete(request);
+    result.noise_hash = "0123456789abcdef";
+    return go_on(std::move(result), sink, control);
+  }
+  RunResult resume(const RunResult& stopped, EventSink& sink, RunControl& control) override {
+    RunResult result = stopped;
+    result.stopped = false;
+    result.partial = nullptr;
+    return go_on(std::move(result), sink, control);
+  }
+  RunResult decode(const RunResult& stopped, EventSink&, RunControl&) override {
+    RunResult result = stopped;
+    result.frames = frames_of(result.request, 0.2);
+    return result;
+  }
+  void unload() override {}
+
+ private:
+  static bool is_full(const Request& request) { return request.method.key == "full"; }
+  static Frames frames_of(const Request& request, double sharpness) {
+    return draw(request.frames, request.height, request.width, is_full(request) ? 0 : 0.06, sharpness);
+  }
+
+  RunResult go_on(RunResult result, EventSink& sink, RunControl& control) {
+    const Request& request = result.request;
+    const bool full = is_full(request);
+    const int warm_up = full ? request.steps : static_cast<int>(std::lround(0.3 * request.steps));
+    sink.on_event(StageProgress{StageProgress::Stage::Loading, "transformer", 12e6, 24e6, "bytes"});
+    for (int step = static_cast<int>(result.steps.size()); step < request.steps; ++step) {
+      for (int layer = 0; layer < 8; ++layer) {
+        if (control.check()) return stop(std::move(result), control);
+        sink.on_event(LayerProgress{step, request.steps, layer, 8});
+        std::this_thread::sleep_for(std::chrono::microseconds(behaviour_->step_ms * 125));
+      }
+      StepRecord record;
+      record.index = step;
+      record.timestep = 999.0 * (request.steps - step) / request.steps;
+      const bool dense = step < warm_up || step % 5 == 0;
+      record.kind = full || step < warm_up ? StepRecord::Kind::Full : dense ? StepRecord::Kind::Refresh : StepRecord::Kind::Sparse;
+      record.seconds = dense || full ? 1.30 + 0.02 * (step % 3) : 0.84;
+      record.attention_seconds = dense || full ? 0.753 : 0.148;
+      record.kept_ratio_requested = dense || full ? 1 : 0.031;
+      record.kept_ratio_achieved = dense || full ? 1 : 0.061;
+      result.steps.push_back(record);
+      result.seconds += record.seconds;
+      result.attention_seconds += record.attention_seconds;
+      const double sharpness = 0.15 + 0.85 * (step + 1) / request.steps;
+      sink.on_event(StepFinished{record, request.steps, result.seconds, (request.steps - step - 1) * record.seconds,
+                                 draw(3, request.height / 2, request.width / 2, 0.3 * (1 - sharpness), sharpness)});
+    }
+    result.frames = frames_of(request, 1);
+    if (!full) result.kept_ratio = {0.031, 0.061, 0.507};
+    return result;
+  }
+
+  static RunResult stop(RunResult result, const RunControl& control) {
+    result.stopped = true;
+    // Stands for the latents; nobody looks inside.
+    const auto latents = std::make_shared<int>(0);
+    result.partial = std::shared_ptr<PartialRun>(latents, reinterpret_cast<PartialRun*>(latents.get()));
+    if (control.stop_requested() == RunControl::Stop::Decode) result.frames = frames_of(result.request, 0.2);
+    return result;
+  }
+
+  std::shared_ptr<FakeBehaviour> behaviour_;
+};
+
+}  // namespace
+
+gui::EngineFactory fake_engine(std::shared_ptr<FakeBehaviour> behaviour) {
+  return [behaviour] { return std::make_unique<FakeEngine>(behaviour); };
+}
+
+}  // namespace ditscope::test

@@ -1,0 +1,21 @@
+#pragma once
+#include <atomic>
+#include <memory>
+
+#include "app/gui/worker/engine.h"
+
+namespace ditscope::test {
+
+/// How the fake behaves; shared by all engines of a factory and changed while they run.
+struct FakeBehaviour {
+  std::atomic<int> step_ms{2};
+  std::atomic<bool> out_of_memory{false};
+  std::atomic<bool> no_model{false};
+  std::atomic<int> runs{0};
+};
+
+/// An engine that draws a moving disc instead of sampling: same events, same stops, no model. Sparse methods add a fixed pattern, so
+/// that PSNR is finite.
+gui::EngineFactory fake_engine(std::shared_ptr<FakeBehaviour> behaviour);
+
+}  // namespace ditscope::test
