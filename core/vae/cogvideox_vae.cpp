@@ -1,6 +1,7 @@
 #include "core/vae/cogvideox_vae.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <string>
@@ -44,7 +45,7 @@ at::Tensor ResnetBlock::operator()(const at::Tensor& x, const at::Tensor& zq, Ca
   at::Tensor h = is_spatial ? norm_silu_conv(spatial_norm1, x, zq, conv1, cache) : norm_silu_conv(plain_norm1, x, conv1, cache);
   h = is_spatial ? norm_silu_conv(spatial_norm2, h, zq, conv2, cache) : norm_silu_conv(plain_norm2, h, conv2, cache);
   const at::Tensor shortcut = conv_shortcut ? (*conv_shortcut)(x) : x;
-  return at::GradMode::is_enabled() ? h + shortcut : h.add_(shortcut);  // (B,Cout,F,Y,X)
+  return c10::GradMode::is_enabled() ? h + shortcut : h.add_(shortcut);  // (B,Cout,F,Y,X)
 }
 
 Encoder::Encoder(const WeightScope& weights, const CogVideoXVaeConfig& config)

@@ -1,6 +1,6 @@
 #include "core/vae/layers.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <utility>
@@ -52,11 +52,13 @@ Conv3d::Conv3d(const WeightScope& weights, int64_t in_channels, int64_t out_chan
       bias(weights.take("bias", {out_channels})) {}
 
 at::Tensor Conv3d::operator()(const at::Tensor& x) const {
-  const int64_t lead = weight.size(2) - 1;  // frames that an output frame looks back on
-  const std::vector<int64_t> stride{1, 1, 1}, padding{0, weight.size(3) / 2, weight.size(4) / 2};
-  const int64_t frames_out = x.size(2) - lead;
   const int64_t frame_elements = x.size(0) * std::max(weight.size(0), weight.size(1)) * x.size(3) * x.size(4);
-  const int64_t span = std::max<int64_t>(1, kMaxConvElements / frame_elements - lead);
+  return in_spans(x, std::max<int64_t>(1, kMaxConvElements / frame_elements - weight.size(2) + 1));
+}
+
+at::Tensor Conv3d::in_spans(const at::Tensor& x, int64_t span) const {
+  const int64_t lead = weight.size(2) - 1, frames_out = x.size(2) - lead;  // lead: frames that an output frame looks back on
+  const std::vector<int64_t> stride{1, 1, 1}, padding{0, weight.size(3) / 2, weight.size(4) / 2};
   if (frames_out <= span) return convolve(x, weight, bias, stride, padding);
   std::vector<at::Tensor> parts;
   for (int64_t start = 0; start < frames_out; start += span) {

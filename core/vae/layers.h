@@ -29,6 +29,8 @@ struct Conv3d {
   Conv3d() = default;
   Conv3d(const WeightScope& weights, int64_t in_channels, int64_t out_channels, int64_t kernel_size);
   at::Tensor operator()(const at::Tensor& x) const;  // (B,Cin,F,Y,X) -> (B,Cout,F-kf+1,Y,X)
+  /// With at most `span` frames of the result at a time.
+  at::Tensor in_spans(const at::Tensor& x, int64_t span) const;
 };
 
 /// A convolution that sees only the present and the past: the frames before the first are copies of the first.

@@ -2,7 +2,7 @@
 
 #include <c10/core/CPUAllocator.h>
 #include <sys/mman.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cstdint>
 #include <cstdlib>

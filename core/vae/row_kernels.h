@@ -1,0 +1,23 @@
+#pragma once
+#include <cstdint>
+
+/// The inner loops of norm_silu, over one row of pixels.
+namespace ditscope::vae {
+
+constexpr int64_t kLanes = 16;  ///< channels whose sums stay in registers
+
+/// out[i] = silu(x[i] * gain[i] + offset[i])
+void modulate_silu_row(const float* __restrict x, const float* __restrict gain, const float* __restrict offset,
+                       float* __restrict out, int64_t count);
+
+/// Sums (x - pivot) and its square over pixels that are `channels` values apart, for kLanes neighbouring channels.
+void sum_lanes(const float* __restrict x, int64_t pixels, int64_t channels, const float* __restrict pivot,
+               float* __restrict sum_out, float* __restrict square_out);
+
+/// bfloat16 to float32.
+void widen_row(const uint16_t* __restrict x, float* __restrict out, int64_t count);
+
+/// float32 to bfloat16, to nearest, ties to even.
+void narrow_row(const float* __restrict x, uint16_t* __restrict out, int64_t count);
+
+}  // namespace ditscope::vae
