@@ -30,9 +30,7 @@ int run(int argc, char** argv) {
   add_models(app);
   add_methods(app);
   add_schedulers(app);
-#ifndef DITSCOPE_WITHOUT_EVALUATE
   add_evaluate(app);
-#endif
   add_train(app);
 
   // Known before the arguments are parsed, so that a wrong argument is reported in the form asked for.

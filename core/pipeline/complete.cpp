@@ -5,6 +5,7 @@
 #include <cmath>
 #include <thread>
 
+#include "core/bridge/device.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/json_file.h"
 #include "core/pipeline/model_configs.h"
@@ -113,9 +114,9 @@ std::string stored_dtype(const ModelConfigs& model) {
 }
 
 void complete_machine(Request& request, const ModelConfigs& model) {
-  if (request.device.empty()) request.device = at::globalContext().hasCUDA() ? "cuda" : "cpu";
+  if (request.device.empty()) request.device = cuda_available() ? "cuda" : "cpu";
   if (request.device != "cpu" && request.device != "cuda") refuse("The device is to be cpu or cuda, got \"" + request.device + "\".");
-  if (request.device == "cuda" && !at::globalContext().hasCUDA())
+  if (request.device == "cuda" && !cuda_available())
     throw Error(ErrorKind::Device, "No GPU can be used here: none is found, or this build has no CUDA. Choose the device cpu.");
   if (request.dtype.empty()) request.dtype = request.device == "cuda" ? stored_dtype(model) : "float32";
   const std::vector<std::string> dtypes{"float32", "bfloat16", "float16"};

@@ -1,6 +1,7 @@
 #include "core/pipeline/generator.h"
 
 #include <ATen/ATen.h>
+#include <torch/headeronly/version.h>
 
 #include <numeric>
 

@@ -1,7 +1,7 @@
 // Runs of tiny models: stopping, resuming, isolation of one run from another, running out of memory.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <chrono>
 #include <cmath>
@@ -313,10 +313,10 @@ TEST_F(Running, LatentsOfAnotherShapeOrNameAreRefused) {
     }
     return ErrorKind::Cancelled;
   };
-  EXPECT_EQ(kind_of({{"latents", torch::zeros({1, 3, 4, 6, 7})}}), ErrorKind::InvalidArgument);
-  EXPECT_EQ(kind_of({{"noise", torch::zeros({1, 3, 4, 6, 8})}}), ErrorKind::Corrupt);
-  EXPECT_EQ(kind_of({{"latents", torch::full({1, 3, 4, 6, 8}, std::nan(""))}}), ErrorKind::Corrupt);
-  EXPECT_EQ(kind_of({{"latents", torch::ones({1, 3, 4, 6, 8})}}), ErrorKind::Cancelled) << "the right shape is taken";
+  EXPECT_EQ(kind_of({{"latents", at::zeros({1, 3, 4, 6, 7})}}), ErrorKind::InvalidArgument);
+  EXPECT_EQ(kind_of({{"noise", at::zeros({1, 3, 4, 6, 8})}}), ErrorKind::Corrupt);
+  EXPECT_EQ(kind_of({{"latents", at::full({1, 3, 4, 6, 8}, std::nan(""))}}), ErrorKind::Corrupt);
+  EXPECT_EQ(kind_of({{"latents", at::ones({1, 3, 4, 6, 8})}}), ErrorKind::Cancelled) << "the right shape is taken";
 }
 
 TEST_F(Running, DamagedWeightsAreNamedByTheStageWhereTheyShow) {
