@@ -78,3 +78,15 @@ configure() {
   fi
   printf '%s\n' "$wanted" > "$stamp"
 }
+
+# build_targets TARGET... : builds them (all without one), with ninja's progress line on a terminal, else quietly into a log.
+build_targets() {
+  local command=(cmake --build "$build" --parallel "$(build_jobs)")
+  if [ $# -gt 0 ]; then command+=(--target "$@"); fi
+  if [ -t 1 ]; then
+    "${command[@]}" || die "building failed; see the first error above"
+  elif ! "${command[@]}" > "$build/build.log" 2>&1; then
+    grep -E -m 40 'error|FAILED' "$build/build.log" >&2 || tail -n 40 "$build/build.log" >&2
+    die "building failed; the whole output is in $build/build.log"
+  fi
+}

@@ -19,10 +19,7 @@ else
   configure -DDITSCOPE_TESTS=OFF
 fi
 if [ ! -x "$build/bin/ditscope-cli" ]; then say "building; the first time takes a while"; fi
-cmake --build "$build" --parallel "$(build_jobs)" --target ditscope ditscope-cli > "$build/build.log" 2>&1 || {
-  tail -n 40 "$build/build.log" >&2
-  die "building failed; the whole output is in $build/build.log"
-}
+build_targets ditscope ditscope-cli
 
 if [ "$window" = yes ]; then
   exec "$build/bin/ditscope" "$@"

@@ -9,10 +9,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 "$root/installer/fetch_libtorch.sh"
 configure -DDITSCOPE_TESTS=ON
 say "building with $(build_jobs) jobs"
-cmake --build "$build" --parallel "$(build_jobs)" > "$build/build.log" 2>&1 || {
-  grep -E -m 40 'error|FAILED' "$build/build.log" >&2 || tail -n 40 "$build/build.log" >&2
-  die "building failed; the whole output is in $build/build.log"
-}
+build_targets
 cd -- "$build"
 export LIBGL_ALWAYS_SOFTWARE=1 QT_QPA_PLATFORM=xcb
 exec xvfb-run -a -s '-screen 0 1920x1200x24' ctest --output-on-failure "$@"
