@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
+#include <numeric>
+#include <vector>
 
 #include "core/bridge/parallel.h"
 #include "kernels/block_sparse_attention.h"
@@ -112,25 +115,7 @@ SplitResult run_split(const LayerCall& call, std::int64_t batch, const BlockMask
   return result;
 }
 
-/// What the mask keeps of rows first .. last-1, as booleans on the device of `like`.
-at::Tensor mask_rows(const BlockMask& mask, std::int64_t heads, std::int64_t first, std::int64_t last, const at::Tensor& like) {
-  const std::int64_t planes = mask.heads() == 0 ? 1 : heads;
-  at::Tensor rows = at::zeros({planes, last - first, mask.keys()}, at::kBool);  // (1 or H, rows, T)
-  bool* data = rows.data_ptr<bool>();
-  for (std::int64_t h = 0; h < planes; ++h) {
-    for (std::int64_t i = first; i < last; ++i) {
-      bool* row = data + (h * (last - first) + i - first) * mask.keys();
-      const int list = mask.list_of_head(h), block = static_cast<int>(i / kBlockTokens);
-      for (const BlockMask::Visit* visit = mask.visits_begin(list, block); visit != mask.visits_end(list, block); ++visit) {
-        std::uint64_t bits = visit->bits == BlockMask::kWhole ? ~std::uint64_t{0} : mask.row_bits(visit->bits)[i % kBlockTokens];
-        for (; bits != 0; bits &= bits - 1) row[std::int64_t{visit->key_block} * kBlockTokens + std::countr_zero(bits)] = true;
-      }
-    }
-  }
-  return rows.to(like.device());
-}
-
-/// Masked attention in LibTorch operations, float32, some rows at a time. @return out (H,T,D) and log-sum-exp (H,T)
+/// Masked attention in LibTorch operations, float32, some rows at a time; null keeps every pair. @return out (H,T,D) and log-sum-exp (H,T)
 std::pair<at::Tensor, at::Tensor> in_torch(const LayerCall& call, std::int64_t batch, const BlockMask* mask) {
   const at::Tensor q = call.q[batch].to(at::kFloat), k = call.k[batch].to(at::kFloat), v = call.v[batch].to(at::kFloat);  // (H,T,D)
   const std::int64_t heads = q.size(0), tokens = q.size(1);
@@ -140,7 +125,11 @@ std::pair<at::Tensor, at::Tensor> in_torch(const LayerCall& call, std::int64_t b
     const std::int64_t last = std::min(first + step, tokens);
     at::Tensor logits = at::matmul(q.slice(1, first, last), k.transpose(1, 2)) * call.scale;  // (H,rows,T)
     const double lowest = -std::numeric_limits<double>::infinity();
-    if (mask) logits.masked_fill_(mask_rows(*mask, heads, first, last, q).logical_not_(), lowest);
+    if (mask) {
+      std::vector<std::int64_t> rows(static_cast<std::size_t>(last - first));
+      std::iota(rows.begin(), rows.end(), first);
+      logits.masked_fill_(kept_rows(*mask, heads, rows).to(q.device()).logical_not_(), lowest);
+    }
     if (call.key_mask.defined()) logits.masked_fill_(call.key_mask[batch].logical_not().unsqueeze(0).unsqueeze(0), lowest);
     const at::Tensor sums = at::logsumexp(logits, -1);                                               // (H,rows)
     const at::Tensor finite = at::where(at::isinf(sums), at::zeros_like(sums), sums).unsqueeze(-1);  // a row that keeps nothing gives 0
@@ -151,6 +140,23 @@ std::pair<at::Tensor, at::Tensor> in_torch(const LayerCall& call, std::int64_t b
 }
 
 }  // namespace
+
+at::Tensor kept_rows(const BlockMask& mask, std::int64_t heads, at::IntArrayRef rows) {
+  const std::int64_t planes = mask.heads() == 0 ? 1 : heads, count = static_cast<std::int64_t>(rows.size());
+  at::Tensor kept = at::zeros({planes, count, mask.keys()}, at::kBool);  // (1 or H, rows, T)
+  bool* next = kept.data_ptr<bool>();
+  for (std::int64_t h = 0; h < planes; ++h) {
+    for (const std::int64_t i : rows) {
+      const int list = mask.list_of_head(h), block = static_cast<int>(i / kBlockTokens);
+      for (const BlockMask::Visit* visit = mask.visits_begin(list, block); visit != mask.visits_end(list, block); ++visit) {
+        std::uint64_t bits = visit->bits == BlockMask::kWhole ? ~std::uint64_t{0} : mask.row_bits(visit->bits)[i % kBlockTokens];
+        for (; bits != 0; bits &= bits - 1) next[std::int64_t{visit->key_block} * kBlockTokens + std::countr_zero(bits)] = true;
+      }
+      next += mask.keys();
+    }
+  }
+  return kept;
+}
 
 at::Tensor output_like(const at::Tensor& q) {
   return at::empty({q.size(0), q.size(2), q.size(1), q.size(3)}, q.options()).transpose(1, 2);  // (B,H,T,D)

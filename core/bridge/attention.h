@@ -13,6 +13,9 @@ namespace ditscope {
 /// softmax(scale * Q K^T) V over all keys that the call's key mask allows: our kernel where it is faster, else LibTorch's.
 at::Tensor dense_attention(const LayerCall& call);  // (B,H,T,D)
 
+/// What a mask keeps of some query rows, as booleans on the CPU; one plane for all heads where they share it.
+at::Tensor kept_rows(const BlockMask& mask, std::int64_t heads, at::IntArrayRef rows);  // (1 or H, rows, T)
+
 /// Uninitialised output for a call, laid out (B,T,H,D) in memory so that the model merges heads without a copy.
 at::Tensor output_like(const at::Tensor& q);  // (B,H,T,D)
 

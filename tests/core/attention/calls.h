@@ -1,5 +1,6 @@
 #pragma once
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <cmath>
 #include <vector>
@@ -7,6 +8,9 @@
 #include "core/attention/layer_call.h"
 
 namespace ditscope::test {
+
+/// The tensors here are small: waking threads would cost more than they do. The test of threads asks for them itself.
+inline const bool kOneThread = (at::set_num_threads(1), true);
 
 /// A video of a few frames, with text first: frame-major as models lay it out.
 inline TokenLayout small_video() {

@@ -1,0 +1,51 @@
+#include "core/attention/measure.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "core/bridge/attention.h"
+
+namespace ditscope {
+namespace {
+
+double mean(const std::vector<double>& values) {
+  return values.empty() ? 0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+void append(std::vector<double>& to, const at::Tensor& per_head) {
+  const at::Tensor values = per_head.to(at::kCPU, at::kDouble).contiguous();  // (H)
+  to.insert(to.end(), values.data_ptr<double>(), values.data_ptr<double>() + values.numel());
+}
+
+}  // namespace
+
+double AttentionStats::mean_recall() const { return mean(recall); }
+double AttentionStats::mean_output_error() const { return mean(output_error); }
+
+AttentionStats measure(const LayerCall& call, const BlockPlan& plan, const at::Tensor& out, int rows) {
+  const std::int64_t heads = call.q.size(1), tokens = call.q.size(2), count = std::min<std::int64_t>(std::max(rows, 1), tokens);
+  std::vector<std::int64_t> chosen;
+  for (std::int64_t r = 0; r < count; ++r) chosen.push_back(r * tokens / count);
+  const at::Tensor index = at::tensor(chosen, at::kLong).to(call.q.device());
+  at::Tensor kept;  // (1 or H, rows, T)
+  if (plan.kind == StepKind::Sparse && plan.mask) kept = kept_rows(*plan.mask, heads, chosen).to(call.q.device());
+  AttentionStats stats;
+  stats.rows = static_cast<int>(count);
+  for (std::int64_t b = 0; b < call.q.size(0); ++b) {
+    const at::Tensor q = call.q[b].index_select(1, index).to(at::kFloat);                                // (H,rows,D)
+    at::Tensor logits = at::matmul(q, call.k[b].to(at::kFloat).transpose(1, 2)) * call.scale;             // (H,rows,T)
+    if (call.key_mask.defined()) logits.masked_fill_(call.key_mask[b].logical_not(), -std::numeric_limits<double>::infinity());
+    const at::Tensor probabilities = at::softmax(logits, -1);                                             // (H,rows,T)
+    const at::Tensor full = at::matmul(probabilities, call.v[b].to(at::kFloat));                          // (H,rows,D)
+    const at::Tensor difference = out[b].index_select(1, index).to(at::kFloat) - full;                    // (H,rows,D)
+    append(stats.recall, kept.defined() ? (probabilities * kept).sum(-1).mean(-1) : at::ones({heads}));   // (H)
+    append(stats.output_error, difference.flatten(1).norm(2, 1) / full.flatten(1).norm(2, 1).clamp_min(1e-30));
+    append(stats.log_sum_exp, at::logsumexp(logits, -1).mean(-1));
+  }
+  return stats;
+}
+
+}  // namespace ditscope
