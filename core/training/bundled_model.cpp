@@ -1,6 +1,7 @@
 #include "core/training/bundled_model.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <ATen/ops/linalg_solve.h>
 
 #include <nlohmann/json.hpp>
@@ -134,7 +135,7 @@ CogVideoXVaeConfig BundledModelFolder::write_vae(const fs::path& from) const {
 }
 
 void BundledModelFolder::write_latent_rgb(const CogVideoXVae& vae, at::Device device) const {
-  at::NoGradGuard no_grad;
+  c10::NoGradGuard no_grad;
   world::SceneRandom random(3);
   std::vector<at::Tensor> latents, colours;
   for (int i = 0; i < kPreviewStills; ++i) {

@@ -1,6 +1,7 @@
 #include "core/training/latent_pool.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 
@@ -28,7 +29,7 @@ LatentPool::LatentPool(const CogVideoXVae& vae, at::Device device, int frames, i
           render_threads, device.is_cuda() ? 64 : 8, seed) {}
 
 void LatentPool::add(int count) {
-  at::NoGradGuard no_grad;
+  c10::NoGradGuard no_grad;
   std::vector<at::Tensor> videos;
   std::vector<world::Scene> scenes;
   for (int i = 0; i < count; ++i) {

@@ -1,6 +1,7 @@
 #include "core/training/optimizer.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +10,7 @@ namespace ditscope {
 
 Optimizer::Optimizer(std::vector<std::string> keys, std::vector<at::Tensor> weights, const Options& options)
     : keys_(std::move(keys)), weights_(std::move(weights)), options_(options) {
-  at::NoGradGuard no_grad;
+  c10::NoGradGuard no_grad;
   for (const auto& weight : weights_) {
     first_moments_.push_back(at::zeros_like(weight));
     second_moments_.push_back(at::zeros_like(weight));
@@ -19,7 +20,7 @@ Optimizer::Optimizer(std::vector<std::string> keys, std::vector<at::Tensor> weig
 }
 
 double Optimizer::step(double learning_rate) {
-  at::NoGradGuard no_grad;
+  c10::NoGradGuard no_grad;
   std::vector<at::Tensor> gradients;
   gradients.reserve(weights_.size());
   for (const auto& weight : weights_) gradients.push_back(weight.grad().defined() ? weight.grad() : at::zeros_like(weight));
@@ -67,7 +68,7 @@ bool Optimizer::restore(const std::map<std::string, at::Tensor>& state) {
     }
   }
   if (!state.count("steps")) return false;
-  at::NoGradGuard no_grad;
+  c10::NoGradGuard no_grad;
   steps_ = state.at("steps").item<std::int64_t>();
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     weights_[i].copy_(state.at("weight/" + keys_[i]));

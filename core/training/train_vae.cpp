@@ -1,4 +1,6 @@
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 
 #include <cmath>
 
@@ -70,7 +72,7 @@ struct Quality {
 
 /// Mean PSNR of whole held-out clips at 128 px through the averaged weights, and the spread of their latents.
 Quality measure_quality(const std::map<std::string, at::Tensor>& weights, at::Device device, int clips, bool bfloat16_autocast) {
-  at::NoGradGuard no_grad;
+  c10::NoGradGuard no_grad;
   TrainableWeights source(0, device, weights);
   const CogVideoXVae vae(bundled_vae_config(), source, true);
   world::SceneRandom random(20240611);

@@ -92,7 +92,7 @@ Material material_of(const std::vector<JudgedFrame>& pictures, const Track& trac
   }
   if (percentile(saturations, 0.01) < 0.48F * percentile(saturations, 0.5)) return Material::Glossy;
   const float paler = kMatteSaturation[static_cast<std::size_t>(colour)] - percentile(saturations, 0.3);
-  return paler > 0.035F ? Material::Metallic : Material::Matte;
+  return paler > 0.028F ? Material::Metallic : Material::Matte;
 }
 
 /// Calls `use` with the pixels of every fourth frame, rows `first`..`last` of its height, objects and what is near them left out.

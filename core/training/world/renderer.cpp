@@ -117,6 +117,7 @@ class Picture {
  private:
   /// What lies behind the objects at one pixel, lit as if there were none.
   struct Back {
+    Vec3 ray;  // from the camera through the pixel's centre
     Vec3 colour, floor_albedo, point;
     float vignette = 1;
     bool is_floor = false;
@@ -128,14 +129,22 @@ class Picture {
         ray_direction(stage_, (x - 0.5F * static_cast<float>(width_)) * scale, (0.5F * static_cast<float>(height_) - y) * scale));
   }
 
+  /// Whether floor and wall meet somewhere in a row of pixels.
+  bool row_is_mixed(float y) const {
+    const float right = static_cast<float>(width_);
+    const bool floor = set_.ray(kCamera, direction(0, y), 0).is_floor;
+    return floor != set_.ray(kCamera, direction(right, y), 0).is_floor ||
+           floor != set_.ray(kCamera, direction(0, y + 1), 0).is_floor ||
+           floor != set_.ray(kCamera, direction(right, y + 1), 0).is_floor;
+  }
+
   void draw_backs() {
     const float scale = 2.0F / static_cast<float>(std::min(width_, height_));
     const float footprint = scale * kHalfTangent / stage_.zoom;
     const bool still = scene_.camera == CameraMove::Still;
     for (int y = 0; y < height_; ++y) {
       // Above and below the line where floor and wall meet, one filtered sample is enough for a moving camera.
-      const bool mixed = set_.ray(kCamera, direction(0.5F, static_cast<float>(y)), 0).is_floor !=
-                         set_.ray(kCamera, direction(0.5F, static_cast<float>(y) + 1), 0).is_floor;
+      const bool mixed = row_is_mixed(static_cast<float>(y));
       for (int x = 0; x < width_; ++x) {
         Back& back = backs_[static_cast<std::size_t>(y) * width_ + x];
         const int samples = mixed || still ? 4 : 1;
@@ -150,8 +159,8 @@ class Picture {
         }
         back.colour = colour * (1.0F / static_cast<float>(samples));
         back.floor_albedo = albedo * (1.0F / static_cast<float>(samples));
-        const SetPoint centre =
-            set_.ray(kCamera, direction(static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F), footprint);
+        back.ray = direction(static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F);
+        const SetPoint centre = set_.ray(kCamera, back.ray, footprint);
         back.point = centre.point;
         back.is_floor = centre.is_floor;
         const float u = (static_cast<float>(x) + 0.5F) / static_cast<float>(width_) - 0.5F;
@@ -180,12 +189,7 @@ class Picture {
   }
 
   void find_hits() {
-    for (int y = 0; y < height_; ++y) {
-      for (int x = 0; x < width_; ++x) {
-        hits_[static_cast<std::size_t>(y) * width_ + x] =
-            nearest(kCamera, direction(static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F));
-      }
-    }
+    for (std::size_t at = 0; at < hits_.size(); ++at) hits_[at] = nearest(kCamera, backs_[at].ray);
   }
 
   bool differs(int x, int y, const Hit& hit) const {
@@ -200,7 +204,7 @@ class Picture {
     const bool edge = differs(x - 1, y, hit) || differs(x + 1, y, hit) || differs(x, y - 1, hit) || differs(x, y + 1, hit);
     if (!edge) {
       if (hit.object < 0) return back_colour(x, y);
-      return shaded(direction(static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F), hit);
+      return shaded(backs_[at].ray, hit);
     }
     const Vec3 behind = back_colour(x, y);
     Vec3 sum;
@@ -253,8 +257,7 @@ class Picture {
     const float key = key_seen(back.point, -1), sky = floor_sky(back.point);
     Vec3 colour =
         back.colour - back.floor_albedo * (set_.floor_key() * (1 - key)) - back.floor_albedo * (set_.floor_sky() * (1 - sky));
-    const Vec3 ray = direction(static_cast<float>(x) + 0.5F, static_cast<float>(y) + 0.5F);
-    const Vec3 mirrored{ray.x, -ray.y, ray.z};
+    const Vec3 mirrored{back.ray.x, -back.ray.y, back.ray.z};
     const Hit mirror = nearest(back.point, mirrored);
     if (mirror.object >= 0) {
       const Vec3 seen = solids_[mirror.object].albedo * (0.25F + 0.5F * clamp01(dot(mirror.normal, kToLight)));

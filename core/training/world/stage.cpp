@@ -110,8 +110,10 @@ Stage stage_at(const Scene& scene, float moment) {
     pose.centre.y = resting_height(object.shape) * pose.radius + lift(scene, index, moment, pose);
   }
   const float sweep = 0.19F * (2 * eased(moment) - 1);
-  if (scene.camera == CameraMove::PansLeft) stage.camera_yaw = sweep;
-  if (scene.camera == CameraMove::PansRight) stage.camera_yaw = -sweep;
+  if (scene.camera == CameraMove::PansLeft || scene.camera == CameraMove::PansRight) {
+    stage.camera_cosine = std::cos(sweep);
+    stage.camera_sine = scene.camera == CameraMove::PansLeft ? std::sin(sweep) : -std::sin(sweep);
+  }
   if (scene.camera == CameraMove::ZoomsIn) stage.zoom = 1 + 0.5F * eased(moment);
   return stage;
 }
@@ -119,8 +121,7 @@ Stage stage_at(const Scene& scene, float moment) {
 Vec3 ray_direction(const Stage& stage, float image_x, float image_y) {
   const float x = image_x / stage.zoom * kHalfTangent;
   const float y = ((image_y - kLensShift - kZoomPivot) / stage.zoom + kZoomPivot) * kHalfTangent;
-  const float cosine = std::cos(stage.camera_yaw), sine = std::sin(stage.camera_yaw);
-  return {cosine * x - sine, y, -sine * x - cosine};
+  return {stage.camera_cosine * x - stage.camera_sine, y, -stage.camera_sine * x - stage.camera_cosine};
 }
 
 }  // namespace ditscope::world

@@ -22,7 +22,7 @@ struct Pose {
 
 struct Stage {
   std::array<Pose, 2> poses;
-  float camera_yaw = 0;  ///< radians, positive to the left
+  float camera_cosine = 1, camera_sine = 0;  ///< of the camera's yaw, positive to the left
   float zoom = 1;
 };
 

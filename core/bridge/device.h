@@ -1,0 +1,10 @@
+#pragma once
+
+namespace ditscope {
+
+/// True where tensors can live on an NVIDIA GPU. The first call looks for one and, where a driver and a device are found, loads
+/// LibTorch's CUDA half, which registers itself; so one program serves machines with and without a GPU.
+/// Call it instead of at::hasCUDA(), which fixes its answer at its first call. Thread-safe.
+bool cuda_available();
+
+}  // namespace ditscope
