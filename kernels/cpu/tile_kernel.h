@@ -5,7 +5,7 @@
 //
 // An Isa has: V, W (vectors of floats and of words), kName, kPairs, kWidth (floats a vector), kRows x kVectors (accumulators of a product), and
 // load, store, zero, splat, load_words, broadcast_word, multiply_add, add, multiply, maximum, scaled_minus, keep, exp2, reduce_maximum,
-// store_probabilities, transpose.
+// store_probabilities, transpose; with kPairs also interleave.
 #pragma once
 #include "kernels/cpu/tile.h"
 
@@ -183,16 +183,26 @@ struct TileAlgorithm {
     }
   }
 
+  /// Tokens of a head lie apart in memory, too far for the machine to see them coming.
+  static constexpr int kAhead = 12;
+  static inline void prefetch(const PackedShape& shape, const Rows& from, bool bfloat16, int token, int tokens) {
+    if (token >= tokens || from.channel_stride != 1) return;
+    const std::ptrdiff_t bytes = bfloat16 ? 2 : 4;
+    const char* row = static_cast<const char*>(from.data) + token * from.token_stride * bytes;
+    for (std::ptrdiff_t at = 0; at < shape.width * bytes; at += 64) __builtin_prefetch(row + at);
+  }
+
   static void pack_queries(const PackedShape& shape, const Rows& from, bool bfloat16, int rows, bool negate, std::uint32_t* words) {
-    const std::uint32_t flip = !negate ? 0u : Isa::kPairs ? 0x80008000u : 0x80000000u;
     for (int row = 0; row < rows; ++row) {
-      std::uint32_t* to = words + static_cast<std::ptrdiff_t>(row) * shape.depth;
-      for (int t = 0; t < shape.depth; ++t) {
-        if constexpr (Isa::kPairs) to[t] = pair_at(from, row, t, shape.width) ^ flip;
-        else to[t] = (bfloat16 ? word_at<true>(from, row, t) : word_at<false>(from, row, t)) ^ flip;
-      }
+      prefetch(shape, from, bfloat16, row + kAhead, rows);
+      read_words(shape, from, bfloat16, row, words + static_cast<std::ptrdiff_t>(row) * shape.depth);
     }
-    __builtin_memset(words + static_cast<std::ptrdiff_t>(rows) * shape.depth, 0, sizeof(std::uint32_t) * (kBlockTokens - rows) * shape.depth);
+    const std::ptrdiff_t count = static_cast<std::ptrdiff_t>(rows) * shape.depth;
+    if (negate) {
+      const std::uint32_t signs = Isa::kPairs ? 0x80008000u : 0x80000000u;
+      for (std::ptrdiff_t i = 0; i < count; ++i) words[i] ^= signs;
+    }
+    __builtin_memset(words + count, 0, sizeof(std::uint32_t) * (kBlockTokens - rows) * shape.depth);
   }
 
   /// Words of one token: floats, bfloat16 widened, or pairs as they lie.
@@ -221,6 +231,7 @@ struct TileAlgorithm {
     for (int first = 0; first < kBlockTokens; first += kStrip) {
       for (int j = 0; j < kStrip; ++j) {
         std::uint32_t* row = strip + j * padded_depth;
+        prefetch(shape, from, bfloat16, first + j + kAhead, keys);
         if (first + j < keys) read_words(shape, from, bfloat16, first + j, row);
         else __builtin_memset(row, 0, sizeof(std::uint32_t) * shape.depth);
       }
@@ -233,8 +244,9 @@ struct TileAlgorithm {
 
   static void pack_values(const PackedShape& shape, const Rows& from, bool bfloat16, int keys, std::uint32_t* words) {
     const int padded = shape.padded_width;
-    __builtin_memset(words, 0, sizeof(std::uint32_t) * shape.value_words());
+    if (keys < kBlockTokens || shape.width < padded) __builtin_memset(words, 0, sizeof(std::uint32_t) * shape.value_words());
     for (int t = 0; t < keys; ++t) {
+      prefetch(shape, from, bfloat16, t + kAhead, keys);
       if constexpr (Isa::kPairs) {
         if (t % 2 != 0) continue;
         const auto* low = static_cast<const std::uint16_t*>(from.data) + t * from.token_stride;
@@ -243,8 +255,7 @@ struct TileAlgorithm {
         if (t + 1 == keys) {
           for (int c = 0; c < shape.width; ++c) to[c] = low[c * step];
         } else if (step == 1) {
-          const std::uint16_t* high = low + from.token_stride;
-          for (int c = 0; c < shape.width; ++c) to[c] = std::uint32_t{low[c]} | (std::uint32_t{high[c]} << 16);
+          Isa::interleave(low, low + from.token_stride, shape.width, to);
         } else {
           const std::uint16_t* high = low + from.token_stride;
           for (int c = 0; c < shape.width; ++c) to[c] = std::uint32_t{low[c * step]} | (std::uint32_t{high[c * step]} << 16);
