@@ -137,6 +137,7 @@ void Run::embed_text() {
     require_finite(tensors_.negative_prompt_embeds, "the text encoder", model_.dtype());
     text_ = at::cat({tensors_.negative_prompt_embeds, tensors_.prompt_embeds});  // (2,T,C)
   }
+  model_.finish_text();
   result_.stages["text"] += timer.seconds();
 }
 

@@ -127,6 +127,14 @@ at::Tensor LoadedModel::embed(const TokenIds& tokens, Watch& watch) {
   return embedding;
 }
 
+void LoadedModel::finish_text() {
+  if (!text_encoder_) return;
+  const Checkpoint weights(configs_.folder.folder("text_encoder"));
+  const double widening = static_cast<double>(c10::elementSize(dtype_)) / static_cast<double>(c10::elementSize(weights.stored_dtype()));
+  const double bytes = static_cast<double>(weights.stored_bytes()) * widening;
+  if (bytes > kLargestIdleShare * static_cast<double>(available_bytes())) text_encoder_.reset();
+}
+
 const CogVideoXTransformer& LoadedModel::transformer(Watch& watch) {
   if (!transformer_) {
     WeightOptions options;

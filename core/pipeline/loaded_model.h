@@ -42,6 +42,8 @@ class LoadedModel {
   const Tokenizer& tokenizer();
   /// Every padding token is attended to, as CogVideoX does it. Recent prompts are remembered.
   at::Tensor embed(const TokenIds& tokens, Watch& watch);  // (1,T,C)
+  /// Call when the prompts of a run are read: drops a text encoder that takes a large share of the memory.
+  void finish_text();
   const CogVideoXTransformer& transformer(Watch& watch);
   const CogVideoXVae& vae(Watch& watch);
   const LatentToRgb& latent_to_rgb(Watch& watch);
