@@ -348,13 +348,13 @@ def relative_error(ours, theirs):
     return float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max().clamp_min(1e-30))
 
 
-def run_cli(cli, folder, call, seed, out):
+def run_cli(cli, folder, call, seed, out, threads):
     """@return seconds of the whole command"""
     command = [cli, "generate", "--model", folder, "--prompt", call["prompt"], "--method", "full", "--device", "cpu",
                "--dtype", "float32", "--seed", str(seed), "--steps", str(call["num_inference_steps"]),
                "--guidance", str(call["guidance_scale"]), "--frames", str(call["num_frames"]), "--width", str(call["width"]),
                "--height", str(call["height"]), "--max-sequence-length", str(call["max_sequence_length"]),
-               "--frames-out", out + "/frames.safetensors", "--latents-out", out + "/latents.safetensors",
+               "--threads", str(threads), "--quiet", "--frames-out", out + "/frames.safetensors", "--latents-out", out + "/latents.safetensors",
                "--prompt-embeds-out", out + "/embeds.safetensors", "-o", out + "/video.mp4"]
     if call.get("negative_prompt"):
         command += ["--negative-prompt", call["negative_prompt"]]
@@ -384,7 +384,7 @@ def compare(folder, args):
     with tempfile.TemporaryDirectory() as out:
         paths = {"frames": args.frames, "latents": args.latents, "embeds": args.embeds}
         if args.cli:
-            print(f"  ditscope-cli {run_cli(args.cli, folder, call, seed, out):.2f} s (with loading)")
+            print(f"  ditscope-cli {run_cli(args.cli, folder, call, seed, out, torch.get_num_threads()):.2f} s (with loading)")
             paths = {key: f"{out}/{key}.safetensors" for key in paths}
         for path in paths.values():
             if not path:
