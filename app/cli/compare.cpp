@@ -37,6 +37,7 @@ ComparePaths paths_of(const CompareOptions& options, std::size_t prompt, std::si
 void write_results(const std::vector<ComparedRun>& runs, const CompareOptions& options, std::size_t prompt, std::size_t prompts,
                    ConsoleProgress& progress, Report& report) {
   const ComparePaths paths = paths_of(options, prompt, prompts);
+  progress.set_title("");
   std::vector<const ComparedRun*> pictures;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const RunResult& result = runs[i].result;

@@ -48,7 +48,7 @@ std::string figures_of(const ComparedRun& run) {
   std::string text;
   if (result.kept_ratio.requested < 1)
     text = print("kept %.1f %%, skipped %.1f %%  ·  ", 100 * result.kept_ratio.requested, 100 * (1 - result.kept_ratio.requested));
-  text += print("%.1f s, attention %.1f s", result.seconds, result.attention_seconds);
+  text += print("%.2f s, attention %.2f s", result.seconds, result.attention_seconds);
   if (run.psnr_db) text += print("  ·  %.1f dB", *run.psnr_db);
   return text;
 }

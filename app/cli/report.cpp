@@ -69,7 +69,7 @@ std::string line_of(const ComparedRun& run) {
   const RunResult& result = run.result;
   std::string line = print_text("%-14s", result.request.method.key.c_str());
   if (run.error) return line + "failed: " + run.message;
-  line += print_text("%8.1f s, attention %.1f s", result.seconds, result.attention_seconds);
+  line += print_text("%8.2f s, attention %.2f s", result.seconds, result.attention_seconds);
   line += print_text("   kept %.1f %% asked, %.1f %% achieved, %.1f %% whole run", 100 * result.kept_ratio.requested,
                      100 * result.kept_ratio.achieved, 100 * result.kept_ratio.schedule_average);
   if (run.psnr_db) line += print_text("   %.1f dB (%s)", *run.psnr_db, std::string(psnr_band(*run.psnr_db)).c_str());

@@ -1,6 +1,4 @@
 // Generator::complete(): every field of a request filled in and checked, before a weight is loaded.
-#include <ATen/Context.h>
-
 #include <algorithm>
 #include <cmath>
 #include <thread>

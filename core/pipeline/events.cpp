@@ -15,9 +15,9 @@ std::string number(double value, const char* format) {
 /// "1.2 of 3.4 GB": both in the unit that suits the total.
 std::string amount(double done, double total, const std::string& unit) {
   if (unit != "bytes") return number(done, "%.0f") + " of " + number(total, "%.0f") + (unit.empty() ? "" : " " + unit);
-  const bool gigabytes = total >= 1e9;
-  const double scale = gigabytes ? 1e9 : 1e6;
-  return number(done / scale, "%.1f") + " of " + number(total / scale, "%.1f") + (gigabytes ? " GB" : " MB");
+  const double scale = total >= 1e9 ? 1e9 : total >= 1e6 ? 1e6 : 1e3;
+  const char* name = total >= 1e9 ? " GB" : total >= 1e6 ? " MB" : " kB";
+  return number(done / scale, "%.1f") + " of " + number(total / scale, "%.1f") + name;
 }
 
 }  // namespace

@@ -339,14 +339,19 @@ TEST_F(Running, DamagedWeightsAreNamedByTheStageWhereTheyShow) {
 }
 
 TEST_F(Running, HalfPrecisionRunsAndComesClose) {
+  test::TemporaryFolder folder;
   Request request = tiny_request("full", "cogx_5b_ddim");
+  request.steps = 2;
+  const RunResult drawn = run(request);
+  request.latents_in = folder / "noise.safetensors";  // torch draws other numbers in bfloat16
+  Generator::save_latents(drawn, request.latents_in);
   const RunResult exact = run(request);
   request.dtype = "bfloat16";
   const RunResult half = run(request);
   double difference = 0;
   for (std::size_t i = 0; i < exact.frames.rgb.size(); ++i) difference += std::abs(exact.frames.rgb[i] - half.frames.rgb[i]);
-  EXPECT_LT(difference / static_cast<double>(exact.frames.rgb.size()), 0.1);
-  EXPECT_NE(exact.noise_hash, half.noise_hash) << "torch draws other numbers in bfloat16";
+  EXPECT_LT(difference / static_cast<double>(exact.frames.rgb.size()), 0.05);
+  EXPECT_GT(difference, 0);
 }
 
 TEST_F(Running, WhatCannotFitIsRefusedBeforeItStarts) {
