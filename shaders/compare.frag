@@ -7,6 +7,7 @@ uniform float first_frame, second_frame;
 uniform vec2 image_size;
 uniform vec2 centre;       // image px in the middle of the pane
 uniform float scale;       // device px per image px
+uniform int has_first, has_second;
 uniform int content;       // 0 first, 1 second, 2 wipe, 3 difference
 uniform float wipe;        // 0..1 of the pane
 uniform int horizontal;
@@ -41,13 +42,19 @@ void main() {
     colour = vec4(background, 1.0);
     return;
   }
+  vec2 at = (view_px - pane.xy) / pane.zw;
+  bool before = (horizontal != 0 ? at.y : at.x) < wipe;
+  bool wants_first = content == 0 || content == 3 || (content == 2 && before);
+  bool wants_second = content == 1 || content == 3 || (content == 2 && !before);
+  if ((wants_first && has_first == 0) || (wants_second && has_second == 0)) {
+    colour = vec4(background, 1.0);
+    return;
+  }
   if (content == 0) {
     colour = vec4(look(first, first_frame, image), 1.0);
   } else if (content == 1) {
     colour = vec4(look(second, second_frame, image), 1.0);
   } else if (content == 2) {
-    vec2 at = (view_px - pane.xy) / pane.zw;
-    bool before = (horizontal != 0 ? at.y : at.x) < wipe;
     colour = vec4(before ? look(first, first_frame, image) : look(second, second_frame, image), 1.0);
   } else {
     colour = vec4(difference(look(first, first_frame, image), look(second, second_frame, image)), 1.0);

@@ -10,6 +10,7 @@
 #include <QLineEdit>
 #include <QMessageBox>
 #include <QMimeData>
+#include <QOpenGLWidget>
 #include <QPlainTextEdit>
 #include <QPushButton>
 #include <QSettings>
@@ -32,6 +33,8 @@ MainWindow::MainWindow(Session& session, QWidget* parent) : QMainWindow(parent),
   setWindowTitle("DiTScope");
   setAcceptDrops(true);
   setMinimumSize(960, 600);
+  // A window that gets its first OpenGL widget while it is shown is made anew by Qt, and loses the focus. This one has it from the start.
+  (new QOpenGLWidget(this))->hide();
   build_commands();
   qApp->installEventFilter(this);
   memory_timer_.setInterval(2000);

@@ -143,7 +143,8 @@ QWidget* MainWindow::build_header() {
       }
     }
   }
-  left_line->addWidget(menus);
+  menus->setSizePolicy(QSizePolicy::Maximum, QSizePolicy::Maximum);
+  left_line->addWidget(menus, 0, Qt::AlignVCenter);
   left_line->addStretch(1);
   line->addWidget(left, 1);
   static const char* kWorkspaces[] = {"Generate", "Inspect", "Tune"};
@@ -164,7 +165,7 @@ QWidget* MainWindow::build_header() {
   queue_chip_ = make_label("", "chip");
   device_chip_ = make_label("", "chip");
   memory_chip_ = make_label("", "chip");
-  for (QLabel* chip : {queue_chip_, device_chip_, memory_chip_}) right_line->addWidget(chip);
+  for (QLabel* chip : {queue_chip_, device_chip_, memory_chip_}) right_line->addWidget(chip, 0, Qt::AlignVCenter);
   line->addWidget(right, 1);
   return header;
 }
@@ -192,11 +193,11 @@ QWidget* MainWindow::build_status_bar() {
   for (const auto& [key, word] : hints) {
     if (QString(key) == "–5") {
       line->addWidget(make_label("–", "note"));
-      line->addWidget(make_label("5", "key"));
+      line->addWidget(make_label("5", "key"), 0, Qt::AlignVCenter);
       line->addWidget(make_label("mode", "note"));
       continue;
     }
-    line->addWidget(make_label(key, "key"));
+    line->addWidget(make_label(key, "key"), 0, Qt::AlignVCenter);
     if (*word) line->addWidget(make_label(word, "note"));
   }
   return bar;

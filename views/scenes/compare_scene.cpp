@@ -37,6 +37,8 @@ void CompareScene::draw(const CompareState& state, const std::vector<Pane>& pane
   program_.use();
   (first ? first : second).bind(0);
   (second ? second : first).bind(1);
+  program_.set("has_first", first ? 1 : 0);
+  program_.set("has_second", second ? 1 : 0);
   program_.set("first", 0);
   program_.set("second", 1);
   program_.set("first_frame", static_cast<float>(view.first_frame));

@@ -112,13 +112,13 @@ std::string difference_legend(const CompareState& state, double p99, char first,
       std::snprintf(text, sizeof text, "%c - %c, -%.3f to +%.3f, %s", second, first, range, range, origin);
       break;
     case DifferenceMode::Absolute:
-      std::snprintf(text, sizeof text, "|%c - %c|, 0 to %.3f, %s", second, first, range, origin);
+      std::snprintf(text, sizeof text, "|%c - %c|, 0 to %.3f, %s", first, second, range, origin);
       break;
     case DifferenceMode::Root:
-      std::snprintf(text, sizeof text, "root of |%c - %c|, 0 to %.3f, %s", second, first, range, origin);
+      std::snprintf(text, sizeof text, "root of |%c - %c|, 0 to %.3f, %s", first, second, range, origin);
       break;
     case DifferenceMode::Logarithmic:
-      std::snprintf(text, sizeof text, "log10 |%c - %c|, %.1e to %.3f, %s", second, first, range * kLogFloor, range, origin);
+      std::snprintf(text, sizeof text, "log10 |%c - %c|, %.1e to %.3f, %s", first, second, range * kLogFloor, range, origin);
       break;
   }
   return text;

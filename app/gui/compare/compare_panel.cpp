@@ -31,16 +31,16 @@ QString method_name(const MethodChoice& method) {
   }
 }
 
-/// What a run has to show: its frames, else the newest preview of the predicted clean video.
-Clip clip_of(const RunView& run) {
+/// What a run has to show: its frames, or with `previews` the newest preview of the predicted clean video.
+Clip clip_of(const RunView& run, bool previews) {
   Clip clip;
   clip.name = method_name(run.method);
-  if (run.result && !run.result->frames.empty()) {
+  if (!previews && run.result && !run.result->frames.empty()) {
     clip.frames = std::shared_ptr<const Frames>(run.result, &run.result->frames);
     clip.seconds = text_of(views::seconds_text(run.result->seconds));
-  } else if (!run.previews.empty() && !run.previews.back()->empty()) {
+  } else if (previews && !run.previews.empty() && !run.previews.back()->empty()) {
     clip.frames = run.previews.back();
-    clip.seconds = QString("x̂₀, step %1").arg(run.steps.empty() ? 0 : run.steps.back().index);
+    clip.seconds = QString("preview, step %1").arg(run.steps.empty() ? 0 : run.steps.back().index);
   }
   return clip;
 }
@@ -67,7 +67,7 @@ ComparePanel::ComparePanel(Session& session, bool compact, QWidget* parent)
   stack_->addWidget(empty_);
   layout->addWidget(stack_, 1);
   layout->addWidget(transport_ = build_transport());
-  results_ = new ResultsTable;
+  results_ = new ResultsTable(compact);
   layout->addWidget(results_);
 
   views::CompareState state = view_->state();
@@ -132,6 +132,7 @@ QWidget* ComparePanel::build_mode_bar() {
   });
   line->addWidget(against_);
 
+  line->addSpacing(style.px(8));
   third_label_ = make_label("third pane", "text2");
   third_ = new ChoiceButton("Third pane");
   std::vector<ChoiceButton::Item> thirds;
@@ -247,11 +248,10 @@ int ComparePanel::runs_shown() const {
 void ComparePanel::refresh_clips() {
   const auto job = source();
   std::array<Clip, 4> clips;
-  for (int i = 0; job && i < runs_shown(); ++i) clips[static_cast<std::size_t>(i)] = clip_of(*job->runs[static_cast<std::size_t>(i)]);
-  // Previews are smaller than frames; panes of one view share one size.
-  for (Clip& clip : clips) {
-    const auto& first = clips[0].frames;
-    if (first && clip.frames && (clip.frames->width != first->width || clip.frames->height != first->height)) clip.frames = nullptr;
+  // While it runs, previews of all runs: they are smaller than frames, and the panes of one view share one size.
+  const bool previews = !session_.shown();
+  for (int i = 0; job && i < runs_shown(); ++i) {
+    clips[static_cast<std::size_t>(i)] = clip_of(*job->runs[static_cast<std::size_t>(i)], previews);
   }
   const bool had = view_->has_clip();
   if (view_->second() >= runs_shown()) view_->set_second(std::max(1, runs_shown() - 1));

@@ -92,7 +92,7 @@ void RunningPage::refresh() {
   std::size_t run = 0;
   if (job) run = busy ? std::min(job->current(), job->runs.size() - 1) : job->runs.size() - 1;
   for (QPushButton* button : {pause_, decode_, stop_}) button->setVisible(busy);
-  pause_->setText(snapshot->paused ? "Resume" : "Pause");
+  pause_->setText(snapshot->paused ? " Resume" : " Pause");
   pause_->setIcon(style.icon(snapshot->paused ? "play" : "pause", "text"));
   if (!job) {
     name_->clear();

@@ -175,6 +175,12 @@ void StepStrip::paintEvent(QPaintEvent*) {
       for (const QRectF& empty : {kept_cell, seconds_cell, preview_cell}) painter.fillRect(empty, style.colour("view"));
     }
   }
+  if (run.previews.empty() && running_step_ < 0) {
+    painter.setFont(style.words(11));
+    painter.setPen(style.colour("text3"));
+    painter.drawText(QRectF(style.px(kLabels_px + 8), previews, width(), previews_height), Qt::AlignVCenter,
+                     "Previews of the steps are not kept in the history.");
+  }
   if (running_step_ >= 0 && running_step_ < run.total_steps) {
     painter.setPen(QPen(style.colour("accent"), 2));
     painter.setBrush(Qt::NoBrush);

@@ -45,6 +45,8 @@ class PairPicture : public QWidget {
  public:
   PairPicture() {
     setMinimumHeight(Style::current().px(kPictureHeight_px));
+    setMaximumHeight(Style::current().px(kPictureHeight_px + 140));
+    setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Expanding);
     setAccessibleName("A scene of the bundled model's world");
     setToolTip("A rendered training scene, not a result: yours will be here.");
   }
@@ -61,7 +63,7 @@ class PairPicture : public QWidget {
     if (!image.isNull()) {
       const double scale = std::max(width() * 1.0 / image.width(), height() * 1.0 / image.height());
       const QSizeF size(image.width() * scale, image.height() * scale);
-      painter.drawImage(QRectF((width() - size.width()) / 2, (height() - size.height()) * 0.6, size.width(), size.height()), image);
+      painter.drawImage(QRectF((width() - size.width()) / 2, (height() - size.height()) * 0.42, size.width(), size.height()), image);
     }
     painter.fillRect(QRectF(width() / 2.0 - 2, 0, 4, height()), QColor(16, 16, 16, 200));
     painter.fillRect(QRectF(width() / 2.0 - 1, 0, 2, height()), Qt::white);
@@ -83,6 +85,8 @@ class FolderPicture : public QWidget {
  public:
   FolderPicture() {
     setMinimumHeight(Style::current().px(kPictureHeight_px));
+    setMaximumHeight(Style::current().px(kPictureHeight_px + 140));
+    setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Expanding);
     setAccessibleName("The parts of a model folder");
   }
 
@@ -148,7 +152,7 @@ FirstRunPage::FirstRunPage(Session& session, QWidget* parent) : QWidget(parent),
   connect(choose, &QPushButton::clicked, this, &FirstRunPage::open_folder);
   cards->addWidget(make_card(folder_ = new FolderPicture, "Use your own model",
                              "A diffusers folder of CogVideoX: 2B, 5B or 1.5. Other layouts are recognised and explained.", choose), 1);
-  layout->addLayout(cards, 1);
+  layout->addLayout(cards, 3);
   auto* lower = new QHBoxLayout;
   lower->setSpacing(style.px(16));
   lower->addWidget(build_machine(), 2);

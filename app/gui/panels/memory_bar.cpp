@@ -84,21 +84,29 @@ void MemoryBar::show_bytes(const std::map<std::string, std::int64_t>& bytes) {
   std::int64_t sum = 0;
   strip_->shares.clear();
   QStringList legend;
+  std::vector<std::pair<const Part*, std::int64_t>> sizes;
   for (const Part& part : kParts) {
     const auto found = bytes.find(part.key);
     const std::int64_t size = found == bytes.end() ? 0 : found->second;
     sum += size;
     strip_->shares.push_back(memory.total_bytes > 0 ? static_cast<double>(size) / static_cast<double>(memory.total_bytes) : 0);
     if (size <= 0) continue;
-    legend << QString("<span style='color:%1'>■</span> %2 %3").arg(Style::current().colour(part.token).name(), part.name,
-               number_span(QString::fromStdString(views::gigabytes_text(size))));
+    sizes.push_back({&part, size});
+  }
+  // One unit for all parts: small models would read 0.0 in gigabytes.
+  const bool giga = sum >= 1'000'000'000;
+  for (const auto& [part, size] : sizes) {
+    const double value = static_cast<double>(size) / (giga ? 1e9 : 1e6);
+    legend << QString("<span style='color:%1'>■</span>%2 %3").arg(Style::current().colour(part->token).name(), part->name,
+               number_span(QString::number(value, 'f', giga ? 1 : 0)));
   }
   const std::int64_t reachable = memory.available_bytes + memory.process_bytes;
   const bool fits = reachable <= 0 || sum <= reachable;
   title_->setText(fits ? "Memory, fits" : "Memory, does not fit what is free");
   set_role(title_, fits ? "note" : "warn");
-  figure_->setText(QString::fromStdString(views::gigabytes_text(sum) + " of " + views::gigabytes_text(memory.total_bytes) + " GB"));
-  legend_->setText(legend.join("&nbsp;&nbsp;"));
+  figure_->setText(QString::fromStdString((giga ? views::gigabytes_text(sum) : views::size_text(sum)) + " of " +
+                                          views::gigabytes_text(memory.total_bytes) + " GB"));
+  legend_->setText(legend.join(" ") + (giga ? " GB" : " MB"));
   strip_->update();
   setAccessibleName(title_->text() + ", " + figure_->text());
 }

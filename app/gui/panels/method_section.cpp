@@ -14,9 +14,6 @@
 namespace ditscope::gui {
 namespace {
 
-/// Rows that are always shown; the others fold away until somebody wants them.
-constexpr std::size_t kMainRows = 5;
-
 QString text_of(const std::string& text) { return QString::fromStdString(text); }
 
 class Badge : public QWidget {
@@ -71,7 +68,8 @@ Fold::Fold(const QString& text, QWidget* parent) : QWidget(parent) {
 }
 
 void Fold::set_text(const QString& text, const QString& remark) {
-  button_->setText(text);
+  button_->setText(" " + text);
+  button_->setAccessibleName(text);
   remark_->setText(remark);
 }
 
@@ -86,7 +84,8 @@ void Fold::set_open(bool open) {
   if (body_) body_->setVisible(open);
 }
 
-MethodSection::MethodSection(Session& session, std::size_t run, QWidget* parent) : QWidget(parent), session_(session), run_(run) {
+MethodSection::MethodSection(Session& session, std::size_t run, std::size_t main_rows, QWidget* parent)
+    : QWidget(parent), session_(session), run_(run), main_rows_(main_rows) {
   const Style& style = Style::current();
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
@@ -166,14 +165,14 @@ void MethodSection::rebuild_rows(const MethodEntry& entry) {
     connect(row, &ParameterRow::changed, this, [this, key](const ParameterValue& value) { set_parameter(key, value); });
     connect(row, &ParameterRow::reset, this, [this, key] { reset_parameter(key); });
     connect(row, &ParameterRow::gesture_ended, this, [this] { session_.end_gesture(); });
-    (i < kMainRows ? rows_layout_ : more_layout_)->addWidget(row);
+    (i < main_rows_ ? rows_layout_ : more_layout_)->addWidget(row);
     if (row->is_ratio() && !said_achieved) {
       rows_layout_->addWidget(achieved_);
       said_achieved = true;
     }
   }
   if (!said_achieved) rows_layout_->addWidget(achieved_);
-  const int more = static_cast<int>(entry.parameters.size()) - static_cast<int>(kMainRows);
+  const int more = static_cast<int>(entry.parameters.size()) - static_cast<int>(main_rows_);
   if (more > 0) {
     fold_ = new Fold("");
     fold_->set_body(more_);
@@ -214,10 +213,10 @@ void MethodSection::refresh() {
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const std::string& key = rows_[i]->key();
     rows_[i]->show_value(used.parameters.at(key), standard.parameters.at(key));
-    if (i >= kMainRows && !choice.parameters.contains(key)) ++at_default;
+    if (i >= main_rows_ && !choice.parameters.contains(key)) ++at_default;
   }
   if (fold_) {
-    const int more = static_cast<int>(rows_.size() - kMainRows);
+    const int more = static_cast<int>(rows_.size() - main_rows_);
     const QString count = more == 1 ? QString("1 more parameter") : QString("%1 more parameters").arg(more);
     fold_->set_text(at_default == more ? count + (more == 1 ? ", at its default" : ", at their defaults") : count);
   }

@@ -17,7 +17,8 @@ class ParameterRow;
 class MethodSection : public QWidget {
   Q_OBJECT
  public:
-  MethodSection(Session& session, std::size_t run, QWidget* parent = nullptr);
+  /// @param main_rows  parameters that are always shown; the others fold away until somebody wants them
+  MethodSection(Session& session, std::size_t run, std::size_t main_rows, QWidget* parent = nullptr);
   void refresh();
 
  private:
@@ -26,7 +27,7 @@ class MethodSection : public QWidget {
   void reset_parameter(const std::string& key);
   void refresh_achieved(const MethodChoice& choice);
   Session& session_;
-  std::size_t run_;
+  std::size_t run_, main_rows_;
   std::string shown_key_;
   class MethodButton* method_ = nullptr;
   QToolButton *help_ = nullptr, *reset_ = nullptr;

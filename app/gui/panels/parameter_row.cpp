@@ -76,7 +76,7 @@ void ParameterRow::build_number() {
   const int digits = ratio ? 1 : parameter_.kind == ParameterKind::Integer ? 0 : std::max(1, digits_of(parameter_.step));
   field_->set_range({parameter_.minimum * unit, parameter_.maximum * unit, ratio ? 0.1 : parameter_.step, digits});
   field_->set_unit(ratio ? "%" : text_of(parameter_.unit));
-  field_->setSizePolicy(QSizePolicy::Fixed, QSizePolicy::Fixed);
+  field_->setSizePolicy(QSizePolicy::Maximum, QSizePolicy::Fixed);
   if (!ratio && parameter_.unit.empty()) field_->setFixedWidth(Style::current().px(64));
   line->addWidget(field_);
   auto* layout = static_cast<QVBoxLayout*>(this->layout());

@@ -52,6 +52,7 @@ RequestPanel::RequestPanel(Session& session, bool first_run, QWidget* parent)
   scroll->setFocusPolicy(Qt::NoFocus);
   auto* content = new QWidget;
   content->setObjectName("requestBody");
+  content->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);  // as wide as the dock, never wider
   auto* body = new QVBoxLayout(content);
   body->setContentsMargins(0, style.px(10), 0, style.px(12));
   body->setSpacing(style.px(8));
@@ -295,14 +296,14 @@ void RequestPanel::refresh() {
     sections_.pop_back();
   }
   while (sections_.size() < pair.methods.size()) {
-    sections_.push_back(new MethodSection(session_, sections_.size(), this));
+    sections_.push_back(new MethodSection(session_, sections_.size(), first_run_ ? 1 : 5, this));
     methods_->addWidget(sections_.back());
   }
   for (MethodSection* section : sections_) section->refresh();
   static const char* kNames[] = {"Generate A", "Generate A and B", "Generate A to C", "Generate A to D"};
-  generate_->setText(QString(kNames[std::min<std::size_t>(3, pair.methods.size() - 1)]) + "   Ctrl+Enter");
+  generate_->setText(" " + QString(kNames[std::min<std::size_t>(3, pair.methods.size() - 1)]) + "   Ctrl+Enter");
   generate_->setAccessibleName(kNames[std::min<std::size_t>(3, pair.methods.size() - 1)]);
-  add_method_->setText(QString("Add method %1").arg(QChar('A' + static_cast<int>(pair.methods.size()))));
+  add_method_->setText(QString(" Add method %1").arg(QChar('A' + static_cast<int>(pair.methods.size()))));
   add_method_->setVisible(pair.methods.size() < 4);
 }
 

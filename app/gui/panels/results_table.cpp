@@ -62,7 +62,7 @@ class HonestBars : public QWidget {
   }
 };
 
-ResultsTable::ResultsTable(QWidget* parent) : QWidget(parent) {
+ResultsTable::ResultsTable(bool compact, QWidget* parent) : QWidget(parent), compact_(compact) {
   const Style& style = Style::current();
   setObjectName("panel");
   setAttribute(Qt::WA_StyledBackground);
@@ -186,7 +186,7 @@ void ResultsTable::show_job(const JobView* job, int second) {
   bars_->colour = Style::current().run_colour(second);
   bars_->update();
   bars_title_->setText(QString("Honest speed: work skipped against <span style='color:%1'>time saved</span>").arg(bars_->colour.name()));
-  bars_block_->setVisible(true);
+  bars_block_->setVisible(!compact_);
 }
 
 }  // namespace ditscope::gui

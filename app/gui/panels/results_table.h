@@ -13,13 +13,15 @@ namespace ditscope::gui {
 class ResultsTable : public QWidget {
   Q_OBJECT
  public:
-  explicit ResultsTable(QWidget* parent = nullptr);
+  /// @param compact  without the bars
+  explicit ResultsTable(bool compact, QWidget* parent = nullptr);
   void show_job(const JobView* job, int second);
 
  private:
   void add_row(int row, int run, const views::RunFigures& figures);
   void add_speed(int row, int run, const views::Speed& speed, const views::RunFigures& figures);
   QLabel* put(int row, int column, const QString& text, const char* role, bool right = true);
+  bool compact_;
   QGridLayout* grid_;
   class HonestBars* bars_;
   QLabel* bars_title_;

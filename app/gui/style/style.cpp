@@ -12,6 +12,9 @@
 
 #include "kernels/error.h"
 
+// Resources of a static library have to be asked for, outside of any namespace.
+static void init_resources() { Q_INIT_RESOURCE(ditscope); }
+
 namespace ditscope::gui {
 namespace {
 
@@ -54,6 +57,7 @@ Style& Style::current() {
 }
 
 void Style::load_fonts() {
+  init_resources();
   desktop_is_dark();
   for (const char* name : {"words", "words-medium", "words-strong", "numbers", "numbers-strong"}) {
     if (QFontDatabase::addApplicationFont(QString(":/fonts/") + name) < 0) {

@@ -39,7 +39,9 @@ QToolButton* make_icon_button(const QString& icon, const QString& name, const ch
 }
 
 QPushButton* make_button(const QString& text, const QString& icon, const char* kind) {
-  auto* button = new QPushButton(text);
+  // Between icon and words Qt leaves too little.
+  auto* button = new QPushButton(icon.isEmpty() ? text : " " + text);
+  button->setAccessibleName(text);
   const Style& style = Style::current();
   if (*kind) button->setProperty("kind", kind);
   if (!icon.isEmpty()) {

@@ -37,7 +37,7 @@ NumberField::NumberField(const QString& name, QWidget* parent)
   setObjectName("field");
   const Style& style = Style::current();
   row_->setContentsMargins(style.px(8), 0, style.px(6), 0);
-  row_->setSpacing(style.px(5));
+  row_->setSpacing(style.px(3));
   unit_->setFont(style.words(13));
   prefix_->setFont(style.words(13));
   edit_->setProperty("kind", "bare");
@@ -50,6 +50,7 @@ NumberField::NumberField(const QString& name, QWidget* parent)
   unit_->hide();
   setFixedHeight(style.px(26));
   edit_->installEventFilter(this);
+  connect(edit_, &QLineEdit::textChanged, this, &NumberField::fit_digits);
   connect(edit_, &QLineEdit::textEdited, this, [this] {
     const auto number = first_number(edit_->text());
     set_flag(this, "wrong", !number || *number < range_.minimum || *number > range_.maximum);
@@ -67,10 +68,16 @@ void NumberField::set_unit(const QString& unit) {
   unit_->setVisible(!unit.isEmpty());
   if (!unit.isEmpty()) {
     // The unit stands beside the digits, not at the far side of the field.
-    edit_->setFixedWidth(QFontMetrics(Style::current().numbers(12)).horizontalAdvance(text_of(range_.maximum)) + 4);
     row_->setStretch(1, 0);
     row_->setStretch(2, 1);
+    fit_digits();
   }
+}
+
+void NumberField::fit_digits() {
+  if (unit_->text().isEmpty()) return;
+  const QFontMetrics metrics(Style::current().numbers(12));
+  edit_->setFixedWidth(metrics.horizontalAdvance(edit_->text().isEmpty() ? QString("0") : edit_->text()) + Style::current().px(6));
 }
 
 void NumberField::set_prefix(const QString& prefix) {

@@ -34,6 +34,7 @@ class NumberField : public QFrame {
 
  private:
   void take_text();
+  void fit_digits();
   void take(double value);
   QString text_of(double value) const;
   Range range_;

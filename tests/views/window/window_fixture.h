@@ -29,8 +29,9 @@ class WindowTest : public ::testing::Test {
     window_ = std::make_unique<gui::MainWindow>(*session_);
     window_->resize(1600, 1000);
     window_->show();
-    window_->activateWindow();
     ASSERT_TRUE(QTest::qWaitForWindowExposed(window_.get()));
+    // Xvfb has no window manager to do this; shortcuts need an active window.
+    QApplication::setActiveWindow(window_.get());
     ASSERT_TRUE(QTest::qWaitFor([&] { return session_->model().has_value() && !session_->bytes().empty(); }, 5000));
   }
   void close() {
