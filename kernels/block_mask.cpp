@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::uint64_t kAll = ~std::uint64_t{0};
 
-int blocks_of(std::int64_t tokens) { return static_cast<int>((tokens + kBlockTokens - 1) / kBlockTokens); }
+int blocks_of(std::int64_t tokens) {
+  return static_cast<int>((tokens + kBlockTokens - 1) / kBlockTokens);
+}
 
 /// Bits of the keys begin .. end-1 that lie in `block`.
 std::uint64_t span_bits(std::int64_t begin, std::int64_t end, int block) {
@@ -22,7 +24,9 @@ std::uint64_t span_bits(std::int64_t begin, std::int64_t end, int block) {
   return (high == kBlockTokens ? kAll : (std::uint64_t{1} << high) - 1) & (kAll << low);
 }
 
-[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::InvalidArgument, message); }
+[[noreturn]] void refuse(const std::string& message) {
+  throw Error(ErrorKind::InvalidArgument, message);
+}
 
 void check_sizes(std::int64_t queries, std::int64_t keys) {
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max() - kBlockTokens;
@@ -62,12 +66,14 @@ void check(const MaskDescription& d) {
       const std::int32_t block = d.key_blocks[static_cast<std::size_t>(i)];
       good = block >= 0 && block < blocks_of(d.keys) && (i == begin || block > d.key_blocks[static_cast<std::size_t>(i) - 1]);
     }
-    if (!good) refuse("expected ascending key blocks below " + std::to_string(blocks_of(d.keys)) + " in block list row " +
-                      std::to_string(row) + ", got others; sort them and drop duplicates");
+    if (!good)
+      refuse("expected ascending key blocks below " + std::to_string(blocks_of(d.keys)) + " in block list row " +
+             std::to_string(row) + ", got others; sort them and drop duplicates");
   }
   for (const std::int32_t list : d.list_of_head) {
-    if (list < 0 || list >= std::max(d.lists, 1)) refuse("expected lists 0.." + std::to_string(std::max(d.lists, 1) - 1) +
-                                                         " in list_of_head, got " + std::to_string(list) + "; point at one that exists");
+    if (list < 0 || list >= std::max(d.lists, 1))
+      refuse("expected lists 0.." + std::to_string(std::max(d.lists, 1) - 1) + " in list_of_head, got " + std::to_string(list) +
+             "; point at one that exists");
   }
   if (!d.valid_keys.empty() && d.valid_keys.size() != static_cast<std::size_t>(blocks_of(d.keys))) {
     refuse("expected " + std::to_string(blocks_of(d.keys)) + " words of valid keys, got " + std::to_string(d.valid_keys.size()) +
@@ -84,7 +90,8 @@ void touch(std::vector<char>& touched, std::int64_t begin, std::int64_t end) {
 }  // namespace
 
 void BlockMask::append(std::int32_t key_block, int query_block, const std::uint64_t (&rows)[kBlockTokens]) {
-  const int row_count = static_cast<int>(std::min<std::int64_t>(kBlockTokens, queries_ - std::int64_t{query_block} * kBlockTokens));
+  const int row_count =
+      static_cast<int>(std::min<std::int64_t>(kBlockTokens, queries_ - std::int64_t{query_block} * kBlockTokens));
   std::uint64_t any = 0, every = kAll;
   for (int r = 0; r < row_count; ++r) {
     any |= rows[r];
@@ -101,8 +108,12 @@ void BlockMask::append(std::int32_t key_block, int query_block, const std::uint6
 }
 
 BlockMask::BlockMask(const MaskDescription& d)
-    : queries_(d.queries), keys_(d.keys), query_blocks_(blocks_of(d.queries)), key_blocks_(blocks_of(d.keys)),
-      lists_(std::max(d.lists, 1)), list_of_head_(d.list_of_head) {
+    : queries_(d.queries),
+      keys_(d.keys),
+      query_blocks_(blocks_of(d.queries)),
+      key_blocks_(blocks_of(d.keys)),
+      lists_(std::max(d.lists, 1)),
+      list_of_head_(d.list_of_head) {
   check(d);
   std::vector<char> touched(static_cast<std::size_t>(key_blocks_)), listed(static_cast<std::size_t>(key_blocks_));
   std::uint64_t rows[kBlockTokens];
@@ -193,7 +204,8 @@ bool BlockMask::keeps(std::int64_t head, std::int64_t query, std::int64_t key) c
   const int list = list_of_head(head), m = static_cast<int>(query / kBlockTokens);
   const auto n = static_cast<std::int32_t>(key / kBlockTokens);
   const Visit* end = visits_end(list, m);
-  const Visit* visit = std::lower_bound(visits_begin(list, m), end, n, [](const Visit& v, std::int32_t block) { return v.key_block < block; });
+  const Visit* visit =
+      std::lower_bound(visits_begin(list, m), end, n, [](const Visit& v, std::int32_t block) { return v.key_block < block; });
   if (visit == end || visit->key_block != n) return false;
   return visit->bits == kWhole || ((row_bits(visit->bits)[query % kBlockTokens] >> (key % kBlockTokens)) & 1);
 }

@@ -12,22 +12,25 @@ struct TokenSpan {
   std::int32_t begin = 0, end = 0;
 };
 
-/// What a mask keeps, in the words of the methods. Query i of head h keeps key j where any of these says so and `valid_keys` allows it:
-/// - `spans`: row i has `spans_per_row` intervals, ascending and apart from each other (a band, one window per frame, all keys for a
+/// What a mask keeps, in the words of the methods. Query i of head h keeps key j where any of these says so and `valid_keys`
+/// allows it:
+/// - `spans`: row i has `spans_per_row` intervals, ascending and apart from each other (a band, one window per frame, all keys
+/// for a
 ///   dense row, an empty interval for nothing);
 /// - `always`: these keys, for every row (text columns, a sink);
 /// - block lists: 64 x 64 blocks in CSR form. List l holds, for each of its M query blocks, key blocks in ascending order:
-///   `key_blocks[block_offsets[l*M+m] .. block_offsets[l*M+m+1])`. Head h uses list `list_of_head[h]`, or list 0 for all heads if empty.
+///   `key_blocks[block_offsets[l*M+m] .. block_offsets[l*M+m+1])`. Head h uses list `list_of_head[h]`, or list 0 for all heads if
+///   empty.
 struct MaskDescription {
   std::int64_t queries = 0, keys = 0;
   int spans_per_row = 0;
-  std::vector<TokenSpan> spans;             // (queries, spans_per_row)
+  std::vector<TokenSpan> spans;  // (queries, spans_per_row)
   TokenSpan always;
   int lists = 0;
   std::vector<std::int64_t> block_offsets;  // (lists*M + 1)
   std::vector<std::int32_t> key_blocks;
-  std::vector<std::int32_t> list_of_head;   // (H) or empty
-  std::vector<std::uint64_t> valid_keys;    // bit j%64 of word j/64; empty: every key counts
+  std::vector<std::int32_t> list_of_head;  // (H) or empty
+  std::vector<std::uint64_t> valid_keys;   // bit j%64 of word j/64; empty: every key counts
 };
 
 /// A mask ready to be walked: for every query block the key blocks to visit, each either whole or with one bit per pair.
@@ -54,7 +57,9 @@ class BlockMask {
   int query_blocks() const { return query_blocks_; }
   int key_blocks() const { return key_blocks_; }
   int lists() const { return lists_; }
-  bool is_dense() const { return kept_pairs_ == static_cast<double>(lists_) * static_cast<double>(queries_) * static_cast<double>(keys_); }
+  bool is_dense() const {
+    return kept_pairs_ == static_cast<double>(lists_) * static_cast<double>(queries_) * static_cast<double>(keys_);
+  }
   /// Number of heads the mask is made for; 0: any.
   std::int64_t heads() const { return static_cast<std::int64_t>(list_of_head_.size()); }
   int list_of_head(std::int64_t head) const { return list_of_head_.empty() ? 0 : list_of_head_[static_cast<std::size_t>(head)]; }

@@ -12,8 +12,8 @@ namespace ditscope {
 /// bfloat16 travels as its 16 bits.
 using Bfloat16Bits = std::uint16_t;
 
-/// The threads that a kernel may use. `run(body)` calls body() on up to `count` threads at once and returns when all have ended; the
-/// kernels hand out work inside. Without `run` the calling thread works alone. Results do not depend on either.
+/// The threads that a kernel may use. `run(body)` calls body() on up to `count` threads at once and returns when all have ended;
+/// the kernels hand out work inside. Without `run` the calling thread works alone. Results do not depend on either.
 struct Workers {
   int count = 1;
   std::function<void(const std::function<void()>& body)> run;
@@ -21,22 +21,22 @@ struct Workers {
 
 /// out = row_scale * softmax(scale * Q K^T over the kept keys) V + residual: rows are normalised over what the mask keeps.
 ///
-/// Visits only the 64 x 64 blocks that the mask keeps, with a running softmax (fp32 sums), on the widest instruction set that the machine
-/// has: AVX-512 with BF16, AVX-512, AVX2 + FMA, portable. The environment variable DITSCOPE_ISA (avx512bf16, avx512, avx2, portable)
-/// lowers the choice. Deterministic: the same bits for every number of workers.
+/// Visits only the 64 x 64 blocks that the mask keeps, with a running softmax (fp32 sums), on the widest instruction set that the
+/// machine has: AVX-512 with BF16, AVX-512, AVX2 + FMA, portable. The environment variable DITSCOPE_ISA (avx512bf16, avx512,
+/// avx2, portable) lowers the choice. Deterministic: the same bits for every number of workers.
 ///
 /// @tparam Element float or Bfloat16Bits. In bfloat16, probabilities are rounded to bfloat16 before they meet V on avx512bf16.
 /// @see Dao 2023, arXiv:2307.08691, Alg. 1 (ours skips blocks)
 template <typename Element>
 struct AttentionArguments {
-  HostView<const Element, 3> q;          ///< (H,Tq,D), any strides; D 1..256
-  HostView<const Element, 3> k, v;       ///< (H,Tk,D)
-  float scale = 1;                       ///< logits are scale * q.k
-  const BlockMask* mask = nullptr;       ///< Tq x Tk, for any or for H heads; null: every key
-  HostView<Element, 3> out;              ///< (H,Tq,D), overwritten; a row with no kept key becomes its residual, or 0
-  HostView<float, 2> log_sum_exp;        ///< (H,Tq) natural log of the kept mass, -inf for such a row; null data to skip
-  HostView<const float, 2> row_scale;    ///< (H,Tq); null data: 1
-  HostView<const Element, 3> residual;   ///< (H,Tq,D), may be `out`; null data: 0
+  HostView<const Element, 3> q;         ///< (H,Tq,D), any strides; D 1..256
+  HostView<const Element, 3> k, v;      ///< (H,Tk,D)
+  float scale = 1;                      ///< logits are scale * q.k
+  const BlockMask* mask = nullptr;      ///< Tq x Tk, for any or for H heads; null: every key
+  HostView<Element, 3> out;             ///< (H,Tq,D), overwritten; a row with no kept key becomes its residual, or 0
+  HostView<float, 2> log_sum_exp;       ///< (H,Tq) natural log of the kept mass, -inf for such a row; null data to skip
+  HostView<const float, 2> row_scale;   ///< (H,Tq); null data: 1
+  HostView<const Element, 3> residual;  ///< (H,Tq,D), may be `out`; null data: 0
 };
 
 /// @throws Error{InvalidArgument} naming the first shape that disagrees; nothing is written then
@@ -50,16 +50,16 @@ void block_sparse_attention(const AttentionArguments<Element>& arguments, const 
 /// A row that keeps nothing has rho 0 and O_w 0. Blocks that the mask cuts through are computed twice, all others once.
 template <typename Element>
 struct SplitArguments {
-  HostView<const Element, 3> q;          ///< (H,Tq,D)
-  HostView<const Element, 3> k, v;       ///< (H,Tk,D)
+  HostView<const Element, 3> q;     ///< (H,Tq,D)
+  HostView<const Element, 3> k, v;  ///< (H,Tk,D)
   float scale = 1;
-  const BlockMask* kept = nullptr;       ///< the mask, required
-  const BlockMask* skipped = nullptr;    ///< kept->complement(), required
+  const BlockMask* kept = nullptr;     ///< the mask, required
+  const BlockMask* skipped = nullptr;  ///< kept->complement(), required
   bool unit_rho = false;
-  HostView<Element, 3> out;              ///< (H,Tq,D)
-  HostView<float, 2> log_sum_exp;        ///< (H,Tq), null data to skip
-  HostView<float, 2> log_sum_exp_kept;   ///< (H,Tq), null data to skip
-  HostView<Element, 3> residual;         ///< (H,Tq,D), null data to skip
+  HostView<Element, 3> out;             ///< (H,Tq,D)
+  HostView<float, 2> log_sum_exp;       ///< (H,Tq), null data to skip
+  HostView<float, 2> log_sum_exp_kept;  ///< (H,Tq), null data to skip
+  HostView<Element, 3> residual;        ///< (H,Tq,D), null data to skip
 };
 
 /// @throws Error{InvalidArgument} naming the first shape that disagrees; nothing is written then

@@ -8,8 +8,8 @@
 
 namespace ditscope {
 
-/// What a method remembers, one State per (layer, guidance branch, video of that branch): batched guidance and one call per branch fill
-/// the same states.
+/// What a method remembers, one State per (layer, guidance branch, video of that branch): batched guidance and one call per
+/// branch fill the same states.
 template <typename State>
 class BranchStates {
  public:

@@ -6,7 +6,8 @@
 //   later step k:     O_k = W_k + R
 //
 // Differs from the paper:
-// - The residual sharing alone, on a fixed schedule (warm-up, refresh every few steps). The paper's search chooses per step and layer
+// - The residual sharing alone, on a fixed schedule (warm-up, refresh every few steps). The paper's search chooses per step and
+// layer
 //   between this, reusing whole outputs and sharing between guidance branches; Re-ttention compares against it as here.
 // - The window is Re-ttention's site window with text always on (the paper: a 1-D band of N/8 on each side, images without text).
 // - R is kept per head, before the output projection, as the paper says; refresh computes it from one pass over all pairs.
@@ -34,7 +35,8 @@ class DitFastAttn final : public Method {
     StepKind kind = window_.scheduled(call);
     if (kind == StepKind::Sparse) {
       for (const at::Tensor* residual : residuals_.of(call)) {
-        if (!residual->defined() || residual->sizes() != call.q.sizes().slice(1)) kind = StepKind::Refresh;  // nothing to reuse yet
+        if (!residual->defined() || residual->sizes() != call.q.sizes().slice(1))
+          kind = StepKind::Refresh;  // nothing to reuse yet
       }
     }
     return window_.plan(call, kind);
@@ -46,14 +48,17 @@ class DitFastAttn final : public Method {
     const std::vector<at::Tensor*> residuals = residuals_.of(call);
     for (std::int64_t b = 0; b < call.q.size(0); ++b) {
       at::Tensor& residual = *residuals[static_cast<std::size_t>(b)];  // (H,T,D)
-      if (plan.kind == StepKind::Refresh) residual = split_attention(call, b, *plan.mask, window_.skipped(), true, true, out).residual;
-      else masked_attention(call, b, *plan.mask, {}, residual, out);
+      if (plan.kind == StepKind::Refresh)
+        residual = split_attention(call, b, *plan.mask, window_.skipped(), true, true, out).residual;
+      else
+        masked_attention(call, b, *plan.mask, {}, residual, out);
     }
     return out;
   }
 
   std::int64_t bytes_held() const override {
-    return window_.bytes() + residuals_.bytes([](const at::Tensor& r) { return r.defined() ? static_cast<std::int64_t>(r.nbytes()) : 0; });
+    return window_.bytes() +
+           residuals_.bytes([](const at::Tensor& r) { return r.defined() ? static_cast<std::int64_t>(r.nbytes()) : 0; });
   }
 
  private:

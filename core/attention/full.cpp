@@ -19,6 +19,8 @@ class FullAttention final : public Method {
 
 }  // namespace
 
-std::unique_ptr<Method> make_full_attention(const ParameterValues&, int) { return std::make_unique<FullAttention>(); }
+std::unique_ptr<Method> make_full_attention(const ParameterValues&, int) {
+  return std::make_unique<FullAttention>();
+}
 
 }  // namespace ditscope

@@ -34,9 +34,9 @@ struct LayerCall {
   double scale = 1;    ///< logits are scale * q.k
   TokenLayout layout;
   int layer = 0, layers = 1;
-  int step = 0, steps = 1;          ///< transformer evaluation, 0-based
-  std::vector<Branch> branches;     ///< (B)
-  at::Tensor key_mask;              ///< (B,T) bool, undefined: every key counts
+  int step = 0, steps = 1;       ///< transformer evaluation, 0-based
+  std::vector<Branch> branches;  ///< (B)
+  at::Tensor key_mask;           ///< (B,T) bool, undefined: every key counts
 };
 
 /// What a model calls for its attention. Implemented by AttentionSession (methods, measures, events) and, for training, by

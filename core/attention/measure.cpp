@@ -22,8 +22,12 @@ void append(std::vector<double>& to, const at::Tensor& per_head) {
 
 }  // namespace
 
-double AttentionStats::mean_recall() const { return mean(recall); }
-double AttentionStats::mean_output_error() const { return mean(output_error); }
+double AttentionStats::mean_recall() const {
+  return mean(recall);
+}
+double AttentionStats::mean_output_error() const {
+  return mean(output_error);
+}
 
 AttentionStats measure(const LayerCall& call, const BlockPlan& plan, const at::Tensor& out, int rows) {
   const std::int64_t heads = call.q.size(1), tokens = call.q.size(2), count = std::min<std::int64_t>(std::max(rows, 1), tokens);
@@ -35,13 +39,13 @@ AttentionStats measure(const LayerCall& call, const BlockPlan& plan, const at::T
   AttentionStats stats;
   stats.rows = static_cast<int>(count);
   for (std::int64_t b = 0; b < call.q.size(0); ++b) {
-    const at::Tensor q = call.q[b].index_select(1, index).to(at::kFloat);                                // (H,rows,D)
-    at::Tensor logits = at::matmul(q, call.k[b].to(at::kFloat).transpose(1, 2)) * call.scale;             // (H,rows,T)
+    const at::Tensor q = call.q[b].index_select(1, index).to(at::kFloat);                      // (H,rows,D)
+    at::Tensor logits = at::matmul(q, call.k[b].to(at::kFloat).transpose(1, 2)) * call.scale;  // (H,rows,T)
     if (call.key_mask.defined()) logits.masked_fill_(call.key_mask[b].logical_not(), -std::numeric_limits<double>::infinity());
-    const at::Tensor probabilities = at::softmax(logits, -1);                                             // (H,rows,T)
-    const at::Tensor full = at::matmul(probabilities, call.v[b].to(at::kFloat));                          // (H,rows,D)
-    const at::Tensor difference = out[b].index_select(1, index).to(at::kFloat) - full;                    // (H,rows,D)
-    append(stats.recall, kept.defined() ? (probabilities * kept).sum(-1).mean(-1) : at::ones({heads}));   // (H)
+    const at::Tensor probabilities = at::softmax(logits, -1);                                            // (H,rows,T)
+    const at::Tensor full = at::matmul(probabilities, call.v[b].to(at::kFloat));                         // (H,rows,D)
+    const at::Tensor difference = out[b].index_select(1, index).to(at::kFloat) - full;                   // (H,rows,D)
+    append(stats.recall, kept.defined() ? (probabilities * kept).sum(-1).mean(-1) : at::ones({heads}));  // (H)
     append(stats.output_error, difference.flatten(1).norm(2, 1) / full.flatten(1).norm(2, 1).clamp_min(1e-30));
     append(stats.log_sum_exp, at::logsumexp(logits, -1).mean(-1));
   }

@@ -7,13 +7,13 @@
 
 namespace ditscope {
 
-/// How well one call did, measured on some query rows against exact attention of the same q, k and v. The same function for every method:
-/// no method grades itself.
+/// How well one call did, measured on some query rows against exact attention of the same q, k and v. The same function for every
+/// method: no method grades itself.
 struct AttentionStats {
-  int rows = 0;                        ///< query rows measured, spread evenly over the sequence
-  std::vector<double> recall;          ///< (B*H) share of full attention's probability that lies on kept keys, mean over rows
-  std::vector<double> output_error;    ///< (B*H) |out - full| / |full| over the measured rows
-  std::vector<double> log_sum_exp;     ///< (B*H) over all keys, mean over rows
+  int rows = 0;                      ///< query rows measured, spread evenly over the sequence
+  std::vector<double> recall;        ///< (B*H) share of full attention's probability that lies on kept keys, mean over rows
+  std::vector<double> output_error;  ///< (B*H) |out - full| / |full| over the measured rows
+  std::vector<double> log_sum_exp;   ///< (B*H) over all keys, mean over rows
   double mean_recall() const;
   double mean_output_error() const;
 };

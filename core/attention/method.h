@@ -25,8 +25,8 @@ struct MethodSizes {
   std::int64_t batch = 0, heads = 0, tokens = 0, head_dim = 0, element_bytes = 4;
 };
 
-/// One attention method during one generation. What it remembers of earlier steps is its own, kept apart per layer, guidance branch
-/// and head, and ends with the object. A method never names a model.
+/// One attention method during one generation. What it remembers of earlier steps is its own, kept apart per layer, guidance
+/// branch and head, and ends with the object. A method never names a model.
 class Method {
  public:
   virtual ~Method() = default;
@@ -34,8 +34,8 @@ class Method {
   Method& operator=(const Method&) = delete;
 
   /// A copy that remembers what this one remembers now: what either does later, the other does not see. Runs keep one from before
-  /// each step, so that a stopped step leaves no trace. It must cost nothing: tensors are shared, so execute() replaces a remembered
-  /// tensor and never writes into one. With value members: `return std::make_unique<T>(*this);`
+  /// each step, so that a stopped step leaves no trace. It must cost nothing: tensors are shared, so execute() replaces a
+  /// remembered tensor and never writes into one. With value members: `return std::make_unique<T>(*this);`
   virtual std::unique_ptr<Method> clone() const = 0;
 
   /// The token order in which the method's mask needs the fewest blocks.

@@ -1,5 +1,5 @@
-// Re-ttention: window attention, scaled row by row to the share of the softmax that the window held at the last refresh, plus what the
-// skipped tokens gave then.
+// Re-ttention: window attention, scaled row by row to the share of the softmax that the window held at the last refresh, plus
+// what the skipped tokens gave then.
 //
 // Chen et al., NeurIPS 2025, arXiv:2505.22918:
 //   O^F_i = softmax over all V      LSE^F_i = log sum over all  of e^s_ij        s_ij = scale * q_i k_j
@@ -11,7 +11,8 @@
 // Differs from the paper (where its code differs too, the code is followed):
 // - rhohat is not clamped at 1, as in the code; the switch `clamp` gives the paper's 0 < rho <= 1.
 // - R is kept per head before the output projection; the code keeps the difference of layer outputs, which is the same sum.
-// - A refresh computes R as (1 - rho) times the attention over the skipped keys, in one pass over all pairs, without cancellation.
+// - A refresh computes R as (1 - rho) times the attention over the skipped keys, in one pass over all pairs, without
+// cancellation.
 // - Refreshes are counted from the end of warm-up, so that the first step after it is always one: the same as the code wherever
 //   the warm-up is a multiple of the period, as in all of the paper's settings.
 #include <ATen/ATen.h>
@@ -59,8 +60,10 @@ class Rettention final : public Method {
     const std::vector<State*> states = states_.of(call);
     for (std::int64_t b = 0; b < call.q.size(0); ++b) {
       State& state = *states[static_cast<std::size_t>(b)];
-      if (plan.kind == StepKind::Refresh) refresh(call, b, plan, state, out);
-      else masked_attention(call, b, *plan.mask, next_row_scale(state), state.residual, out);
+      if (plan.kind == StepKind::Refresh)
+        refresh(call, b, plan, state, out);
+      else
+        masked_attention(call, b, *plan.mask, next_row_scale(state), state.residual, out);
     }
     return out;
   }
@@ -72,9 +75,9 @@ class Rettention final : public Method {
 
  private:
   struct State {
-    at::Tensor rho;       // (H,T) float32, as the refresh measured it
-    at::Tensor residual;  // (H,T,D)
-    int sparse_steps = 0; ///< since the refresh
+    at::Tensor rho;        // (H,T) float32, as the refresh measured it
+    at::Tensor residual;   // (H,T,D)
+    int sparse_steps = 0;  ///< since the refresh
     bool refreshed = false;
     bool fits(const at::Tensor& q) const {
       return refreshed && (!rho.defined() || rho.sizes() == q.sizes().slice(1, 2)) &&

@@ -15,23 +15,34 @@ double Schedule::average_kept(double sparse_kept) const {
   for (const StepKind kind : cells) {
     switch (kind) {
       case StepKind::Full:
-      case StepKind::Search: sum += 1; break;
-      case StepKind::Refresh: sum += 1 + sparse_kept; break;
-      case StepKind::Sparse: sum += sparse_kept; break;
-      case StepKind::Cached: break;
+      case StepKind::Search:
+        sum += 1;
+        break;
+      case StepKind::Refresh:
+        sum += 1 + sparse_kept;
+        break;
+      case StepKind::Sparse:
+        sum += sparse_kept;
+        break;
+      case StepKind::Cached:
+        break;
     }
   }
   return cells.empty() ? 1 : sum / static_cast<double>(cells.size());
 }
 
-double Schedule::ceiling(double sparse_kept) const { return 1 / average_kept(sparse_kept); }
+double Schedule::ceiling(double sparse_kept) const {
+  return 1 / average_kept(sparse_kept);
+}
 
 Schedule make_schedule(const ScheduleRule& rule, int steps, int layers) {
   Schedule schedule{std::max(steps, 1), std::max(layers, 1), {}};
   for (int step = 0; step < schedule.steps; ++step) {
     StepKind kind = StepKind::Sparse;
-    if (step < rule.warmup_steps) kind = StepKind::Full;
-    else if (rule.refresh_period > 0 && (step - rule.warmup_steps) % rule.refresh_period == 0) kind = rule.refresh_kind;
+    if (step < rule.warmup_steps)
+      kind = StepKind::Full;
+    else if (rule.refresh_period > 0 && (step - rule.warmup_steps) % rule.refresh_period == 0)
+      kind = rule.refresh_kind;
     for (int layer = 0; layer < schedule.layers; ++layer) {
       schedule.cells.push_back(layer < rule.dense_layers ? StepKind::Full : kind);
     }

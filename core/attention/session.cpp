@@ -24,7 +24,8 @@ void check(const LayerCall& call) {
     refuse(std::to_string(call.layout.tokens()) + " tokens as the layout says", std::to_string(call.q.size(2)));
   }
   if (!call.branches.empty() && static_cast<std::int64_t>(call.branches.size()) != call.q.size(0)) {
-    refuse("one guidance branch for each of " + std::to_string(call.q.size(0)) + " batch elements", std::to_string(call.branches.size()));
+    refuse("one guidance branch for each of " + std::to_string(call.q.size(0)) + " batch elements",
+           std::to_string(call.branches.size()));
   }
   if (call.step < 0 || call.layer < 0) refuse("step and layer from 0", "a negative one");
 }
@@ -32,11 +33,18 @@ void check(const LayerCall& call) {
 }  // namespace
 
 AttentionSession::AttentionSession(const MethodChoice& choice, int steps, MeasureSink sink)
-    : choice_(resolve(choice, steps)), steps_(std::max(steps, 1)), sink_(std::move(sink)), method_(make_method(choice_, steps_)),
+    : choice_(resolve(choice, steps)),
+      steps_(std::max(steps, 1)),
+      sink_(std::move(sink)),
+      method_(make_method(choice_, steps_)),
       sums_(static_cast<std::size_t>(steps_)) {}
 
 AttentionSession::AttentionSession(const AttentionSession& other)
-    : choice_(other.choice_), steps_(other.steps_), sink_(other.sink_), method_(other.method_->clone()), sums_(other.sums_),
+    : choice_(other.choice_),
+      steps_(other.steps_),
+      sink_(other.sink_),
+      method_(other.method_->clone()),
+      sums_(other.sums_),
       peak_bytes_(other.peak_bytes_) {}
 
 AttentionSession::~AttentionSession() = default;
@@ -45,7 +53,9 @@ std::unique_ptr<AttentionSession> AttentionSession::fork() const {
   return std::unique_ptr<AttentionSession>(new AttentionSession(*this));
 }
 
-TokenOrder AttentionSession::preferred_order(const TokenLayout& layout) const { return method_->preferred_order(layout); }
+TokenOrder AttentionSession::preferred_order(const TokenLayout& layout) const {
+  return method_->preferred_order(layout);
+}
 
 at::Tensor AttentionSession::attend(const LayerCall& call) {
   check(call);
@@ -70,8 +80,8 @@ at::Tensor AttentionSession::attend(const LayerCall& call) {
   const std::int64_t bytes = method_->bytes_held();
   peak_bytes_ = std::max(peak_bytes_, bytes);
   if (sink_) {
-    sink_({call.step, call.layer, plan.kind, seconds, plan_seconds, plan.requested, plan.achieved, plan.achieved_blocks, bytes}, call,
-          plan, out);
+    sink_({call.step, call.layer, plan.kind, seconds, plan_seconds, plan.requested, plan.achieved, plan.achieved_blocks, bytes},
+          call, plan, out);
   }
   return out;
 }
@@ -84,10 +94,14 @@ StepRecord AttentionSession::step_record(int step) const {
     record.kind = method_->schedule(steps_, 1 << 10).at(step, (1 << 10) - 1);  // the last layer: dense layers come first
     return record;
   }
-  if (sum.search) record.kind = StepKind::Search;
-  else if (sum.refresh) record.kind = StepKind::Refresh;
-  else if (sum.sparse_calls > 0) record.kind = StepKind::Sparse;
-  else if (sum.cached) record.kind = StepKind::Cached;
+  if (sum.search)
+    record.kind = StepKind::Search;
+  else if (sum.refresh)
+    record.kind = StepKind::Refresh;
+  else if (sum.sparse_calls > 0)
+    record.kind = StepKind::Sparse;
+  else if (sum.cached)
+    record.kind = StepKind::Cached;
   record.attention_seconds = sum.seconds;
   record.kept_ratio_requested = sum.requested / sum.calls;
   record.kept_ratio_achieved = sum.achieved / sum.calls;
@@ -116,6 +130,8 @@ double AttentionSession::attention_seconds() const {
   return seconds;
 }
 
-std::int64_t AttentionSession::bytes_held() const { return method_->bytes_held(); }
+std::int64_t AttentionSession::bytes_held() const {
+  return method_->bytes_held();
+}
 
 }  // namespace ditscope

@@ -13,7 +13,7 @@ namespace ditscope {
 struct LayerMeasure {
   int step = 0, layer = 0;
   StepKind kind = StepKind::Full;
-  double seconds = 0;          ///< plan and execution
+  double seconds = 0;  ///< plan and execution
   double plan_seconds = 0;
   double kept_ratio_requested = 1, kept_ratio_achieved = 1, kept_ratio_blocks = 1;
   std::int64_t method_bytes = 0;  ///< held after the call
@@ -46,8 +46,8 @@ class AttentionSession final : public Attention {
   at::Tensor attend(const LayerCall& call) override;  // (B,H,T,D)
 
   const MethodChoice& choice() const { return choice_; }
-  /// Kind, attention seconds and kept ratios of a step; index set, timestep and total seconds left to the caller. A step without a call
-  /// is what the schedule plans.
+  /// Kind, attention seconds and kept ratios of a step; index set, timestep and total seconds left to the caller. A step without
+  /// a call is what the schedule plans.
   StepRecord step_record(int step) const;
   KeptRatios kept_ratios() const;
   double attention_seconds() const;

@@ -2,8 +2,8 @@
 //
 //   O_i = softmax over S_i of (scale * q_i k_j) V,   S_i = the window of row i (core/attention/window_plan.h)
 //
-// The mask is that of Re-ttention, NeurIPS 2025, arXiv:2505.22918, Sec. 4; the schedule gives it the same full steps, as the paper does
-// for its baselines. Differs from the paper: nothing; the paper shows this window only with its corrections.
+// The mask is that of Re-ttention, NeurIPS 2025, arXiv:2505.22918, Sec. 4; the schedule gives it the same full steps, as the
+// paper does for its baselines. Differs from the paper: nothing; the paper shows this window only with its corrections.
 #include "core/attention/methods.h"
 #include "core/attention/window_plan.h"
 #include "core/bridge/attention.h"

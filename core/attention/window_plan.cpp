@@ -6,17 +6,23 @@
 namespace ditscope {
 namespace {
 
-auto fields(const TokenLayout& l) { return std::make_tuple(l.text_tokens, l.text_first, l.frames, l.rows, l.columns, l.order); }
+auto fields(const TokenLayout& l) {
+  return std::make_tuple(l.text_tokens, l.text_first, l.frames, l.rows, l.columns, l.order);
+}
 
 /// A refresh costs as much as full attention and what the window alone gives.
-double with_kind(StepKind kind, double kept) { return kind == StepKind::Sparse ? kept : kind == StepKind::Refresh ? 1 + kept : 1; }
+double with_kind(StepKind kind, double kept) {
+  return kind == StepKind::Sparse ? kept : kind == StepKind::Refresh ? 1 + kept : 1;
+}
 
 }  // namespace
 
 BlockMask window_mask(const TokenLayout& layout, double kept_ratio) {
   const std::int64_t sites = layout.sites(), frames = layout.frames, tokens = layout.tokens(), begin = layout.visual_begin();
   const std::int64_t half = static_cast<std::int64_t>(static_cast<double>(sites) * kept_ratio) / 2;
-  const auto span = [](std::int64_t from, std::int64_t to) { return TokenSpan{static_cast<std::int32_t>(from), static_cast<std::int32_t>(to)}; };
+  const auto span = [](std::int64_t from, std::int64_t to) {
+    return TokenSpan{static_cast<std::int32_t>(from), static_cast<std::int32_t>(to)};
+  };
   MaskDescription d;
   d.queries = d.keys = tokens;
   d.always = layout.text_first ? span(0, layout.text_tokens) : span(tokens - layout.text_tokens, tokens);
@@ -71,7 +77,8 @@ BlockPlan WindowPlanner::plan(const LayerCall& call, StepKind kind) {
     kept_ratio_pairs_ = kept_->kept_ratio();
     kept_ratio_blocks_ = kept_->kept_ratio_blocks();
   }
-  return {kind, kept_, with_kind(kind, parameters_.kept_ratio), with_kind(kind, kept_ratio_pairs_), with_kind(kind, kept_ratio_blocks_)};
+  return {kind, kept_, with_kind(kind, parameters_.kept_ratio), with_kind(kind, kept_ratio_pairs_),
+          with_kind(kind, kept_ratio_blocks_)};
 }
 
 const BlockMask& WindowPlanner::skipped() {
@@ -79,6 +86,8 @@ const BlockMask& WindowPlanner::skipped() {
   return *skipped_;
 }
 
-std::int64_t WindowPlanner::bytes() const { return (kept_ ? kept_->bytes() : 0) + (skipped_ ? skipped_->bytes() : 0); }
+std::int64_t WindowPlanner::bytes() const {
+  return (kept_ ? kept_->bytes() : 0) + (skipped_ ? skipped_->bytes() : 0);
+}
 
 }  // namespace ditscope

@@ -7,9 +7,9 @@
 
 namespace ditscope {
 
-/// The static window of Re-ttention: query i keeps key j iff one of them is text or |site(i) - site(j)| <= half, where site is the
-/// position within its frame in raster order and half = floor(floor(sites * kept_ratio) / 2). The same window lies in every frame;
-/// with one frame it is a band along the raster, truncated at its ends. The diagonal is always kept.
+/// The static window of Re-ttention: query i keeps key j iff one of them is text or |site(i) - site(j)| <= half, where site is
+/// the position within its frame in raster order and half = floor(floor(sites * kept_ratio) / 2). The same window lies in every
+/// frame; with one frame it is a band along the raster, truncated at its ends. The diagonal is always kept.
 ///
 /// Position-major tokens make it one band; frame-major ones one interval per frame. Both keep the same pairs.
 /// @see Re-ttention, its code (github.com/cccrrrccc/Re-ttention)
@@ -22,7 +22,8 @@ struct WindowParameters {
 };
 WindowParameters window_parameters(const ParameterValues& parameters, StepKind refresh_kind);
 
-/// Makes the plans of a method with a window, and keeps its mask, which is the same for every layer, head and step. Copies share it.
+/// Makes the plans of a method with a window, and keeps its mask, which is the same for every layer, head and step. Copies share
+/// it.
 class WindowPlanner {
  public:
   WindowPlanner(const WindowParameters& parameters, int steps) : parameters_(parameters), steps_(steps) {}

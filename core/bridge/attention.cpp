@@ -31,7 +31,9 @@ Workers workers_for(std::int64_t heads, std::int64_t blocks) {
   return heads * blocks <= kFewBlocks ? Workers{} : torch_workers(at::get_num_threads());
 }
 
-std::int64_t visited_blocks(const BlockMask& mask) { return mask.visits_end(0, mask.query_blocks() - 1) - mask.visits_begin(0, 0); }
+std::int64_t visited_blocks(const BlockMask& mask) {
+  return mask.visits_end(0, mask.query_blocks() - 1) - mask.visits_begin(0, 0);
+}
 
 std::int64_t all_blocks(std::int64_t tokens) {
   const std::int64_t blocks = (tokens + kBlockTokens - 1) / kBlockTokens;
@@ -56,8 +58,8 @@ at::Tensor widened(const at::Tensor& tensor) {
 }
 
 template <typename Element>
-void run_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask, const at::Tensor& row_scale, const at::Tensor& residual,
-                at::Tensor& out, const at::Tensor& log_sum_exp) {
+void run_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask, const at::Tensor& row_scale,
+                const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp) {
   const at::Tensor q = widened(call.q[batch]), k = widened(call.k[batch]), v = widened(call.v[batch]);  // (H,T,D)
   at::Tensor target = out[batch];                                                                       // (H,T,D)
   const bool narrow = target.scalar_type() != q.scalar_type();
@@ -78,10 +80,12 @@ void run_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask
   if (narrow) target.copy_(written);
 }
 
-void on_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask, const at::Tensor& row_scale, const at::Tensor& residual,
-               at::Tensor& out, const at::Tensor& log_sum_exp) {
-  if (call.q.scalar_type() == at::kBFloat16) run_kernel<Bfloat16Bits>(call, batch, mask, row_scale, residual, out, log_sum_exp);
-  else run_kernel<float>(call, batch, mask, row_scale, residual, out, log_sum_exp);
+void on_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask, const at::Tensor& row_scale,
+               const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp) {
+  if (call.q.scalar_type() == at::kBFloat16)
+    run_kernel<Bfloat16Bits>(call, batch, mask, row_scale, residual, out, log_sum_exp);
+  else
+    run_kernel<float>(call, batch, mask, row_scale, residual, out, log_sum_exp);
 }
 
 template <typename Element>
@@ -115,11 +119,14 @@ SplitResult run_split(const LayerCall& call, std::int64_t batch, const BlockMask
   return result;
 }
 
-/// Masked attention in LibTorch operations, float32, some rows at a time; null keeps every pair. @return out (H,T,D) and log-sum-exp (H,T)
+/// Masked attention in LibTorch operations, float32, some rows at a time; null keeps every pair. @return out (H,T,D) and
+/// log-sum-exp (H,T)
 std::pair<at::Tensor, at::Tensor> in_torch(const LayerCall& call, std::int64_t batch, const BlockMask* mask) {
-  const at::Tensor q = call.q[batch].to(at::kFloat), k = call.k[batch].to(at::kFloat), v = call.v[batch].to(at::kFloat);  // (H,T,D)
+  const at::Tensor q = call.q[batch].to(at::kFloat), k = call.k[batch].to(at::kFloat),
+                   v = call.v[batch].to(at::kFloat);  // (H,T,D)
   const std::int64_t heads = q.size(0), tokens = q.size(1);
-  const std::int64_t step = std::clamp<std::int64_t>(kLogitBytes / std::max<std::int64_t>(heads * tokens * 4, 1), 1, std::max<std::int64_t>(tokens, 1));
+  const std::int64_t step =
+      std::clamp<std::int64_t>(kLogitBytes / std::max<std::int64_t>(heads * tokens * 4, 1), 1, std::max<std::int64_t>(tokens, 1));
   at::Tensor out = at::empty_like(q), log_sum_exp = at::empty({heads, tokens}, q.options());
   for (std::int64_t first = 0; first < tokens; first += step) {
     const std::int64_t last = std::min(first + step, tokens);
@@ -131,8 +138,9 @@ std::pair<at::Tensor, at::Tensor> in_torch(const LayerCall& call, std::int64_t b
       logits.masked_fill_(kept_rows(*mask, heads, rows).to(q.device()).logical_not_(), lowest);
     }
     if (call.key_mask.defined()) logits.masked_fill_(call.key_mask[batch].logical_not().unsqueeze(0).unsqueeze(0), lowest);
-    const at::Tensor sums = at::logsumexp(logits, -1);                                               // (H,rows)
-    const at::Tensor finite = at::where(at::isinf(sums), at::zeros_like(sums), sums).unsqueeze(-1);  // a row that keeps nothing gives 0
+    const at::Tensor sums = at::logsumexp(logits, -1);  // (H,rows)
+    const at::Tensor finite =
+        at::where(at::isinf(sums), at::zeros_like(sums), sums).unsqueeze(-1);  // a row that keeps nothing gives 0
     out.slice(1, first, last).copy_(at::matmul(at::exp(logits - finite), v));
     log_sum_exp.slice(1, first, last).copy_(sums);
   }
@@ -181,11 +189,12 @@ void masked_attention(const LayerCall& call, std::int64_t batch, const BlockMask
   if (log_sum_exp.defined()) log_sum_exp.copy_(sums);
 }
 
-SplitResult split_attention(const LayerCall& call, std::int64_t batch, const BlockMask& kept, const BlockMask& skipped, bool unit_rho,
-                            bool with_residual, at::Tensor& out) {
+SplitResult split_attention(const LayerCall& call, std::int64_t batch, const BlockMask& kept, const BlockMask& skipped,
+                            bool unit_rho, bool with_residual, at::Tensor& out) {
   if (kernel_takes(call)) {
-    return call.q.scalar_type() == at::kBFloat16 ? run_split<Bfloat16Bits>(call, batch, kept, skipped, unit_rho, with_residual, out)
-                                                 : run_split<float>(call, batch, kept, skipped, unit_rho, with_residual, out);
+    return call.q.scalar_type() == at::kBFloat16
+               ? run_split<Bfloat16Bits>(call, batch, kept, skipped, unit_rho, with_residual, out)
+               : run_split<float>(call, batch, kept, skipped, unit_rho, with_residual, out);
   }
   auto [full, sums] = in_torch(call, batch, nullptr);
   auto [window, window_sums] = in_torch(call, batch, &kept);

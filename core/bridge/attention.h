@@ -6,9 +6,9 @@
 
 namespace ditscope {
 
-// The one place where the tensors of a call become views for the kernels. CPU tensors in float32 and bfloat16 run on them, float16 as
-// float32; other devices, other types and calls with a key mask take a masked path of LibTorch operations, in float32, some rows
-// at a time. Both give the same numbers up to rounding.
+// The one place where the tensors of a call become views for the kernels. CPU tensors in float32 and bfloat16 run on them,
+// float16 as float32; other devices, other types and calls with a key mask take a masked path of LibTorch operations, in float32,
+// some rows at a time. Both give the same numbers up to rounding.
 
 /// softmax(scale * Q K^T) V over all keys that the call's key mask allows: our kernel where it is faster, else LibTorch's.
 at::Tensor dense_attention(const LayerCall& call);  // (B,H,T,D)
@@ -36,7 +36,7 @@ struct SplitResult {
 /// out[b] = full attention, and how it divides between what `kept` keeps and what `skipped`, its complement, does.
 ///
 /// @param unit_rho the residual is out - O_kept instead of out - rho * O_kept with rho = exp(log_sum_exp_kept - log_sum_exp)
-SplitResult split_attention(const LayerCall& call, std::int64_t batch, const BlockMask& kept, const BlockMask& skipped, bool unit_rho,
-                            bool with_residual, at::Tensor& out);
+SplitResult split_attention(const LayerCall& call, std::int64_t batch, const BlockMask& kept, const BlockMask& skipped,
+                            bool unit_rho, bool with_residual, at::Tensor& out);
 
 }  // namespace ditscope

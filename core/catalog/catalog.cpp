@@ -57,7 +57,9 @@ std::string value_text(const ParameterValue& value) {
   throw Error(ErrorKind::InvalidArgument, "expected " + expected + " for " + p.key + ", got \"" + got + "\"; change it");
 }
 
-std::string range_text(const Parameter& p) { return number_text(p.minimum) + " to " + number_text(p.maximum); }
+std::string range_text(const Parameter& p) {
+  return number_text(p.minimum) + " to " + number_text(p.maximum);
+}
 
 /// The value in the type of its parameter: JSON and controls may give an integer where a real is meant.
 ParameterValue checked(const Parameter& p, const ParameterValue& value) {
@@ -76,9 +78,12 @@ ParameterValue checked(const Parameter& p, const ParameterValue& value) {
     return value;
   }
   double number = 0;
-  if (const auto* i = std::get_if<std::int64_t>(&value)) number = static_cast<double>(*i);
-  else if (const double* d = std::get_if<double>(&value)) number = *d;
-  else wrong_value(p, "a number from " + range_text(p), text);
+  if (const auto* i = std::get_if<std::int64_t>(&value))
+    number = static_cast<double>(*i);
+  else if (const double* d = std::get_if<double>(&value))
+    number = *d;
+  else
+    wrong_value(p, "a number from " + range_text(p), text);
   if (!(number >= p.minimum && number <= p.maximum)) wrong_value(p, "a number from " + range_text(p), text);
   if (p.kind != ParameterKind::Integer) return number;
   if (number != std::floor(number)) wrong_value(p, "a whole number from " + range_text(p), text);
@@ -125,8 +130,12 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
-const MethodEntry& find_method(std::string_view key) { return find_entry(methods(), key, "method"); }
-const SchedulerEntry& find_scheduler(std::string_view key) { return find_entry(schedulers(), key, "scheduler"); }
+const MethodEntry& find_method(std::string_view key) {
+  return find_entry(methods(), key, "method");
+}
+const SchedulerEntry& find_scheduler(std::string_view key) {
+  return find_entry(schedulers(), key, "scheduler");
+}
 
 ParameterValue default_value(const Parameter& parameter, int steps) {
   if (parameter.default_per_step <= 0) return parameter.default_value;
@@ -165,8 +174,8 @@ MethodChoice parse_method_choice(std::string_view text) {
     rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
     const auto equals = item.find('=');
     if (equals == std::string_view::npos) {
-      throw Error(ErrorKind::InvalidArgument, "expected name:key=value,key=value, got \"" + std::string(item) +
-                                                  "\" without a value; write key=value");
+      throw Error(ErrorKind::InvalidArgument,
+                  "expected name:key=value,key=value, got \"" + std::string(item) + "\" without a value; write key=value");
     }
     const std::string key(trimmed(item.substr(0, equals)));
     const Parameter& parameter = find_parameter(method, key);

@@ -19,9 +19,9 @@ struct MethodEntry {
 };
 
 struct SchedulerEntry {
-  std::string key;         ///< class name as in a diffusers folder: "CogVideoXDDIMScheduler"
-  std::string name;        ///< "CogVideoX DDIM"
-  bool stochastic = false; ///< draws noise while stepping
+  std::string key;          ///< class name as in a diffusers folder: "CogVideoXDDIMScheduler"
+  std::string name;         ///< "CogVideoX DDIM"
+  bool stochastic = false;  ///< draws noise while stepping
   std::string summary;
 };
 
@@ -43,7 +43,8 @@ ParameterValue default_value(const Parameter& parameter, int steps);
 
 /// Fills in defaults and checks types and ranges against the catalog. Parameters whose default follows the number of steps
 /// (warm-up) stay unset unless they were set, so that a later resolve(choice, steps) can still fill them in.
-/// @throws Error{NotFound} unknown method or key, offering the nearest; Error{InvalidArgument} value of a wrong type or out of range
+/// @throws Error{NotFound} unknown method or key, offering the nearest; Error{InvalidArgument} value of a wrong type or out of
+/// range
 MethodChoice resolve(const MethodChoice& choice);
 /// As resolve(), with every parameter set: the defaults that depend on the number of steps are those of `steps`.
 MethodChoice resolve(const MethodChoice& choice, int steps);

@@ -4,10 +4,12 @@
 namespace ditscope {
 namespace {
 
-constexpr const char* kRettentionPaper = "Re-ttention: Ultra Sparse Visual Generation via Attention Statistical Reshape, NeurIPS 2025, "
-                                         "arXiv:2505.22918";
-constexpr const char* kDitfastattnPaper = "DiTFastAttn: Attention Compression for Diffusion Transformer Models, NeurIPS 2024, "
-                                          "arXiv:2406.08552";
+constexpr const char* kRettentionPaper =
+    "Re-ttention: Ultra Sparse Visual Generation via Attention Statistical Reshape, NeurIPS 2025, "
+    "arXiv:2505.22918";
+constexpr const char* kDitfastattnPaper =
+    "DiTFastAttn: Attention Compression for Diffusion Transformer Models, NeurIPS 2024, "
+    "arXiv:2406.08552";
 
 Parameter kept_ratio() {
   Parameter p;
@@ -19,7 +21,8 @@ Parameter kept_ratio() {
   p.maximum = 1;
   p.step = 0.001;
   p.logarithmic = true;
-  p.help = "Share of the sites of a frame that a token sees, in every frame; text is always kept, so the achieved ratio is higher.";
+  p.help =
+      "Share of the sites of a frame that a token sees, in every frame; text is always kept, so the achieved ratio is higher.";
   p.formula = "half = floor(floor(sites * kept_ratio) / 2); keep (i,j) iff |site(i) - site(j)| <= half, or i or j is text";
   p.source = "Re-ttention, its code";
   return p;
@@ -109,9 +112,11 @@ MethodEntry full() {
 }
 
 MethodEntry window() {
-  MethodEntry m{"window", "Window only",
+  MethodEntry m{"window",
+                "Window only",
                 "A static window around each token's site, in every frame, and nothing that makes up for what it skips.",
-                std::string("The mask of ") + kRettentionPaper, {kept_ratio(), warmup_steps(), refresh_period(), dense_layers()}};
+                std::string("The mask of ") + kRettentionPaper,
+                {kept_ratio(), warmup_steps(), refresh_period(), dense_layers()}};
   Parameter& period = m.parameters[2];
   period.label = "Full step every";
   period.minimum = 0;
@@ -121,16 +126,21 @@ MethodEntry window() {
 }
 
 MethodEntry ditfastattn() {
-  return {"ditfastattn", "DiTFastAttn",
+  return {"ditfastattn",
+          "DiTFastAttn",
           "The window, plus the difference between full and window attention remembered from the last refresh.",
-          kDitfastattnPaper, {kept_ratio(), warmup_steps(), refresh_period(), dense_layers()}};
+          kDitfastattnPaper,
+          {kept_ratio(), warmup_steps(), refresh_period(), dense_layers()}};
 }
 
 MethodEntry rettention() {
-  MethodEntry m{"re-ttention", "Re-ttention",
-                "The window, scaled row by row to the share of attention it held at the last refresh, plus what the skipped tokens "
-                "gave then.",
-                kRettentionPaper, {kept_ratio(), warmup_steps(), refresh_period(), lambda()}};
+  MethodEntry m{
+      "re-ttention",
+      "Re-ttention",
+      "The window, scaled row by row to the share of attention it held at the last refresh, plus what the skipped tokens "
+      "gave then.",
+      kRettentionPaper,
+      {kept_ratio(), warmup_steps(), refresh_period(), lambda()}};
   m.parameters.push_back(switch_parameter("clamp", "Clamp ρ at 1", false, "paper", "code",
                                           "Keeps ρ̂ from growing above 1 as λ is added.", "ρ̂ = min(1, ρ̂)",
                                           "Re-ttention: the paper states 0 < ρ <= 1, its code does not clamp"));

@@ -15,9 +15,9 @@ enum class ParameterKind { Ratio, Integer, Real, Choice, Switch };
 
 /// One knob, described well enough that a window can draw its control and a command line can check its value.
 struct Parameter {
-  std::string key;      ///< "kept_ratio": the name in requests, JSON and on the command line
-  std::string label;    ///< "Window, kept"
-  std::string unit;     ///< "steps", "tokens", "" for none
+  std::string key;    ///< "kept_ratio": the name in requests, JSON and on the command line
+  std::string label;  ///< "Window, kept"
+  std::string unit;   ///< "steps", "tokens", "" for none
   ParameterKind kind = ParameterKind::Real;
   ParameterValue default_value;
   double minimum = 0, maximum = 1, step = 0;  ///< numbers only

@@ -1,5 +1,5 @@
-// AVX-512 vector operations that tile_avx512.cpp and tile_avx512bf16.cpp share. Include tile_kernel.h after or before; compile with
-// -mavx512f -mavx512bw -mavx512dq -mavx512vl.
+// AVX-512 vector operations that tile_avx512.cpp and tile_avx512bf16.cpp share. Include tile_kernel.h after or before; compile
+// with -mavx512f -mavx512bw -mavx512dq -mavx512vl.
 #pragma once
 #include <immintrin.h>
 
@@ -29,7 +29,8 @@ inline void transpose_16x16(const std::uint32_t* from, int from_stride, int coun
 #pragma GCC unroll 4
   for (int k = 0; k < 4; ++k) {
     const __m512i low01 = _mm512_shuffle_i32x4(a[k], a[4 + k], 0x88), high01 = _mm512_shuffle_i32x4(a[k], a[4 + k], 0xdd);
-    const __m512i low23 = _mm512_shuffle_i32x4(a[8 + k], a[12 + k], 0x88), high23 = _mm512_shuffle_i32x4(a[8 + k], a[12 + k], 0xdd);
+    const __m512i low23 = _mm512_shuffle_i32x4(a[8 + k], a[12 + k], 0x88),
+                  high23 = _mm512_shuffle_i32x4(a[8 + k], a[12 + k], 0xdd);
     b[k] = _mm512_shuffle_i32x4(low01, low23, 0x88);
     b[8 + k] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
     b[4 + k] = _mm512_shuffle_i32x4(high01, high23, 0x88);

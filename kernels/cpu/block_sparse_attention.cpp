@@ -101,28 +101,31 @@ template <typename T, int kRank>
 void expect_shape(const char* name, const HostView<T, kRank>& view, const std::array<std::int64_t, kRank>& shape, bool required) {
   if (view.data == nullptr) {
     if (!required || std::find(shape.begin(), shape.end(), 0) != shape.end()) return;
-    throw Error(ErrorKind::InvalidArgument, std::string("expected ") + name + " of " + shape_text(shape.data(), kRank) +
-                                                ", got no data; give it memory");
+    throw Error(ErrorKind::InvalidArgument,
+                std::string("expected ") + name + " of " + shape_text(shape.data(), kRank) + ", got no data; give it memory");
   }
   if (view.shape != shape) {
-    throw Error(ErrorKind::InvalidArgument, std::string("expected ") + name + " of " + shape_text(shape.data(), kRank) + ", got " +
-                                                shape_text(view.shape.data(), kRank) + "; make them agree");
+    throw Error(ErrorKind::InvalidArgument, std::string("expected ") + name + " of " + shape_text(shape.data(), kRank) +
+                                                ", got " + shape_text(view.shape.data(), kRank) + "; make them agree");
   }
 }
 
 void expect_mask(const char* name, const BlockMask* mask, std::int64_t heads, std::int64_t queries, std::int64_t keys) {
-  if (mask == nullptr || (mask->queries() == queries && mask->keys() == keys && (mask->heads() == 0 || mask->heads() == heads))) return;
-  throw Error(ErrorKind::InvalidArgument,
-              std::string("expected ") + name + " of " + std::to_string(queries) + " x " + std::to_string(keys) + " tokens for " +
-                  std::to_string(heads) + " heads, got " + std::to_string(mask->queries()) + " x " + std::to_string(mask->keys()) + " for " +
-                  (mask->heads() == 0 ? "any" : std::to_string(mask->heads())) + "; make the mask for this call");
+  if (mask == nullptr || (mask->queries() == queries && mask->keys() == keys && (mask->heads() == 0 || mask->heads() == heads)))
+    return;
+  throw Error(ErrorKind::InvalidArgument, std::string("expected ") + name + " of " + std::to_string(queries) + " x " +
+                                              std::to_string(keys) + " tokens for " + std::to_string(heads) + " heads, got " +
+                                              std::to_string(mask->queries()) + " x " + std::to_string(mask->keys()) + " for " +
+                                              (mask->heads() == 0 ? "any" : std::to_string(mask->heads())) +
+                                              "; make the mask for this call");
 }
 
 template <typename Arguments>
 void expect_inputs(const Arguments& a) {
   const std::int64_t heads = a.q.shape[0], queries = a.q.shape[1], keys = a.k.shape[1], width = a.q.shape[2];
   if (width < 1 || width > kMostWidth) {
-    throw Error(ErrorKind::InvalidArgument, "expected a head width of 1 to 256, got " + std::to_string(width) + "; split the heads");
+    throw Error(ErrorKind::InvalidArgument,
+                "expected a head width of 1 to 256, got " + std::to_string(width) + "; split the heads");
   }
   if (!std::isfinite(a.scale)) throw Error(ErrorKind::InvalidArgument, "expected a finite scale, got another; check the caller");
   expect_shape<const std::remove_pointer_t<decltype(a.out.data)>, 3>("q", a.q, {heads, queries, width}, true);
@@ -145,16 +148,17 @@ Element* row_of(const HostView<Element, 3>& view, std::int64_t head, std::int64_
 
 /// Walks every (head, query block), heaviest first, and hands its running states to `finish(head, first query, rows, scratch)`.
 template <typename Element, typename Finish>
-void walk(const HostView<const Element, 3>& q, const HostView<const Element, 3>& k, const HostView<const Element, 3>& v, float scale,
-          const BlockMask* const (&masks)[2], const cpu::TileKernels& kernels, const Workers& workers, const Finish& finish) {
+void walk(const HostView<const Element, 3>& q, const HostView<const Element, 3>& k, const HostView<const Element, 3>& v,
+          float scale, const BlockMask* const (&masks)[2], const cpu::TileKernels& kernels, const Workers& workers,
+          const Finish& finish) {
   constexpr bool kBfloat16 = std::is_same_v<Element, Bfloat16Bits>;
   const std::int64_t heads = q.shape[0], queries = q.shape[1], keys = k.shape[1];
   const int width = static_cast<int>(q.shape[2]), query_blocks = masks[0]->query_blocks(), key_blocks = masks[0]->key_blocks();
   const PackedShape shape{width, kernels.pairs ? (width + 1) / 2 : width, (width + 15) / 16 * 16,
                           kernels.pairs ? kBlockTokens / 2 : kBlockTokens};
   const std::size_t key_words = shape.key_words() * key_blocks, head_words = key_words + shape.value_words() * key_blocks;
-  const std::int64_t heads_at_once =
-      std::clamp<std::int64_t>(static_cast<std::int64_t>(kPackedBytes / std::max<std::size_t>(head_words * 4, 1)), 1, std::max<std::int64_t>(heads, 1));
+  const std::int64_t heads_at_once = std::clamp<std::int64_t>(
+      static_cast<std::int64_t>(kPackedBytes / std::max<std::size_t>(head_words * 4, 1)), 1, std::max<std::int64_t>(heads, 1));
   static thread_local Buffer packed_buffer;
   auto* packed = static_cast<std::uint32_t*>(packed_buffer.reserve(head_words * heads_at_once * sizeof(std::uint32_t) + 64));
 
@@ -170,7 +174,8 @@ void walk(const HostView<const Element, 3>& q, const HostView<const Element, 3>&
       const int tokens = static_cast<int>(std::min<std::int64_t>(kBlockTokens, keys - token));
       std::uint32_t* words = packed + head * head_words;
       kernels.pack_keys(shape, rows_of(k, first_head + head, token), kBfloat16, tokens, words + block * shape.key_words());
-      kernels.pack_values(shape, rows_of(v, first_head + head, token), kBfloat16, tokens, words + key_words + block * shape.value_words());
+      kernels.pack_values(shape, rows_of(v, first_head + head, token), kBfloat16, tokens,
+                          words + key_words + block * shape.value_words());
     });
 
     tasks.clear();
@@ -222,7 +227,9 @@ void read_row(const HostView<const Element, 3>& view, std::int64_t head, std::in
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 /// The reference maximum and the sum of one row as a natural logarithm.
-float log_sum_exp_of(float maximum, float sum) { return sum > 0 ? (maximum + std::log2(sum)) * kLn2 : kMinusInfinity; }
+float log_sum_exp_of(float maximum, float sum) {
+  return sum > 0 ? (maximum + std::log2(sum)) * kLn2 : kMinusInfinity;
+}
 
 }  // namespace
 
@@ -242,13 +249,15 @@ void block_sparse_attention(const AttentionArguments<Element>& a, const Workers&
     const TileState& state = scratch.states[0];
     for (int r = 0; r < rows; ++r) {
       const float sum = sum_of(state, r);
-      const float row_scale = a.row_scale.data ? a.row_scale.data[head * a.row_scale.stride[0] + (first + r) * a.row_scale.stride[1]] : 1.0f;
+      const float row_scale =
+          a.row_scale.data ? a.row_scale.data[head * a.row_scale.stride[0] + (first + r) * a.row_scale.stride[1]] : 1.0f;
       if (a.residual.data) read_row(a.residual, head, first + r, scratch.row);
       const float factor = sum == 0 ? 0.0f : row_scale / sum;  // a NaN sum stays visible
-      kernels.combine(shape.width, factor, state.output + r * shape.padded_width, 1.0f, a.residual.data ? scratch.row : nullptr, kBfloat16,
-                      row_of(a.out, head, first + r), a.out.stride[2]);
+      kernels.combine(shape.width, factor, state.output + r * shape.padded_width, 1.0f, a.residual.data ? scratch.row : nullptr,
+                      kBfloat16, row_of(a.out, head, first + r), a.out.stride[2]);
       if (a.log_sum_exp.data) {
-        a.log_sum_exp.data[head * a.log_sum_exp.stride[0] + (first + r) * a.log_sum_exp.stride[1]] = log_sum_exp_of(state.maximum[r], sum);
+        a.log_sum_exp.data[head * a.log_sum_exp.stride[0] + (first + r) * a.log_sum_exp.stride[1]] =
+            log_sum_exp_of(state.maximum[r], sum);
       }
     }
   };
@@ -281,7 +290,8 @@ void split_attention(const SplitArguments<Element>& a, const Workers& workers) {
       const float sum = kept_sum * kept_weight + skipped_sum * skipped_weight;
       const float a_kept = sum == 0 ? 0.0f : kept_weight / sum, a_skipped = sum == 0 ? 0.0f : skipped_weight / sum;
       const float *kept_row = kept.output + r * shape.padded_width, *skipped_row = skipped.output + r * shape.padded_width;
-      kernels.combine(shape.width, a_kept, kept_row, a_skipped, skipped_row, kBfloat16, row_of(a.out, head, first + r), a.out.stride[2]);
+      kernels.combine(shape.width, a_kept, kept_row, a_skipped, skipped_row, kBfloat16, row_of(a.out, head, first + r),
+                      a.out.stride[2]);
       if (a.residual.data) {
         const float from_kept = a.unit_rho && kept_sum != 0 ? a_kept - 1 / kept_sum : 0.0f;
         kernels.combine(shape.width, a_skipped, skipped_row, from_kept, kept_row, kBfloat16, row_of(a.residual, head, first + r),

@@ -28,9 +28,9 @@ struct Rows {
 
 /// Running softmax of one query block: sum over visited keys of 2^(s - maximum) and of the same times v.
 struct TileState {
-  float* output = nullptr;     ///< (64, padded width)
-  float* maximum = nullptr;    ///< (64) of scaled log2 logits, -inf before the first key
-  float* partial_sum = nullptr;///< (64, 16) lanes of the sum
+  float* output = nullptr;       ///< (64, padded width)
+  float* maximum = nullptr;      ///< (64) of scaled log2 logits, -inf before the first key
+  float* partial_sum = nullptr;  ///< (64, 16) lanes of the sum
 };
 
 /// One query block against the key blocks that it visits.
@@ -56,7 +56,8 @@ struct TileKernels {
   void (*pack_values)(const PackedShape&, const Rows&, bool bfloat16, int keys, std::uint32_t* words);
   void (*attend)(const TileArguments&);
   /// row[c] = a * x[c] + b * y[c] for c < width, stored as float or bfloat16 (rounded to nearest even).
-  void (*combine)(int width, float a, const float* x, float b, const float* y, bool bfloat16, void* row, std::ptrdiff_t channel_stride);
+  void (*combine)(int width, float a, const float* x, float b, const float* y, bool bfloat16, void* row,
+                  std::ptrdiff_t channel_stride);
 };
 
 extern const TileKernels kPortableKernels;

@@ -16,7 +16,9 @@ struct Avx2 {
   static void store(float* to, V v) { _mm256_storeu_ps(to, v); }
   static V zero() { return _mm256_setzero_ps(); }
   static V splat(float value) { return _mm256_set1_ps(value); }
-  static W load_words(const std::uint32_t* from) { return _mm256_castsi256_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))); }
+  static W load_words(const std::uint32_t* from) {
+    return _mm256_castsi256_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
   static W broadcast_word(const std::uint32_t* from) { return _mm256_set1_ps(float_of(*from)); }
   static V multiply_add(V sum, W a, W b) { return _mm256_fmadd_ps(a, b, sum); }
   static V add(V a, V b) { return _mm256_add_ps(a, b); }

@@ -19,7 +19,9 @@ struct Avx512 : Avx512Operations {
     for (int i = 4; i >= 0; --i) p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kExp2[i]));
     return _mm512_scalef_ps(p, whole);
   }
-  static void store_probabilities(std::uint32_t* words, int v, V p) { _mm512_storeu_ps(words + v * 16, p); }
+  static void store_probabilities(std::uint32_t* words, int v, V p) {
+    _mm512_storeu_ps(words + v * 16, p);
+  }
 };
 
 }  // namespace

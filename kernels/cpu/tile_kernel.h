@@ -1,11 +1,11 @@
-// The tile algorithm, written once over the vector operations of an instruction set. Each tile_<isa>.cpp defines its operations as a
-// struct, includes this file and instantiates TileAlgorithm with it. Everything here is in an unnamed namespace: code compiled for
-// a wider instruction set must never be the copy that the linker keeps for a narrower one. For the same reason no function of the
-// standard library is used.
+// The tile algorithm, written once over the vector operations of an instruction set. Each tile_<isa>.cpp defines its operations
+// as a struct, includes this file and instantiates TileAlgorithm with it. Everything here is in an unnamed namespace: code
+// compiled for a wider instruction set must never be the copy that the linker keeps for a narrower one. For the same reason no
+// function of the standard library is used.
 //
-// An Isa has: V, W (vectors of floats and of words), kName, kPairs, kWidth (floats a vector), kRows x kVectors (accumulators of a product), and
-// load, store, zero, splat, load_words, broadcast_word, multiply_add, add, multiply, maximum, scaled_minus, keep, exp2, reduce_maximum,
-// store_probabilities, transpose; with kPairs also interleave.
+// An Isa has: V, W (vectors of floats and of words), kName, kPairs, kWidth (floats a vector), kRows x kVectors (accumulators of a
+// product), and load, store, zero, splat, load_words, broadcast_word, multiply_add, add, multiply, maximum, scaled_minus, keep,
+// exp2, reduce_maximum, store_probabilities, transpose; with kPairs also interleave.
 #pragma once
 #include "kernels/cpu/tile.h"
 
@@ -39,8 +39,10 @@ inline std::uint16_t bfloat16_of(float value) {
 template <bool kBfloat16>
 inline std::uint32_t word_at(const Rows& rows, std::ptrdiff_t token, std::ptrdiff_t channel) {
   const std::ptrdiff_t at = token * rows.token_stride + channel * rows.channel_stride;
-  if constexpr (kBfloat16) return std::uint32_t{static_cast<const std::uint16_t*>(rows.data)[at]} << 16;
-  else return bits_of(static_cast<const float*>(rows.data)[at]);
+  if constexpr (kBfloat16)
+    return std::uint32_t{static_cast<const std::uint16_t*>(rows.data)[at]} << 16;
+  else
+    return bits_of(static_cast<const float*>(rows.data)[at]);
 }
 
 /// Channels 2t and 2t+1 of a token as one word; the channel beyond the last is 0.
@@ -86,10 +88,12 @@ struct TileAlgorithm {
 
   /// The same for `vectors` columns of vectors, as many at a time as there are accumulators.
   template <int R, bool kAccumulate>
-  static inline void products(const std::uint32_t* a, int lda, const std::uint32_t* b, int ldb, int steps, float* c, int ldc, int vectors) {
+  static inline void products(const std::uint32_t* a, int lda, const std::uint32_t* b, int ldb, int steps, float* c, int ldc,
+                              int vectors) {
     constexpr int kMost = Isa::kVectors;
     int v = 0;
-    for (; v + kMost <= vectors; v += kMost) product<R, kMost, kAccumulate>(a, lda, b + v * kWidth, ldb, steps, c + v * kWidth, ldc);
+    for (; v + kMost <= vectors; v += kMost)
+      product<R, kMost, kAccumulate>(a, lda, b + v * kWidth, ldb, steps, c + v * kWidth, ldc);
     b += v * kWidth;
     c += v * kWidth;
     const int rest = vectors - v;
@@ -103,8 +107,9 @@ struct TileAlgorithm {
   }
 
   /// Logits of one row to probabilities; keeps its maximum, its sum and, where the maximum grew, its output in step.
-  static inline void softmax_row(const float* logits, std::uint32_t* probabilities, int first, int last, bool partial, std::uint64_t bits,
-                                 float scale, float* maximum, float* partial_sum, float* output, int padded_width) {
+  static inline void softmax_row(const float* logits, std::uint32_t* probabilities, int first, int last, bool partial,
+                                 std::uint64_t bits, float scale, float* maximum, float* partial_sum, float* output,
+                                 int padded_width) {
     V top = Isa::splat(kMinusInfinity);
     for (int v = first; v < last; ++v) {
       V s = Isa::load(logits + v * kWidth);
@@ -145,18 +150,18 @@ struct TileAlgorithm {
     }
     const int depth = a.shape.depth, padded = a.shape.padded_width, begin = first * kWidth;
     float* output = a.state.output + static_cast<std::ptrdiff_t>(row) * padded;
-    products<R, false>(a.queries + static_cast<std::ptrdiff_t>(row) * depth, depth, keys + begin, kBlockTokens, depth, logits + begin,
-                       kBlockTokens, last - first);
+    products<R, false>(a.queries + static_cast<std::ptrdiff_t>(row) * depth, depth, keys + begin, kBlockTokens, depth,
+                       logits + begin, kBlockTokens, last - first);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       float* maximum = a.state.maximum + row + r;
       float* sum = a.state.partial_sum + (row + r) * kSumLanes;
       if (bits == nullptr) {
-        softmax_row(logits + r * kBlockTokens, probabilities + r * kKeySteps, 0, kBlockTokens / kWidth, false, 0, a.scale, maximum, sum,
-                    output + r * padded, padded);
+        softmax_row(logits + r * kBlockTokens, probabilities + r * kKeySteps, 0, kBlockTokens / kWidth, false, 0, a.scale,
+                    maximum, sum, output + r * padded, padded);
       } else if (bits[row + r] != 0) {
-        softmax_row(logits + r * kBlockTokens, probabilities + r * kKeySteps, first, last, true, bits[row + r], a.scale, maximum, sum,
-                    output + r * padded, padded);
+        softmax_row(logits + r * kBlockTokens, probabilities + r * kKeySteps, first, last, true, bits[row + r], a.scale, maximum,
+                    sum, output + r * padded, padded);
       } else {
         for (int v = first; v < last; ++v) Isa::store_probabilities(probabilities + r * kKeySteps, v, Isa::zero());
       }
@@ -192,7 +197,8 @@ struct TileAlgorithm {
     for (std::ptrdiff_t at = 0; at < shape.width * bytes; at += 64) __builtin_prefetch(row + at);
   }
 
-  static void pack_queries(const PackedShape& shape, const Rows& from, bool bfloat16, int rows, bool negate, std::uint32_t* words) {
+  static void pack_queries(const PackedShape& shape, const Rows& from, bool bfloat16, int rows, bool negate,
+                           std::uint32_t* words) {
     for (int row = 0; row < rows; ++row) {
       prefetch(shape, from, bfloat16, row + kAhead, rows);
       read_words(shape, from, bfloat16, row, words + static_cast<std::ptrdiff_t>(row) * shape.depth);
@@ -232,12 +238,15 @@ struct TileAlgorithm {
       for (int j = 0; j < kStrip; ++j) {
         std::uint32_t* row = strip + j * padded_depth;
         prefetch(shape, from, bfloat16, first + j + kAhead, keys);
-        if (first + j < keys) read_words(shape, from, bfloat16, first + j, row);
-        else __builtin_memset(row, 0, sizeof(std::uint32_t) * shape.depth);
+        if (first + j < keys)
+          read_words(shape, from, bfloat16, first + j, row);
+        else
+          __builtin_memset(row, 0, sizeof(std::uint32_t) * shape.depth);
       }
       for (int t = 0; t < shape.depth; t += kStrip) {
         const int count = shape.depth - t < kStrip ? shape.depth - t : kStrip;
-        Isa::transpose(strip + t, padded_depth, count, words + static_cast<std::ptrdiff_t>(t) * kBlockTokens + first, kBlockTokens);
+        Isa::transpose(strip + t, padded_depth, count, words + static_cast<std::ptrdiff_t>(t) * kBlockTokens + first,
+                       kBlockTokens);
       }
     }
   }
@@ -266,7 +275,8 @@ struct TileAlgorithm {
     }
   }
 
-  static void combine(int width, float a, const float* x, float b, const float* y, bool bfloat16, void* row, std::ptrdiff_t stride) {
+  static void combine(int width, float a, const float* x, float b, const float* y, bool bfloat16, void* row,
+                      std::ptrdiff_t stride) {
     const auto value = [&](int c) { return y ? a * x[c] + b * y[c] : a * x[c]; };
     if (bfloat16) {
       auto* out = static_cast<std::uint16_t*>(row);
@@ -280,7 +290,9 @@ struct TileAlgorithm {
     }
   }
 
-  static constexpr TileKernels kernels() { return {Isa::kName, Isa::kPairs, pack_queries, pack_keys, pack_values, attend, combine}; }
+  static constexpr TileKernels kernels() {
+    return {Isa::kName, Isa::kPairs, pack_queries, pack_keys, pack_values, attend, combine};
+  }
 };
 
 /// to[t][j] = from[j][t] for 16 rows j and `count` columns t.

@@ -5,12 +5,14 @@
 
 namespace ditscope::reference {
 
-AttentionResult attention(const std::vector<double>& q, const std::vector<double>& k, const std::vector<double>& v, int heads, int queries,
-                          int keys, int width, double scale, const std::function<bool(int h, int i, int j)>& keeps) {
+AttentionResult attention(const std::vector<double>& q, const std::vector<double>& k, const std::vector<double>& v, int heads,
+                          int queries, int keys, int width, double scale, const std::function<bool(int h, int i, int j)>& keeps) {
   AttentionResult result;
   result.out.assign(static_cast<std::size_t>(heads) * queries * width, 0.0);
   result.log_sum_exp.assign(static_cast<std::size_t>(heads) * queries, -std::numeric_limits<double>::infinity());
-  const auto at = [width](int h, int tokens, int token, int c) { return (static_cast<std::size_t>(h) * tokens + token) * width + c; };
+  const auto at = [width](int h, int tokens, int token, int c) {
+    return (static_cast<std::size_t>(h) * tokens + token) * width + c;
+  };
   for (int h = 0; h < heads; ++h) {
     for (int i = 0; i < queries; ++i) {
       std::vector<int> seen;

@@ -13,7 +13,7 @@ namespace ditscope::reference {
 struct AttentionResult {
   std::vector<double> out, log_sum_exp;
 };
-AttentionResult attention(const std::vector<double>& q, const std::vector<double>& k, const std::vector<double>& v, int heads, int queries,
-                          int keys, int width, double scale, const std::function<bool(int h, int i, int j)>& keeps);
+AttentionResult attention(const std::vector<double>& q, const std::vector<double>& k, const std::vector<double>& v, int heads,
+                          int queries, int keys, int width, double scale, const std::function<bool(int h, int i, int j)>& keeps);
 
 }  // namespace ditscope::reference

@@ -2,9 +2,9 @@
 //
 //   attention_bench [--case NAME] [--repetitions N] [--threads N]
 //
-// Row: case, dtype, isa, threads, shape, kept_ratio (pairs), kept_ratio_blocks (64 x 64 blocks), skipped_ratio, ms (median), p10_ms,
-// p90_ms, baseline, baseline_ms, ratio (baseline / ours), max_error against the baseline or, where pairs are skipped, against LibTorch's
-// masked attention in float32 of the same inputs.
+// Row: case, dtype, isa, threads, shape, kept_ratio (pairs), kept_ratio_blocks (64 x 64 blocks), skipped_ratio, ms (median),
+// p10_ms, p90_ms, baseline, baseline_ms, ratio (baseline / ours), max_error against the baseline or, where pairs are skipped,
+// against LibTorch's masked attention in float32 of the same inputs.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
@@ -55,7 +55,8 @@ Shape tokens(std::int64_t heads, std::int64_t count, std::int64_t width) {
   return shape;
 }
 
-Shape video(std::int64_t heads, std::int64_t width, std::int64_t text, std::int64_t frames, std::int64_t rows, std::int64_t columns, TokenOrder order) {
+Shape video(std::int64_t heads, std::int64_t width, std::int64_t text, std::int64_t frames, std::int64_t rows,
+            std::int64_t columns, TokenOrder order) {
   return {heads, width, {text, true, frames, rows, columns, order}};
 }
 
@@ -100,8 +101,10 @@ nlohmann::json run(const Case& c, int repetitions) {
       return;
     }
     out = output_like(call.q);
-    if (c.refresh) split_attention(call, 0, *c.mask, *skipped, false, true, out);
-    else masked_attention(call, 0, *c.mask, {}, {}, out);
+    if (c.refresh)
+      split_attention(call, 0, *c.mask, *skipped, false, true, out);
+    else
+      masked_attention(call, 0, *c.mask, {}, {}, out);
   };
   const auto peer = [&] { expected = DenseAttention().attend(call); };
   std::vector<double> our_ms, peer_ms;

@@ -25,12 +25,18 @@ inline float from_bfloat16(Bfloat16Bits value) {
   std::memcpy(&result, &bits, 4);
   return result;
 }
-inline float to_float(float value) { return value; }
-inline float to_float(Bfloat16Bits value) { return from_bfloat16(value); }
+inline float to_float(float value) {
+  return value;
+}
+inline float to_float(Bfloat16Bits value) {
+  return from_bfloat16(value);
+}
 template <typename Element>
 Element from_float(float value) {
-  if constexpr (std::is_same_v<Element, float>) return value;
-  else return to_bfloat16(value);
+  if constexpr (std::is_same_v<Element, float>)
+    return value;
+  else
+    return to_bfloat16(value);
 }
 
 /// Sets an environment variable for a scope.
@@ -59,8 +65,10 @@ struct Array {
 
   Array(std::int64_t heads, std::int64_t tokens, std::int64_t width, bool token_major = false, int channel_step = 1) {
     shape = {heads, tokens, width};
-    if (token_major) stride = {width * channel_step, heads * width * channel_step, channel_step};  // (T,H,D), as models lay it out
-    else stride = {tokens * (width * channel_step + 3), width * channel_step + 3, channel_step};
+    if (token_major)
+      stride = {width * channel_step, heads * width * channel_step, channel_step};  // (T,H,D), as models lay it out
+    else
+      stride = {tokens * (width * channel_step + 3), width * channel_step + 3, channel_step};
     storage.resize(static_cast<std::size_t>(heads * tokens * (width * channel_step + 3) + 16));
   }
   Element& at(std::int64_t h, std::int64_t t, std::int64_t c) {
@@ -95,9 +103,12 @@ struct AttentionCase {
 
   AttentionCase(int heads, int queries, int keys, int width, std::uint32_t seed, bool token_major = false, int channel_step = 1,
                 int outlier_every = 0)
-      : q(heads, queries, width, token_major, channel_step), k(heads, keys, width, token_major, channel_step),
-        v(heads, keys, width, token_major, channel_step), out(heads, queries, width, token_major, channel_step),
-        log_sum_exp(static_cast<std::size_t>(heads) * queries, 777.0f), scale(1.0f / std::sqrt(static_cast<float>(width))) {
+      : q(heads, queries, width, token_major, channel_step),
+        k(heads, keys, width, token_major, channel_step),
+        v(heads, keys, width, token_major, channel_step),
+        out(heads, queries, width, token_major, channel_step),
+        log_sum_exp(static_cast<std::size_t>(heads) * queries, 777.0f),
+        scale(1.0f / std::sqrt(static_cast<float>(width))) {
     std::mt19937 random(seed);
     q.fill_normal(random, 1, outlier_every);
     k.fill_normal(random, 1, outlier_every);

@@ -38,7 +38,8 @@ TEST(BlockMask, KeepsExactlyWhatTheDescriptionSays) {
     for (int i = 0; i < d.queries; ++i) {
       int from = 0;
       for (int s = 0; s < d.spans_per_row; ++s) {
-        const int begin = from + static_cast<int>(random() % (d.keys - from + 1)), end = begin + static_cast<int>(random() % (d.keys - begin + 1));
+        const int begin = from + static_cast<int>(random() % (d.keys - from + 1)),
+                  end = begin + static_cast<int>(random() % (d.keys - begin + 1));
         d.spans.push_back({begin, end});
         from = end;
       }
@@ -106,7 +107,10 @@ TEST(BlockMask, RefusesDescriptionsThatDoNotHoldTogether) {
   refused([](MaskDescription& d) { d.spans[5].end = 101; });
   refused([](MaskDescription& d) { d.spans[5].begin = -1; });
   refused([](MaskDescription& d) { d.spans[5] = {9, 8}; });
-  refused([](MaskDescription& d) { d.spans_per_row = 2; d.spans.assign(200, {0, 50}); });
+  refused([](MaskDescription& d) {
+    d.spans_per_row = 2;
+    d.spans.assign(200, {0, 50});
+  });
   refused([](MaskDescription& d) { d.always = {90, 101}; });
   refused([](MaskDescription& d) { d.key_blocks[1] = 2; });
   refused([](MaskDescription& d) { d.key_blocks[1] = 0; });

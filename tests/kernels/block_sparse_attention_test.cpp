@@ -20,9 +20,12 @@ BlockMask random_mask(std::mt19937& random, int heads, int queries, int keys) {
   const bool empty_rows = random() % 2 == 0;
   if (!empty_rows) d.always = {0, text};
   for (int i = 0; i < queries; ++i) {
-    if (i % 29 == 3) d.spans.push_back({0, keys});
-    else if (empty_rows && i % 5 == 1) d.spans.push_back({0, 0});
-    else d.spans.push_back({std::clamp(i - half, 0, keys), std::clamp(i + half + 1, 0, keys)});
+    if (i % 29 == 3)
+      d.spans.push_back({0, keys});
+    else if (empty_rows && i % 5 == 1)
+      d.spans.push_back({0, 0});
+    else
+      d.spans.push_back({std::clamp(i - half, 0, keys), std::clamp(i + half + 1, 0, keys)});
   }
   if (random() % 2 == 0) {
     d.lists = heads;
@@ -49,7 +52,8 @@ void expect_equal(AttentionCase<Element>& c, const BlockMask* mask, const std::s
     if (std::isinf(expected.log_sum_exp[i])) {
       ASSERT_EQ(c.log_sum_exp[i], -std::numeric_limits<float>::infinity()) << what << " row " << i;
     } else {
-      ASSERT_NEAR(c.log_sum_exp[i], expected.log_sum_exp[i], tolerance_lse * std::max(1.0, std::abs(expected.log_sum_exp[i]) / 10))
+      ASSERT_NEAR(c.log_sum_exp[i], expected.log_sum_exp[i],
+                  tolerance_lse * std::max(1.0, std::abs(expected.log_sum_exp[i]) / 10))
           << what << " row " << i;
     }
   }
@@ -67,20 +71,27 @@ void check_random_shapes(int rounds, std::uint32_t seed) {
   for (int round = 0; round < rounds; ++round) {
     const int widths[] = {1, 7, 8, 16, 31, 32, 40, 64, 72, 88, 96, 128, 129, 200, 255, 256};
     const int heads = 1 + static_cast<int>(random() % 3), width = widths[random() % 16];
-    const int queries = round % 7 == 0 ? 1 : 1 + static_cast<int>(random() % 190), keys = round % 5 == 0 ? 1 : 1 + static_cast<int>(random() % 190);
-    AttentionCase<Element> c(heads, queries, keys, width, random(), round % 2 == 1, round % 6 == 5 ? 2 : 1, round % 4 == 3 ? 11 : 0);
+    const int queries = round % 7 == 0 ? 1 : 1 + static_cast<int>(random() % 190),
+              keys = round % 5 == 0 ? 1 : 1 + static_cast<int>(random() % 190);
+    AttentionCase<Element> c(heads, queries, keys, width, random(), round % 2 == 1, round % 6 == 5 ? 2 : 1,
+                             round % 4 == 3 ? 11 : 0);
     if (round % 8 == 6) c.scale = -c.scale;
     const BlockMask mask = random_mask(random, heads, queries, keys);
     const BlockMask* used = round % 3 == 0 ? nullptr : &mask;
     block_sparse_attention(c.arguments(used));
-    expect_equal(c, used, "heads " + std::to_string(heads) + " queries " + std::to_string(queries) + " keys " + std::to_string(keys) +
-                              " width " + std::to_string(width) + " round " + std::to_string(round),
+    expect_equal(c, used,
+                 "heads " + std::to_string(heads) + " queries " + std::to_string(queries) + " keys " + std::to_string(keys) +
+                     " width " + std::to_string(width) + " round " + std::to_string(round),
                  round % 4 == 3);
   }
 }
 
-TEST_P(EveryInstructionSet, AgreesWithTheOracleOnRandomShapesInFloat32) { check_random_shapes<float>(60, 11); }
-TEST_P(EveryInstructionSet, AgreesWithTheOracleOnRandomShapesInBfloat16) { check_random_shapes<Bfloat16Bits>(60, 12); }
+TEST_P(EveryInstructionSet, AgreesWithTheOracleOnRandomShapesInFloat32) {
+  check_random_shapes<float>(60, 11);
+}
+TEST_P(EveryInstructionSet, AgreesWithTheOracleOnRandomShapesInBfloat16) {
+  check_random_shapes<Bfloat16Bits>(60, 12);
+}
 
 TEST_P(EveryInstructionSet, IsExactForTheWidthsOfTheModels) {
   for (const int width : {32, 64, 72, 88, 128}) {

@@ -23,9 +23,10 @@ inline TokenLayout small_video() {
 }
 
 /// Random q, k, v that differ from step to step as little as a denoiser's do.
-inline LayerCall make_call(const TokenLayout& layout, int step, int steps, std::uint64_t seed = 1, std::int64_t batch = 2, std::int64_t heads = 3,
-                           std::int64_t width = 16, at::ScalarType type = at::kFloat) {
-  at::Generator fixed = at::detail::createCPUGenerator(seed), moving = at::detail::createCPUGenerator(seed * 1000 + 7 + static_cast<std::uint64_t>(step));
+inline LayerCall make_call(const TokenLayout& layout, int step, int steps, std::uint64_t seed = 1, std::int64_t batch = 2,
+                           std::int64_t heads = 3, std::int64_t width = 16, at::ScalarType type = at::kFloat) {
+  at::Generator fixed = at::detail::createCPUGenerator(seed),
+                moving = at::detail::createCPUGenerator(seed * 1000 + 7 + static_cast<std::uint64_t>(step));
   const std::vector<std::int64_t> shape{batch, heads, layout.tokens(), width};
   const auto draw = [&] { return (at::randn(shape, fixed, at::kDouble) + 0.2 * at::randn(shape, moving, at::kDouble)).to(type); };
   LayerCall call;
@@ -36,7 +37,8 @@ inline LayerCall make_call(const TokenLayout& layout, int step, int steps, std::
   call.layout = layout;
   call.step = step;
   call.steps = steps;
-  for (std::int64_t b = 0; b < batch; ++b) call.branches.push_back(b * 2 < batch && batch > 1 ? Branch::Unconditional : Branch::Conditional);
+  for (std::int64_t b = 0; b < batch; ++b)
+    call.branches.push_back(b * 2 < batch && batch > 1 ? Branch::Unconditional : Branch::Conditional);
   return call;
 }
 
@@ -45,8 +47,10 @@ inline at::Tensor position_major_order(const TokenLayout& layout) {
   std::vector<std::int64_t> order;
   for (std::int64_t i = 0; i < layout.tokens(); ++i) {
     const std::int64_t visual = i - layout.visual_begin();
-    if (visual < 0 || visual >= layout.visual_tokens()) order.push_back(i);
-    else order.push_back(layout.visual_begin() + visual % layout.frames * layout.sites() + visual / layout.frames);
+    if (visual < 0 || visual >= layout.visual_tokens())
+      order.push_back(i);
+    else
+      order.push_back(layout.visual_begin() + visual % layout.frames * layout.sites() + visual / layout.frames);
   }
   return at::tensor(order, at::kLong);
 }
@@ -72,7 +76,8 @@ inline at::Tensor specified_window(const TokenLayout& layout, double kept_ratio)
   auto at = keep.accessor<bool, 2>();
   for (std::int64_t i = 0; i < tokens; ++i) {
     for (std::int64_t j = 0; j < tokens; ++j) {
-      const bool text_i = layout.text_first ? i < text : i >= tokens - text, text_j = layout.text_first ? j < text : j >= tokens - text;
+      const bool text_i = layout.text_first ? i < text : i >= tokens - text,
+                 text_j = layout.text_first ? j < text : j >= tokens - text;
       const std::int64_t si = (i - (layout.text_first ? text : 0)) % sites, sj = (j - (layout.text_first ? text : 0)) % sites;
       at[i][j] = text_i || text_j || std::abs(si - sj) <= h;
     }

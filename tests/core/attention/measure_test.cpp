@@ -22,7 +22,8 @@ TEST(Measure, FullAttentionRecallsEverythingWithoutError) {
 
 TEST(Measure, AWindowRecallsTheShareOfProbabilityThatItKeeps) {
   const LayerCall call = test::make_call(test::small_video(), 3, 4);
-  const auto method = make_method({"window", {{"kept_ratio", 0.25}, {"warmup_steps", std::int64_t{0}}, {"refresh_period", std::int64_t{0}}}}, 4);
+  const auto method =
+      make_method({"window", {{"kept_ratio", 0.25}, {"warmup_steps", std::int64_t{0}}, {"refresh_period", std::int64_t{0}}}}, 4);
   const BlockPlan plan = method->plan(call);
   const at::Tensor out = method->execute(call, plan);
   const at::Tensor keep = test::specified_window(call.layout, 0.25);

@@ -92,8 +92,10 @@ TEST(ReTtention, RefreshAndWarmUpStepsGiveFullAttention) {
     for (int step = 0; step < kSteps; ++step) {
       const LayerCall call = make_call(small_video(), step, kSteps);
       const double difference = max_difference(session.attend(call), exact_attention(call).first);
-      if (step < 2 || (step - 2) % 4 == 0) EXPECT_LT(difference, 1e-5) << key << " step " << step;
-      else EXPECT_GT(difference, 1e-3) << key << " step " << step << " should have skipped something";
+      if (step < 2 || (step - 2) % 4 == 0)
+        EXPECT_LT(difference, 1e-5) << key << " step " << step;
+      else
+        EXPECT_GT(difference, 1e-3) << key << " step " << step << " should have skipped something";
     }
   }
 }
@@ -174,8 +176,10 @@ TEST(ReTtention, AKeyMaskHidesKeysFromWindowAndFullAttentionAlike) {
     call.key_mask.slice(1, 5, 11).fill_(false);  // padded text
     const at::Tensor allowed = call.key_mask[0].unsqueeze(0).expand({call.q.size(2), call.q.size(2)});
     const at::Tensor out = session.attend(call);
-    if (step <= 2) EXPECT_LT(max_difference(out, exact_attention(call, allowed).first), 1e-5) << step;
-    else EXPECT_TRUE(at::isfinite(out).all().item<bool>());
+    if (step <= 2)
+      EXPECT_LT(max_difference(out, exact_attention(call, allowed).first), 1e-5) << step;
+    else
+      EXPECT_TRUE(at::isfinite(out).all().item<bool>());
   }
 }
 
@@ -234,8 +238,8 @@ TEST(ReTtention, GuidanceBranchesAndLayersRememberApart) {
 TEST(ReTtention, CountsWhatItRemembersInBytes) {
   const LayerCall call = make_call(small_video(), 2, kSteps);
   const std::int64_t rows = 2 * 3 * call.q.size(2);
-  const std::pair<ParameterValues, std::int64_t> cases[] = {{{}, rows * (4 + 16 * 4)}, {{{"use_residual", false}}, rows * 4},
-                                                           {{{"use_rho", false}}, rows * 16 * 4}};
+  const std::pair<ParameterValues, std::int64_t> cases[] = {
+      {{}, rows * (4 + 16 * 4)}, {{{"use_residual", false}}, rows * 4}, {{{"use_rho", false}}, rows * 16 * 4}};
   for (const auto& [parameters, expected] : cases) {
     const auto method = make_method(choice(parameters), kSteps);
     EXPECT_EQ(method->bytes_held(), 0);

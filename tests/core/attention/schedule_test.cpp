@@ -7,7 +7,9 @@
 namespace ditscope {
 namespace {
 
-int count(const Schedule& schedule, StepKind kind) { return static_cast<int>(std::count(schedule.cells.begin(), schedule.cells.end(), kind)); }
+int count(const Schedule& schedule, StepKind kind) {
+  return static_cast<int>(std::count(schedule.cells.begin(), schedule.cells.end(), kind));
+}
 
 TEST(Schedule, OfCogVideoX2BHas22FullAnd28SparseSteps) {
   const Schedule schedule = make_schedule({.warmup_steps = 15, .refresh_period = 5}, 50, 1);

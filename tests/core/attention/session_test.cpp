@@ -72,7 +72,8 @@ TEST(AttentionSession, GivesTheSameBitsForEveryNumberOfThreads) {
 
 TEST(AttentionSession, RecordsKindKeptRatiosAndTimeOfEveryStep) {
   const int steps = 8, layers = 2;
-  AttentionSession session({"re-ttention", {{"kept_ratio", 0.25}, {"warmup_steps", std::int64_t{2}}, {"refresh_period", std::int64_t{3}}}}, steps);
+  AttentionSession session(
+      {"re-ttention", {{"kept_ratio", 0.25}, {"warmup_steps", std::int64_t{2}}, {"refresh_period", std::int64_t{3}}}}, steps);
   EXPECT_EQ(session.step_record(2).kind, StepKind::Refresh) << "before it ran: as planned";
   for (int step = 0; step < steps; ++step) {
     for (int layer = 0; layer < layers; ++layer) {
@@ -83,7 +84,7 @@ TEST(AttentionSession, RecordsKindKeptRatiosAndTimeOfEveryStep) {
     }
   }
   const double kept = test::specified_window(small_video(), 0.25).to(at::kDouble).mean().item<double>();
-  const StepKind expected[] = {StepKind::Full,   StepKind::Full,   StepKind::Refresh, StepKind::Sparse,
+  const StepKind expected[] = {StepKind::Full,   StepKind::Full,    StepKind::Refresh, StepKind::Sparse,
                                StepKind::Sparse, StepKind::Refresh, StepKind::Sparse,  StepKind::Sparse};
   double sum = 0;
   for (int step = 0; step < steps; ++step) {
@@ -93,7 +94,11 @@ TEST(AttentionSession, RecordsKindKeptRatiosAndTimeOfEveryStep) {
     EXPECT_GT(record.attention_seconds, 0);
     const double achieved = record.kind == StepKind::Full ? 1 : record.kind == StepKind::Refresh ? 1 + kept : kept;
     EXPECT_NEAR(record.kept_ratio_achieved, achieved, 1e-12) << step;
-    EXPECT_NEAR(record.kept_ratio_requested, record.kind == StepKind::Full ? 1 : record.kind == StepKind::Refresh ? 1.25 : 0.25, 1e-12);
+    EXPECT_NEAR(record.kept_ratio_requested,
+                record.kind == StepKind::Full      ? 1
+                : record.kind == StepKind::Refresh ? 1.25
+                                                   : 0.25,
+                1e-12);
     sum += achieved;
   }
   const KeptRatios ratios = session.kept_ratios();
@@ -106,12 +111,13 @@ TEST(AttentionSession, RecordsKindKeptRatiosAndTimeOfEveryStep) {
 
 TEST(AttentionSession, HandsEveryCallToItsSink) {
   std::vector<LayerMeasure> measures;
-  AttentionSession session({"window", {{"kept_ratio", 0.25}, {"warmup_steps", std::int64_t{1}}, {"dense_layers", std::int64_t{1}}}}, 2,
-                           [&](const LayerMeasure& measure, const LayerCall& call, const BlockPlan& plan, const at::Tensor& out) {
-                             EXPECT_EQ(out.sizes(), call.q.sizes());
-                             EXPECT_EQ(plan.mask == nullptr, measure.kind == StepKind::Full);
-                             measures.push_back(measure);
-                           });
+  AttentionSession session(
+      {"window", {{"kept_ratio", 0.25}, {"warmup_steps", std::int64_t{1}}, {"dense_layers", std::int64_t{1}}}}, 2,
+      [&](const LayerMeasure& measure, const LayerCall& call, const BlockPlan& plan, const at::Tensor& out) {
+        EXPECT_EQ(out.sizes(), call.q.sizes());
+        EXPECT_EQ(plan.mask == nullptr, measure.kind == StepKind::Full);
+        measures.push_back(measure);
+      });
   for (int step = 0; step < 2; ++step) {
     for (int layer = 0; layer < 2; ++layer) {
       LayerCall call = make_call(small_video(), step, 2);

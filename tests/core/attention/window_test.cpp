@@ -57,7 +57,8 @@ TEST(Window, KeepsThePairsOfTheSpecificationInBothOrdersAndWithTextOnEitherSide)
       for (std::int64_t i = 0; i < layout.tokens(); ++i) {
         for (std::int64_t j = 0; j < layout.tokens(); ++j) {
           ASSERT_EQ(frame.keeps(0, i, j), specified[i][j].item<bool>()) << i << "," << j;
-          ASSERT_EQ(position.keeps(0, i, j), specified[order[i].item<std::int64_t>()][order[j].item<std::int64_t>()].item<bool>());
+          ASSERT_EQ(position.keeps(0, i, j),
+                    specified[order[i].item<std::int64_t>()][order[j].item<std::int64_t>()].item<bool>());
         }
         ASSERT_TRUE(frame.keeps(0, i, i)) << "every row keeps its diagonal";
       }

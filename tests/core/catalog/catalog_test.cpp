@@ -53,7 +53,8 @@ TEST(Catalog, ReTtentionHasTheDefaultsOfItsCode) {
 TEST(Catalog, WarmUpFollowsTheStepsUnlessItWasSet) {
   EXPECT_EQ(std::get<std::int64_t>(resolve({"window", {}}, 20).parameters.at("warmup_steps")), 6);
   EXPECT_EQ(std::get<std::int64_t>(resolve({"window", {}}, 1).parameters.at("warmup_steps")), 0);
-  EXPECT_EQ(std::get<std::int64_t>(resolve({"window", {{"warmup_steps", std::int64_t{3}}}}, 20).parameters.at("warmup_steps")), 3);
+  EXPECT_EQ(std::get<std::int64_t>(resolve({"window", {{"warmup_steps", std::int64_t{3}}}}, 20).parameters.at("warmup_steps")),
+            3);
   EXPECT_EQ(std::get<std::int64_t>(resolve(resolve({"window", {}}), 20).parameters.at("warmup_steps")), 6) << "resolving twice";
 }
 
@@ -95,8 +96,8 @@ TEST(Catalog, OffersTheNearestNameForAnUnknownMethodKeyOrScheduler) {
 
 TEST(Catalog, RefusesValuesOutOfRangeAndOfTheWrongType) {
   for (const char* text : {"window:kept_ratio=0", "window:kept_ratio=1.5", "window:kept_ratio=nan", "window:kept_ratio=abc",
-                           "window:kept_ratio=1/0", "window:warmup_steps=2.5", "window:warmup_steps=-1", "re-ttention:clamp=perhaps",
-                           "re-ttention:lambda=1e9", "window:kept_ratio"}) {
+                           "window:kept_ratio=1/0", "window:warmup_steps=2.5", "window:warmup_steps=-1",
+                           "re-ttention:clamp=perhaps", "re-ttention:lambda=1e9", "window:kept_ratio"}) {
     EXPECT_EQ(kind_of([&] { parse_method_choice(text); }), ErrorKind::InvalidArgument) << text;
   }
   EXPECT_EQ(kind_of([] { resolve({"re-ttention", {{"clamp", 1.0}}}); }), ErrorKind::InvalidArgument);
