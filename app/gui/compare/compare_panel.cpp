@@ -41,6 +41,12 @@ Clip clip_of(const RunView& run, bool previews) {
   } else if (previews && !run.previews.empty() && !run.previews.back()->empty()) {
     clip.frames = run.previews.back();
     clip.seconds = QString("preview, step %1").arg(run.steps.empty() ? 0 : run.steps.back().index);
+  } else if (run.state == RunState::Stopped) {
+    clip.seconds = QString("stopped at step %1").arg(run.steps.size());
+  } else if (run.state == RunState::Failed) {
+    clip.seconds = "failed";
+  } else if (run.state == RunState::Waiting) {
+    clip.seconds = "waits";
   }
   return clip;
 }

@@ -101,7 +101,7 @@ CardState state_of(const HistoryCard& card) {
       const bool good = band == views::Band::NearIdentical || band == views::Band::Close;
       state = {views::band_name(band), text_of(views::decibel_text(*run.psnr_db)), good ? "ok" : "warn", good ? "check" : "warn"};
     }
-    if (run.state == RunState::Stopped) return {QString("step %1 of %2").arg(run.steps_done).arg(card.pair.base.steps), "stopped", "text2", "stop"};
+    if (run.state == RunState::Stopped) return {"stopped", "after " + text_of(views::seconds_text(run.seconds)), "text2", "stop"};
     if (run.state == RunState::Failed) return {"failed", "", "error", "warn"};
   }
   if (state.figure.isEmpty() && !card.runs.empty()) state.figure = text_of(views::seconds_text(card.runs[0].seconds));

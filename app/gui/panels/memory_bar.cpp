@@ -106,7 +106,7 @@ void MemoryBar::show_bytes(const std::map<std::string, std::int64_t>& bytes) {
   set_role(title_, fits ? "note" : "warn");
   figure_->setText(QString::fromStdString((giga ? views::gigabytes_text(sum) : views::size_text(sum)) + " of " +
                                           views::gigabytes_text(memory.total_bytes) + " GB"));
-  legend_->setText(legend.join(" ") + (giga ? " GB" : " MB"));
+  legend_->setText(legend.join(" "));
   strip_->update();
   setAccessibleName(title_->text() + ", " + figure_->text());
 }

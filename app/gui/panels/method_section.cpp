@@ -59,6 +59,7 @@ Fold::Fold(const QString& text, QWidget* parent) : QWidget(parent) {
   button_ = make_button(text, "chevron-right", "flat");
   button_->setIcon(style.icon("chevron-right"));
   remark_ = make_label("", "text3");
+  remark_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);  // the first to give way
   line->addWidget(button_);
   line->addWidget(remark_, 1);
   connect(button_, &QPushButton::clicked, this, [this] {
@@ -228,7 +229,7 @@ void MethodSection::refresh_achieved(const MethodChoice& choice) {
   if (const auto& shown = session_.shown(); shown && run_ < shown->runs.size()) {
     const RunView& run = *shown->runs[run_];
     // Only what belongs to these very settings is achieved by them.
-    if (run.result && run.result->request.method.key == choice.key) {
+    if (run.state == RunState::Done && run.result && run.result->request.method.key == choice.key) {
       const int steps = std::max(1, session_.request().base.steps);
       MethodChoice used = resolve(MethodChoice{choice.key, {}}, steps);
       for (const auto& [key, value] : choice.parameters) used.parameters[key] = value;

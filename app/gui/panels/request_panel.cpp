@@ -253,6 +253,7 @@ QWidget* RequestPanel::build_footer() {
   buttons->setSpacing(style.px(8));
   generate_ = make_button("Generate A and B", "play", "primary");
   generate_->setObjectName("generate");
+  generate_->setMinimumWidth(style.px(150));
   generate_->setToolTip("Ctrl+Enter");
   queue_ = make_button("Queue", {}, "tall");
   queue_->setToolTip("Puts this request at the end of the queue");
@@ -300,11 +301,24 @@ void RequestPanel::refresh() {
     methods_->addWidget(sections_.back());
   }
   for (MethodSection* section : sections_) section->refresh();
-  static const char* kNames[] = {"Generate A", "Generate A and B", "Generate A to C", "Generate A to D"};
-  generate_->setText(" " + QString(kNames[std::min<std::size_t>(3, pair.methods.size() - 1)]) + "   Ctrl+Enter");
-  generate_->setAccessibleName(kNames[std::min<std::size_t>(3, pair.methods.size() - 1)]);
+  refresh_button();
   add_method_->setText(QString(" Add method %1").arg(QChar('A' + static_cast<int>(pair.methods.size()))));
   add_method_->setVisible(pair.methods.size() < 4);
+}
+
+void RequestPanel::refresh_button() {
+  static const char* kNames[] = {"Generate A", "Generate A and B", "Generate A to C", "Generate A to D"};
+  const QString name = kNames[std::min<std::size_t>(3, session_.request().methods.size() - 1)];
+  // The key is written on the button where there is room; the tooltip always has it.
+  const QString with_keys = " " + name + "   Ctrl+Enter";
+  const int room = generate_->width() - Style::current().px(52);
+  generate_->setText(generate_->fontMetrics().horizontalAdvance(with_keys) <= room ? with_keys : " " + name);
+  generate_->setAccessibleName(name);
+}
+
+void RequestPanel::resizeEvent(QResizeEvent* event) {
+  QWidget::resizeEvent(event);
+  refresh_button();
 }
 
 void RequestPanel::refresh_model() {
@@ -366,8 +380,14 @@ void RequestPanel::refresh_derived() {
     tokens_->setToolTip(over ? "The model reads only the first tokens; the rest of the prompt is cut off."
                              : "Pieces of words as the model's tokenizer makes them, the closing one included.");
   }
-  problem_->setVisible(!session_.request_problem().isEmpty());
-  problem_->setText(session_.request_problem());
+  QString problem = session_.request_problem();
+  if (problem.isEmpty() && info && info->bundled) {
+    QStringList unknown;
+    for (const std::string& word : world::unknown_words(session_.request().base.prompt)) unknown << text_of(word);
+    if (!unknown.isEmpty()) problem = "The bundled model was not trained on: " + unknown.mid(0, 6).join(", ") + ".";
+  }
+  problem_->setVisible(!problem.isEmpty());
+  problem_->setText(problem);
   generate_->setEnabled(info.has_value());
   queue_->setEnabled(info.has_value());
   memory_->show_bytes(session_.bytes());

@@ -30,7 +30,11 @@ class RequestPanel : public QWidget {
   void generate(bool at_the_end);
   void open_folder();
 
+ protected:
+  void resizeEvent(QResizeEvent* event) override;
+
  private:
+  void refresh_button();
   void build_prompt(QVBoxLayout* body);
   void build_settings(QVBoxLayout* body);
   QWidget* build_negative();

@@ -181,7 +181,7 @@ std::vector<HistoryCard> HistoryStore::cards() {
     card.thumbnail_png = entry.thumbnail_png;
     card.pair = pair_of(entry);
     for (const HistoryRun& run : entry.runs) {
-      card.runs.push_back({state_of(run.status), run.seconds, static_cast<int>(run.steps.size()), run.psnr_db});
+      card.runs.push_back({state_of(run.status), run.seconds, run.psnr_db});
     }
     cards.push_back(std::move(card));
   }

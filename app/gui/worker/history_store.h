@@ -16,7 +16,6 @@ struct HistoryCard {
   struct Run {
     RunState state = RunState::Done;
     double seconds = 0;
-    int steps_done = 0;
     std::optional<double> psnr_db;
   };
   std::vector<Run> runs;
