@@ -1,12 +1,13 @@
 #include "core/checkpoint/atomic_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <vector>
 
 #include "kernels/error.h"
@@ -83,8 +84,8 @@ void AtomicWriter::fail(const char* doing, int error_number) const {
   if (error_number == EACCES || error_number == EPERM || error_number == EROFS) {
     advice = "the folder cannot be written: choose another or change its permissions";
   }
-  throw Error(ErrorKind::Device, std::string(doing) + " " + final_path_.string() + " failed (" + std::strerror(error_number) + "); " +
-                                     advice + ". Nothing was left under that name by this attempt");
+  throw Error(ErrorKind::Device, std::string(doing) + " " + final_path_.string() + " failed (" + std::strerror(error_number) +
+                                     "); " + advice + ". Nothing was left under that name by this attempt");
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {

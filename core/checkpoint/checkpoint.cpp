@@ -93,7 +93,9 @@ at::Tensor StrictWeights::take(const std::string& key, at::IntArrayRef shape) {
   return converted_weight(key, std::move(weight), options_);
 }
 
-bool StrictWeights::has(const std::string& key) const { return untaken_.contains(key) || taken_.contains(key); }
+bool StrictWeights::has(const std::string& key) const {
+  return untaken_.contains(key) || taken_.contains(key);
+}
 
 void StrictWeights::finish() const {
   const auto matches = [](const std::vector<std::string>& names, const std::string& key) {
@@ -104,8 +106,9 @@ void StrictWeights::finish() const {
     if (!matches(kLegacyKeys, key) && !matches(options_.ignorable, key)) extra.push_back(key);
   }
   if (extra.empty()) return;
-  throw Error(ErrorKind::Corrupt, name_ + ": " + std::to_string(extra.size()) + " weights have no place in the model of this config: " +
-                                      listed(extra) + "; the weights belong to another config or class");
+  throw Error(ErrorKind::Corrupt, name_ + ": " + std::to_string(extra.size()) +
+                                      " weights have no place in the model of this config: " + listed(extra) +
+                                      "; the weights belong to another config or class");
 }
 
 Checkpoint::Checkpoint(const fs::path& folder_or_file, WeightOptions options, const std::string& variant)
@@ -141,8 +144,8 @@ void Checkpoint::open_index(const fs::path& index) {
     const auto shard = file.is_string() ? file.get<std::string>() : std::string();
     if (shard.empty() || shard.find('\0') != std::string::npos || fs::path(shard).filename() != fs::path(shard) ||
         !shard.ends_with(".safetensors")) {
-      throw Error(ErrorKind::Corrupt, index.string() + ": expected the name of a .safetensors file beside it for " + key.substr(0, 200) +
-                                          ", got " + file.dump().substr(0, 80));
+      throw Error(ErrorKind::Corrupt, index.string() + ": expected the name of a .safetensors file beside it for " +
+                                          key.substr(0, 200) + ", got " + file.dump().substr(0, 80));
     }
     shards.insert(shard);
   }
@@ -150,7 +153,8 @@ void Checkpoint::open_index(const fs::path& index) {
     const auto path = index.parent_path() / shard;
     std::error_code code;
     if (!fs::exists(path, code)) {
-      throw Error(ErrorKind::NotFound, index.string() + " names " + shard + ", which is missing; the download is incomplete: fetch it again");
+      throw Error(ErrorKind::NotFound,
+                  index.string() + " names " + shard + ", which is missing; the download is incomplete: fetch it again");
     }
     add_file(path);
   }
@@ -163,7 +167,9 @@ void Checkpoint::open_index(const fs::path& index) {
   }
 }
 
-at::Tensor Checkpoint::read(const std::string& key) const { return file_of_.at(key)->tensor(key); }
+at::Tensor Checkpoint::read(const std::string& key) const {
+  return file_of_.at(key)->tensor(key);
+}
 
 c10::ScalarType Checkpoint::stored_dtype() const {
   std::map<c10::ScalarType, std::uint64_t> bytes;
@@ -209,7 +215,8 @@ fs::path locate_weights(const fs::path& folder, const std::string& variant) {
   }
   throw Error(ErrorKind::NotFound, folder.string() + ": expected diffusion_pytorch_model.safetensors or model.safetensors" +
                                        (variant.empty() ? std::string() : " of variant " + variant) + " (or its index), got " +
-                                       (names.empty() ? "an empty folder" : listed(names)) + "; the download is incomplete: fetch it again");
+                                       (names.empty() ? "an empty folder" : listed(names)) +
+                                       "; the download is incomplete: fetch it again");
 }
 
 MapWeights::MapWeights(std::string name, TensorMap tensors, WeightOptions options)

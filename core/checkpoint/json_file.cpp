@@ -146,7 +146,8 @@ nlohmann::json parse_json(std::string_view text, const std::string& name, const 
 nlohmann::json load_json(const std::filesystem::path& path, const JsonLimits& limits) {
   const auto text = read_file(path, limits.max_bytes);
   if (is_git_lfs_pointer(text)) {
-    throw Error(ErrorKind::Corrupt, path.string() + " is a git-lfs pointer, not the file itself; run `git lfs pull` in the model's folder");
+    throw Error(ErrorKind::Corrupt,
+                path.string() + " is a git-lfs pointer, not the file itself; run `git lfs pull` in the model's folder");
   }
   return parse_json(text, path.string(), limits);
 }

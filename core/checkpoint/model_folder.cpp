@@ -15,7 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr const char* kExpected = "expected a diffusers folder (model_index.json with transformer/, vae/, text_encoder/, tokenizer/, scheduler/)";
+constexpr const char* kExpected =
+    "expected a diffusers folder (model_index.json with transformer/, vae/, text_encoder/, tokenizer/, scheduler/)";
 constexpr std::array<const char*, 4> kConfigNames = {"config.json", "scheduler_config.json", "tokenizer_config.json",
                                                      "preprocessor_config.json"};
 
@@ -49,21 +50,23 @@ std::string text_of(const json& object, const char* key) {
 [[noreturn]] void refuse_file(const fs::path& path) {
   const auto ending = path.extension().string();
   if (path.filename() == "model_index.json") {
-    throw Error(ErrorKind::InvalidArgument, std::string(kExpected) + ", got its model_index.json; give the folder " +
-                                                path.parent_path().string());
+    throw Error(ErrorKind::InvalidArgument,
+                std::string(kExpected) + ", got its model_index.json; give the folder " + path.parent_path().string());
   }
   if (ending == ".safetensors") {
-    throw Error(ErrorKind::Unsupported, std::string(kExpected) + ", got the single file " + path.string() +
-                                            " (the form of ComfyUI or of the original release); fetch the model's diffusers version, or "
-                                            "convert it with diffusers (from_single_file, then save_pretrained)");
+    throw Error(ErrorKind::Unsupported,
+                std::string(kExpected) + ", got the single file " + path.string() +
+                    " (the form of ComfyUI or of the original release); fetch the model's diffusers version, or "
+                    "convert it with diffusers (from_single_file, then save_pretrained)");
   }
   if (ending == ".gguf") {
-    throw Error(ErrorKind::Unsupported, std::string(kExpected) + ", got the GGUF file " + path.string() +
-                                            "; fetch the model's diffusers version");
+    throw Error(ErrorKind::Unsupported,
+                std::string(kExpected) + ", got the GGUF file " + path.string() + "; fetch the model's diffusers version");
   }
   if (ending == ".bin" || ending == ".pt" || ending == ".pth" || ending == ".ckpt") {
-    throw Error(ErrorKind::Unsupported, std::string(kExpected) + ", got the PyTorch pickle " + path.string() +
-                                            ", which can run code when it is read; fetch the model's diffusers version with safetensors");
+    throw Error(ErrorKind::Unsupported,
+                std::string(kExpected) + ", got the PyTorch pickle " + path.string() +
+                    ", which can run code when it is read; fetch the model's diffusers version with safetensors");
   }
   throw Error(ErrorKind::InvalidArgument, std::string(kExpected) + ", got the file " + path.string());
 }
@@ -76,32 +79,39 @@ std::string text_of(const json& object, const char* key) {
     auto what = config.is_object() ? text_of(config, "_class_name") : std::string();
     if (what.empty() && config.is_object()) what = text_of(config, "model_type");
     throw Error(ErrorKind::NotFound, expected + ", got " + path.string() + ", one component alone" +
-                                         (what.empty() ? "" : " (" + what + ")") + "; give the folder above it, which holds the whole pipeline");
+                                         (what.empty() ? "" : " (" + what + ")") +
+                                         "; give the folder above it, which holds the whole pipeline");
   }
   if (is_there(path / "scheduler_config.json") || is_there(path / "tokenizer_config.json")) {
     throw Error(ErrorKind::NotFound, expected + ", got " + path.string() + ", one component alone; give the folder above it");
   }
   const auto inner = first_in(path, [](const fs::path& item) { return is_there(item / "model_index.json"); });
-  if (!inner.empty()) throw Error(ErrorKind::NotFound, expected + ", got " + path.string() + "; give the folder inside it: " + inner.string());
+  if (!inner.empty())
+    throw Error(ErrorKind::NotFound, expected + ", got " + path.string() + "; give the folder inside it: " + inner.string());
   if (is_folder(path / "snapshots")) {
     const auto snapshot = first_in(path / "snapshots", [](const fs::path& item) { return is_there(item / "model_index.json"); });
     if (!snapshot.empty()) {
-      throw Error(ErrorKind::NotFound, expected + ", got a download cache, " + path.string() + "; give the folder inside it: " + snapshot.string());
+      throw Error(ErrorKind::NotFound,
+                  expected + ", got a download cache, " + path.string() + "; give the folder inside it: " + snapshot.string());
     }
   }
   const auto weights = first_in(path, [](const fs::path& item) {
     const auto ending = item.extension();
-    return ending == ".safetensors" || ending == ".ckpt" || ending == ".pt" || ending == ".pth" || ending == ".bin" || ending == ".gguf";
+    return ending == ".safetensors" || ending == ".ckpt" || ending == ".pt" || ending == ".pth" || ending == ".bin" ||
+           ending == ".gguf";
   });
   if (!weights.empty()) refuse_file(weights);
   if (is_folder(path / "transformer") || is_folder(path / "vae")) {
-    throw Error(ErrorKind::NotFound, expected + ", but " + path.string() + " has no model_index.json; the download is incomplete: fetch it again");
+    throw Error(ErrorKind::NotFound,
+                expected + ", but " + path.string() + " has no model_index.json; the download is incomplete: fetch it again");
   }
-  throw Error(ErrorKind::NotFound, expected + ", but " + path.string() + " has no model_index.json; choose the model's own folder");
+  throw Error(ErrorKind::NotFound,
+              expected + ", but " + path.string() + " has no model_index.json; choose the model's own folder");
 }
 
 bool has_weights(const ModelComponent& component) {
-  return component.name.starts_with("transformer") || component.name.starts_with("vae") || component.name.starts_with("text_encoder");
+  return component.name.starts_with("transformer") || component.name.starts_with("vae") ||
+         component.name.starts_with("text_encoder");
 }
 
 /// A missing or half-fetched file in a folder of small files.
@@ -109,7 +119,8 @@ void check_not_lfs_pointer(const fs::path& file) {
   std::error_code code;
   if (!fs::is_regular_file(file, code) || fs::file_size(file, code) > 1024) return;
   if (is_git_lfs_pointer(read_file(file, 2048))) {
-    throw Error(ErrorKind::Corrupt, file.string() + " is a git-lfs pointer, not the file itself; run `git lfs pull` in the model's folder");
+    throw Error(ErrorKind::Corrupt,
+                file.string() + " is a git-lfs pointer, not the file itself; run `git lfs pull` in the model's folder");
   }
 }
 
@@ -132,14 +143,17 @@ void ModelFolder::read_index() {
   if (!index.is_object()) throw Error(ErrorKind::Corrupt, file.string() + ": expected a JSON object; fetch the file again");
   pipeline_class_ = text_of(index, "_class_name");
   if (pipeline_class_.empty()) {
-    throw Error(ErrorKind::Corrupt, file.string() + ": expected the pipeline's class as \"_class_name\", got none; fetch the file again");
+    throw Error(ErrorKind::Corrupt,
+                file.string() + ": expected the pipeline's class as \"_class_name\", got none; fetch the file again");
   }
   for (const auto& [name, value] : index.items()) {
     // Settings such as "_diffusers_version" or "boundary_ratio" stand between the components; absent ones are [null, null].
     if (name.starts_with("_") || !value.is_array() || value.size() != 2 || value[0].is_null() || value[1].is_null()) continue;
     if (!value[0].is_string() || !value[1].is_string()) continue;
-    if (name.empty() || fs::path(name).filename() != fs::path(name) || name == ".." || name == "." || name.find('\0') != std::string::npos) {
-      throw Error(ErrorKind::Corrupt, file.string() + ": expected component names to be folder names, got " + value.dump().substr(0, 80));
+    if (name.empty() || fs::path(name).filename() != fs::path(name) || name == ".." || name == "." ||
+        name.find('\0') != std::string::npos) {
+      throw Error(ErrorKind::Corrupt,
+                  file.string() + ": expected component names to be folder names, got " + value.dump().substr(0, 80));
     }
     components_[name] = {name, value[0].get<std::string>(), value[1].get<std::string>()};
   }
@@ -151,8 +165,8 @@ void ModelFolder::check_component(const ModelComponent& component) const {
   if (!weights && !tokenizer && component.name != "scheduler") return;  // others are not read here
   const auto folder = path_ / component.name;
   if (!is_folder(folder)) {
-    throw Error(ErrorKind::NotFound, "model_index.json names the component " + component.name + " (" + component.class_name + "), but " +
-                                         folder.string() + " is missing; the download is incomplete: fetch it again");
+    throw Error(ErrorKind::NotFound, "model_index.json names the component " + component.name + " (" + component.class_name +
+                                         "), but " + folder.string() + " is missing; the download is incomplete: fetch it again");
   }
   if (weights) check_not_lfs_pointer(locate_weights(folder));
   if (!tokenizer) {
@@ -165,8 +179,9 @@ void ModelFolder::check_component(const ModelComponent& component) const {
     check_not_lfs_pointer(folder / name);
   }
   if (!found) {
-    throw Error(ErrorKind::NotFound, folder.string() + ": expected spiece.model or tokenizer.json, got neither; the download is "
-                                                       "incomplete: fetch it again");
+    throw Error(ErrorKind::NotFound, folder.string() +
+                                         ": expected spiece.model or tokenizer.json, got neither; the download is "
+                                         "incomplete: fetch it again");
   }
 }
 
@@ -190,8 +205,9 @@ std::string ModelFolder::config_text(const std::string& name) const {
     }
     return text;
   }
-  throw Error(ErrorKind::NotFound, where.string() + ": its config is missing (config.json or scheduler_config.json); the download is "
-                                                    "incomplete: fetch it again");
+  throw Error(ErrorKind::NotFound, where.string() +
+                                       ": its config is missing (config.json or scheduler_config.json); the download is "
+                                       "incomplete: fetch it again");
 }
 
 }  // namespace ditscope

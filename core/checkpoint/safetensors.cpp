@@ -2,16 +2,16 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/checkpoint/atomic_file.h"
 #include "core/checkpoint/json_file.h"
@@ -20,8 +20,8 @@
 namespace ditscope {
 namespace {
 
-using nlohmann::json;
 using c10::ScalarType;
+using nlohmann::json;
 
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the format's own library
 constexpr std::size_t kMaxRank = 32;
@@ -51,10 +51,13 @@ constexpr std::array<DtypeName, 16> kDtypes{{{"F64", ScalarType::Double},
   throw Error(ErrorKind::Corrupt, path.string() + ": " + what + "; the file is damaged or incomplete: fetch it again");
 }
 
-std::string quoted(const std::string& name) { return "\"" + (name.size() > 200 ? name.substr(0, 200) + "..." : name) + "\""; }
+std::string quoted(const std::string& name) {
+  return "\"" + (name.size() > 200 ? name.substr(0, 200) + "..." : name) + "\"";
+}
 
 std::uint64_t unsigned_number(const json& value, const std::filesystem::path& path, const std::string& what) {
-  if (!value.is_number_unsigned()) corrupt(path, "expected " + what + " to be a whole number >= 0, got " + value.dump().substr(0, 40));
+  if (!value.is_number_unsigned())
+    corrupt(path, "expected " + what + " to be a whole number >= 0, got " + value.dump().substr(0, 40));
   return value.get<std::uint64_t>();
 }
 
@@ -93,7 +96,8 @@ SafetensorsFile::Entry parse_entry(const json& value, const std::filesystem::pat
   SafetensorsFile::Entry entry;
   entry.dtype = dtype_of(value["dtype"], path, tensor);
   const auto& shape = value["shape"];
-  if (!shape.is_array() || shape.size() > kMaxRank) corrupt(path, "expected a list of at most 32 sizes as shape of tensor " + tensor);
+  if (!shape.is_array() || shape.size() > kMaxRank)
+    corrupt(path, "expected a list of at most 32 sizes as shape of tensor " + tensor);
   for (const auto& size : shape) {
     const auto number = unsigned_number(size, path, "every size of tensor " + tensor);
     if (number >> 62 != 0) corrupt(path, "the shape of tensor " + tensor + " overflows 64 bits");
@@ -154,7 +158,8 @@ class SafetensorsFile::Mapping {
   explicit Mapping(const std::filesystem::path& path) : path_(path) {
     descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor_ < 0) {
-      throw Error(ErrorKind::NotFound, "cannot open " + path.string() + " (" + std::strerror(errno) + "); check the path and its permissions");
+      throw Error(ErrorKind::NotFound,
+                  "cannot open " + path.string() + " (" + std::strerror(errno) + "); check the path and its permissions");
     }
     struct stat status {};
     if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -207,12 +212,14 @@ void SafetensorsFile::parse_header() {
   mapping_->check_still_whole();
   const std::string_view all(mapping_->data(), file_bytes);
   if (is_git_lfs_pointer(all)) {
-    throw Error(ErrorKind::Corrupt, path_.string() + " is a git-lfs pointer, not the weights; run `git lfs pull` in the model's folder");
+    throw Error(ErrorKind::Corrupt,
+                path_.string() + " is a git-lfs pointer, not the weights; run `git lfs pull` in the model's folder");
   }
   if (file_bytes < 8) corrupt(path_, "expected at least 8 bytes, got " + std::to_string(file_bytes));
   if (all.substr(0, 2) == "PK" || all.substr(0, 1) == "\x80") {
-    throw Error(ErrorKind::Unsupported, path_.string() + " is a PyTorch pickle, not safetensors; convert it with diffusers "
-                                                         "(save_pretrained(..., safe_serialization=True))");
+    throw Error(ErrorKind::Unsupported, path_.string() +
+                                            " is a PyTorch pickle, not safetensors; convert it with diffusers "
+                                            "(save_pretrained(..., safe_serialization=True))");
   }
   std::uint64_t header_bytes = 0;
   for (int i = 7; i >= 0; --i) header_bytes = header_bytes << 8 | static_cast<unsigned char>(all[i]);
@@ -220,7 +227,8 @@ void SafetensorsFile::parse_header() {
     corrupt(path_, "expected a header of at most 100 MB, got " + std::to_string(header_bytes) + " bytes");
   }
   if (header_bytes > file_bytes - 8) {
-    corrupt(path_, "its header of " + std::to_string(header_bytes) + " bytes ends beyond the file of " + std::to_string(file_bytes));
+    corrupt(path_,
+            "its header of " + std::to_string(header_bytes) + " bytes ends beyond the file of " + std::to_string(file_bytes));
   }
   JsonLimits limits;
   limits.max_bytes = kMaxHeaderBytes;
@@ -232,7 +240,8 @@ void SafetensorsFile::parse_header() {
     if (name == "__metadata__") {
       if (!value.is_object()) corrupt(path_, "expected an object as __metadata__");
       for (const auto& [key, text] : value.items()) {
-        if (!text.is_string()) corrupt(path_, "expected text for " + quoted(key) + " of __metadata__, got " + text.dump().substr(0, 40));
+        if (!text.is_string())
+          corrupt(path_, "expected text for " + quoted(key) + " of __metadata__, got " + text.dump().substr(0, 40));
         metadata_[key] = text.get<std::string>();
       }
     } else {
@@ -254,7 +263,8 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
     return at::from_blob(data, entry.shape, at::TensorOptions(ScalarType::Byte)).ne(0);
   }
   if (reinterpret_cast<std::uintptr_t>(data) % c10::elementSize(entry.dtype) == 0) {
-    return at::from_blob(data, entry.shape, [keep = mapping_](void*) {}, at::TensorOptions(entry.dtype));
+    return at::from_blob(
+        data, entry.shape, [keep = mapping_](void*) {}, at::TensorOptions(entry.dtype));
   }
   auto copy = at::empty(entry.shape, at::TensorOptions(entry.dtype));
   std::memcpy(copy.mutable_data_ptr(), data, entry.size_bytes);
@@ -272,7 +282,8 @@ TensorMap load_tensors(const std::filesystem::path& path, Metadata* metadata) {
 void save_tensors(const std::filesystem::path& path, const TensorMap& tensors, const Metadata& metadata) {
   std::vector<const TensorMap::value_type*> order;
   for (const auto& item : tensors) {
-    if (!item.second.defined()) throw Error(ErrorKind::InvalidArgument, "cannot save tensor " + quoted(item.first) + ": it is undefined");
+    if (!item.second.defined())
+      throw Error(ErrorKind::InvalidArgument, "cannot save tensor " + quoted(item.first) + ": it is undefined");
     if (item.first == "__metadata__") throw Error(ErrorKind::InvalidArgument, "a tensor cannot be named __metadata__");
     order.push_back(&item);
   }
@@ -284,7 +295,9 @@ void save_tensors(const std::filesystem::path& path, const TensorMap& tensors, c
   std::uint64_t at = 0;
   for (const auto* item : order) {
     const auto bytes = static_cast<std::uint64_t>(item->second.numel()) * item->second.element_size();
-    header[item->first] = {{"dtype", name_of(item->second.scalar_type())}, {"shape", item->second.sizes().vec()}, {"data_offsets", {at, at + bytes}}};
+    header[item->first] = {{"dtype", name_of(item->second.scalar_type())},
+                           {"shape", item->second.sizes().vec()},
+                           {"data_offsets", {at, at + bytes}}};
     at += bytes;
   }
   std::string text;

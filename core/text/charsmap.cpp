@@ -14,10 +14,18 @@ std::uint32_t u32_at(std::string_view bytes, std::size_t at) {
 }
 
 // One unit of a darts-clone double array.
-constexpr std::uint32_t offset_of(std::uint32_t unit) { return (unit >> 10) << ((unit & 0x200u) >> 6); }
-constexpr std::uint32_t label_of(std::uint32_t unit) { return unit & 0x800000ffu; }
-constexpr bool has_leaf(std::uint32_t unit) { return (unit >> 8 & 1) == 1; }
-constexpr std::uint32_t value_of(std::uint32_t unit) { return unit & 0x7fffffffu; }
+constexpr std::uint32_t offset_of(std::uint32_t unit) {
+  return (unit >> 10) << ((unit & 0x200u) >> 6);
+}
+constexpr std::uint32_t label_of(std::uint32_t unit) {
+  return unit & 0x800000ffu;
+}
+constexpr bool has_leaf(std::uint32_t unit) {
+  return (unit >> 8 & 1) == 1;
+}
+constexpr std::uint32_t value_of(std::uint32_t unit) {
+  return unit & 0x7fffffffu;
+}
 
 void append(NormalizedText& out, std::string_view text, std::size_t begin, std::size_t end) {
   out.text.append(text);
@@ -38,7 +46,8 @@ Charsmap::Charsmap(std::string_view bytes, const std::string& name) {
   for (std::size_t at = 4; at < 4 + std::size_t{trie_bytes}; at += 4) trie_.push_back(u32_at(bytes, at));
   replacements_ = bytes.substr(4 + std::size_t{trie_bytes});
   if (!is_valid_utf8(replacements_)) {
-    throw Error(ErrorKind::Corrupt, name + ": the replacements of its normalisation table are not UTF-8; fetch the tokenizer again");
+    throw Error(ErrorKind::Corrupt,
+                name + ": the replacements of its normalisation table are not UTF-8; fetch the tokenizer again");
   }
 }
 

@@ -12,8 +12,8 @@ struct NormalizedText {
   std::vector<std::uint32_t> begin, end;  ///< per byte of `text`: origin bytes, end exclusive
 };
 
-/// SentencePiece's precompiled normalisation (NFKC with its own rules for spaces): a double-array trie from character sequences to
-/// replacements, applied as the tokenizers library does, grapheme by grapheme.
+/// SentencePiece's precompiled normalisation (NFKC with its own rules for spaces): a double-array trie from character sequences
+/// to replacements, applied as the tokenizers library does, grapheme by grapheme.
 ///
 /// Layout: u32 bytes of the trie, the trie's u32 units, then the replacements, each ended by a zero byte.
 class Charsmap {

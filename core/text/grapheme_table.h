@@ -12,6 +12,7 @@ struct GraphemeRange {
 
 // Grapheme_Cluster_Break of the Unicode Character Database (GraphemeBreakProperty.txt): Extend with ZWJ, SpacingMark, Prepend, Control,
 // in order of code points. Hangul and line ends are told apart by arithmetic.
+// clang-format off
 namespace grapheme_names {
 inline constexpr auto E = GraphemeClass::Extend, S = GraphemeClass::SpacingMark, P = GraphemeClass::Prepend, C = GraphemeClass::Control;
 
@@ -123,5 +124,6 @@ inline constexpr GraphemeRange kRanges[] = {
     {0x1e944, 0x1e94a, E}, {0x1f3fb, 0x1f3ff, E}, {0xe0000, 0xe001f, C}, {0xe0020, 0xe007f, E}, {0xe0080, 0xe00ff, C},
     {0xe0100, 0xe01ef, E}, {0xe01f0, 0xe0fff, C}};
 }  // namespace grapheme_names
+// clang-format on
 
 }  // namespace ditscope

@@ -4,8 +4,8 @@
 
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <nlohmann/json.hpp>
+#include <numbers>
 
 #include "core/checkpoint/json_file.h"
 #include "kernels/error.h"
@@ -49,7 +49,8 @@ at::Tensor position_buckets(std::int64_t tokens, std::int64_t buckets, std::int6
 std::int64_t integer(const json& config, const char* key, std::int64_t standard, std::int64_t largest, const std::string& name) {
   const auto found = config.find(key);
   if (found == config.end()) return standard;
-  if (!found->is_number_integer() || (found->is_number_unsigned() && found->get<std::uint64_t>() > static_cast<std::uint64_t>(largest)) ||
+  if (!found->is_number_integer() ||
+      (found->is_number_unsigned() && found->get<std::uint64_t>() > static_cast<std::uint64_t>(largest)) ||
       found->get<std::int64_t>() < 1) {
     throw Error(ErrorKind::Corrupt, name + ": expected " + key + " to be a whole number from 1 to " + std::to_string(largest) +
                                         ", got " + found->dump().substr(0, 40) + "; fetch the config again");
@@ -78,8 +79,9 @@ FeedForward parse_feed_forward(const std::string& projection) {
   for (const char* known : {"relu", "gelu", "gelu_new", "silu"}) {
     if (activation == known) return {gated, activation};
   }
-  throw Error(ErrorKind::Unsupported, "expected a T5 feed_forward_proj of relu, gated-gelu, gelu, gelu_new, silu or a gated one, got \"" +
-                                          projection.substr(0, 80) + "\"; choose another text encoder");
+  throw Error(ErrorKind::Unsupported,
+              "expected a T5 feed_forward_proj of relu, gated-gelu, gelu, gelu_new, silu or a gated one, got \"" +
+                  projection.substr(0, 80) + "\"; choose another text encoder");
 }
 
 }  // namespace
@@ -89,7 +91,8 @@ T5Config T5Config::from_json(const std::string& config_text, const std::string& 
   if (!config.is_object()) throw Error(ErrorKind::Corrupt, name + ": expected a JSON object; fetch the config again");
   const auto type = text(config, "model_type", "t5", name);
   if (type != "t5" && type != "mt5" && type != "umt5") {
-    throw Error(ErrorKind::Unsupported, name + ": expected a T5 text encoder (model_type t5, mt5 or umt5), got \"" + type.substr(0, 80) + "\"");
+    throw Error(ErrorKind::Unsupported,
+                name + ": expected a T5 text encoder (model_type t5, mt5 or umt5), got \"" + type.substr(0, 80) + "\"");
   }
   constexpr std::int64_t kWide = 1 << 20;
   T5Config c;
@@ -99,21 +102,27 @@ T5Config T5Config::from_json(const std::string& config_text, const std::string& 
   c.d_ff = integer(config, "d_ff", c.d_ff, kWide, name);
   c.num_layers = integer(config, "num_layers", c.num_layers, 1000, name);
   c.num_heads = integer(config, "num_heads", c.num_heads, 1 << 12, name);
-  c.relative_attention_num_buckets = integer(config, "relative_attention_num_buckets", c.relative_attention_num_buckets, kWide, name);
-  c.relative_attention_max_distance = integer(config, "relative_attention_max_distance", c.relative_attention_max_distance, kWide, name);
+  c.relative_attention_num_buckets =
+      integer(config, "relative_attention_num_buckets", c.relative_attention_num_buckets, kWide, name);
+  c.relative_attention_max_distance =
+      integer(config, "relative_attention_max_distance", c.relative_attention_max_distance, kWide, name);
   c.feed_forward_proj = text(config, "feed_forward_proj", c.feed_forward_proj, name);
   c.bias_in_every_block = type == "umt5";
   if (const auto epsilon = config.find("layer_norm_epsilon"); epsilon != config.end()) {
     if (!epsilon->is_number() || !(epsilon->get<double>() > 0 && epsilon->get<double>() < 1)) {
-      throw Error(ErrorKind::Corrupt, name + ": expected layer_norm_epsilon between 0 and 1, got " + epsilon->dump().substr(0, 40));
+      throw Error(ErrorKind::Corrupt,
+                  name + ": expected layer_norm_epsilon between 0 and 1, got " + epsilon->dump().substr(0, 40));
     }
     c.layer_norm_epsilon = epsilon->get<double>();
   }
   const auto exact = c.relative_attention_num_buckets / 4;
   if (exact < 1 || c.relative_attention_max_distance <= exact) {
-    throw Error(ErrorKind::Corrupt, name + ": expected relative_attention_num_buckets >= 4 and a relative_attention_max_distance above a "
-                                           "quarter of it, got " + std::to_string(c.relative_attention_num_buckets) + " and " +
-                                        std::to_string(c.relative_attention_max_distance));
+    throw Error(ErrorKind::Corrupt,
+                name +
+                    ": expected relative_attention_num_buckets >= 4 and a relative_attention_max_distance above a "
+                    "quarter of it, got " +
+                    std::to_string(c.relative_attention_num_buckets) + " and " +
+                    std::to_string(c.relative_attention_max_distance));
   }
   parse_feed_forward(c.feed_forward_proj);
   return c;
@@ -160,7 +169,8 @@ T5Encoder::T5Encoder(const T5Config& config, WeightSource& weights) : config_(co
   const bool alias = weights.has("encoder.embed_tokens.weight");
   const bool shared = weights.has("shared.weight") || !alias;
   embedding_ = weights.take(shared ? "shared.weight" : "encoder.embed_tokens.weight", {config.vocab_size, config.d_model});
-  if (shared && alias) weights.take("encoder.embed_tokens.weight", {config.vocab_size, config.d_model});  // the same table, stored twice
+  if (shared && alias)
+    weights.take("encoder.embed_tokens.weight", {config.vocab_size, config.d_model});  // the same table, stored twice
   const auto encoder = WeightScope(weights) / "encoder";
   for (std::int64_t i = 0; i < config.num_layers; ++i) blocks_.push_back(take_block(i, encoder / "block" / std::to_string(i)));
   final_norm_ = encoder.take("final_layer_norm.weight", {config.d_model});
@@ -191,12 +201,13 @@ T5Encoder::Block T5Encoder::take_block(std::int64_t index, const WeightScope& we
 }
 
 at::Tensor T5Encoder::attention_bias(const at::Tensor& table, std::int64_t tokens, const std::optional<at::Tensor>& mask) const {
-  const auto buckets =
-      position_buckets(tokens, config_.relative_attention_num_buckets, config_.relative_attention_max_distance).to(table.device());
+  const auto buckets = position_buckets(tokens, config_.relative_attention_num_buckets, config_.relative_attention_max_distance)
+                           .to(table.device());
   auto bias = at::embedding(table, buckets).permute({2, 0, 1}).unsqueeze(0);  // (1,H,T,T)
   if (!mask) return bias;
   const auto hidden = mask->to(table.device()).eq(0).unsqueeze(1).unsqueeze(1);  // (B,1,1,T)
-  const double lowest = bias.scalar_type() == at::kHalf ? -65504.0 : static_cast<double>(std::numeric_limits<float>::lowest()) * 0.99;
+  const double lowest =
+      bias.scalar_type() == at::kHalf ? -65504.0 : static_cast<double>(std::numeric_limits<float>::lowest()) * 0.99;
   return bias.masked_fill(hidden, lowest);  // (B,H,T,T)
 }
 
@@ -208,7 +219,7 @@ at::Tensor T5Encoder::attend(const Block& block, const at::Tensor& x, const at::
   const auto q = heads(at::linear(normed, block.q));
   const auto k = heads(at::linear(normed, block.k));
   const auto v = heads(at::linear(normed, block.v));
-  const auto weights = at::softmax(at::matmul(q, k.transpose(2, 3)) + bias, -1);                  // (B,H,T,T)
+  const auto weights = at::softmax(at::matmul(q, k.transpose(2, 3)) + bias, -1);                // (B,H,T,T)
   const auto out = at::matmul(weights, v).transpose(1, 2).reshape({x.size(0), x.size(1), -1});  // (B,T,H*D)
   return at::linear(out, block.o);
 }
@@ -240,8 +251,8 @@ at::Tensor T5Encoder::forward(const at::Tensor& ids, const std::optional<at::Ten
   if (ids.is_cpu()) {
     const auto lowest = ids.min().item<std::int64_t>(), highest = ids.max().item<std::int64_t>();
     if (lowest < 0 || highest >= config_.vocab_size) {
-      throw Error(ErrorKind::InvalidArgument, "expected token ids from 0 to " + std::to_string(config_.vocab_size - 1) + ", got " +
-                                                  std::to_string(lowest < 0 ? lowest : highest) +
+      throw Error(ErrorKind::InvalidArgument, "expected token ids from 0 to " + std::to_string(config_.vocab_size - 1) +
+                                                  ", got " + std::to_string(lowest < 0 ? lowest : highest) +
                                                   "; the tokenizer does not belong to this text encoder");
     }
   }

@@ -1,8 +1,9 @@
 #include "core/text/train_tokenizer.h"
 
-#include <nlohmann/json.hpp>
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
+
+#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "core/checkpoint/atomic_file.h"
@@ -27,7 +28,8 @@ class Sentences : public sentencepiece::SentenceIterator {
 
 }  // namespace
 
-int train_tokenizer(const std::vector<std::string>& sentences, const std::filesystem::path& folder, const TokenizerTraining& training) {
+int train_tokenizer(const std::vector<std::string>& sentences, const std::filesystem::path& folder,
+                    const TokenizerTraining& training) {
   if (sentences.empty() || training.vocabulary_size < 4 || training.extra_ids < 0 || training.extra_ids > 100000) {
     throw Error(ErrorKind::InvalidArgument, "expected sentences and a vocabulary of at least 4 pieces, got " +
                                                 std::to_string(sentences.size()) + " sentences and " +
@@ -48,7 +50,8 @@ int train_tokenizer(const std::vector<std::string>& sentences, const std::filesy
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &iterator, &model);
   if (!status.ok()) {
-    throw Error(ErrorKind::InvalidArgument, "training the tokenizer failed: " + status.ToString() + "; give more sentences or a smaller vocabulary");
+    throw Error(ErrorKind::InvalidArgument,
+                "training the tokenizer failed: " + status.ToString() + "; give more sentences or a smaller vocabulary");
   }
   std::error_code code;
   std::filesystem::create_directories(folder, code);

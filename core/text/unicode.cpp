@@ -27,12 +27,12 @@ GraphemeClass grapheme_class(std::uint32_t c) {
 bool breaks_between(GraphemeClass a, GraphemeClass b) {
   using Class = GraphemeClass;
   const auto ends_line = [](Class c) { return c == Class::Control || c == Class::CarriageReturn || c == Class::LineFeed; };
-  if (a == Class::CarriageReturn && b == Class::LineFeed) return false;                                            // GB3
-  if (ends_line(a) || ends_line(b)) return true;                                                                   // GB4, GB5
-  if (a == Class::L && (b == Class::L || b == Class::V || b == Class::LV || b == Class::LVT)) return false;        // GB6
-  if ((a == Class::LV || a == Class::V) && (b == Class::V || b == Class::T)) return false;                         // GB7
-  if ((a == Class::LVT || a == Class::T) && b == Class::T) return false;                                           // GB8
-  return b != Class::Extend && b != Class::SpacingMark && a != Class::Prepend;                                     // GB9, 9a, 9b
+  if (a == Class::CarriageReturn && b == Class::LineFeed) return false;                                      // GB3
+  if (ends_line(a) || ends_line(b)) return true;                                                             // GB4, GB5
+  if (a == Class::L && (b == Class::L || b == Class::V || b == Class::LV || b == Class::LVT)) return false;  // GB6
+  if ((a == Class::LV || a == Class::V) && (b == Class::V || b == Class::T)) return false;                   // GB7
+  if ((a == Class::LVT || a == Class::T) && b == Class::T) return false;                                     // GB8
+  return b != Class::Extend && b != Class::SpacingMark && a != Class::Prepend;                               // GB9, 9a, 9b
 }
 
 }  // namespace
@@ -47,8 +47,8 @@ CodePoint code_point_at(std::string_view text, std::size_t position) {
 }
 
 bool is_white_space(std::uint32_t c) {
-  return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+  return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
+         c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 std::size_t grapheme_end(std::string_view text, std::size_t begin) {

@@ -50,17 +50,22 @@ TokenizerConfig read_config(const fs::path& file) {
   TokenizerConfig config;
   if (!fs::exists(file)) return config;
   const auto document = load_json(file);
-  if (!document.is_object()) throw Error(ErrorKind::Corrupt, file.string() + ": expected a JSON object; fetch the tokenizer again");
+  if (!document.is_object())
+    throw Error(ErrorKind::Corrupt, file.string() + ": expected a JSON object; fetch the tokenizer again");
   const auto type = document.value("tokenizer_class", json());
-  if (type.is_string() && type != "T5Tokenizer" && type != "T5TokenizerFast" && type != "PreTrainedTokenizerFast" && type != "TokenizersBackend") {
-    throw Error(ErrorKind::Unsupported, file.string() + ": expected a T5Tokenizer, got " + type.dump().substr(0, 80) + "; choose another model");
+  if (type.is_string() && type != "T5Tokenizer" && type != "T5TokenizerFast" && type != "PreTrainedTokenizerFast" &&
+      type != "TokenizersBackend") {
+    throw Error(ErrorKind::Unsupported,
+                file.string() + ": expected a T5Tokenizer, got " + type.dump().substr(0, 80) + "; choose another model");
   }
-  for (auto [key, name] : {std::pair{"pad_token", &config.names.pad}, {"eos_token", &config.names.eos}, {"unk_token", &config.names.unk}}) {
+  for (auto [key, name] :
+       {std::pair{"pad_token", &config.names.pad}, {"eos_token", &config.names.eos}, {"unk_token", &config.names.unk}}) {
     if (const auto text = token_text(document.value(key, json())); !text.empty()) *name = text;
   }
   if (const auto count = document.find("extra_ids"); count != document.end()) {
     if (!count->is_number_unsigned() || count->get<std::uint64_t>() > 100000) {
-      throw Error(ErrorKind::Corrupt, file.string() + ": expected extra_ids to be a number from 0 to 100000, got " + count->dump().substr(0, 40));
+      throw Error(ErrorKind::Corrupt,
+                  file.string() + ": expected extra_ids to be a number from 0 to 100000, got " + count->dump().substr(0, 40));
     }
     config.extra_ids = count->get<int>();
   }
@@ -81,14 +86,17 @@ TokenizerConfig read_config(const fs::path& file) {
   return config;
 }
 
-std::string sentinel(int number) { return "<extra_id_" + std::to_string(number) + ">"; }
+std::string sentinel(int number) {
+  return "<extra_id_" + std::to_string(number) + ">";
+}
 
 }  // namespace
 
 UnigramTokenizer::UnigramTokenizer(UnigramVocabulary vocabulary, const Names& names, std::int64_t unk_id, const std::string& name)
     : model_(vocabulary.pieces, unk_id), charsmap_(vocabulary.charsmap, name), unk_id_(unk_id) {
   if (unk_id < 0 || unk_id >= static_cast<std::int64_t>(vocabulary.pieces.size())) {
-    throw Error(ErrorKind::Corrupt, name + ": expected the id " + std::to_string(unk_id) + " for unknown text to be in the vocabulary of " +
+    throw Error(ErrorKind::Corrupt, name + ": expected the id " + std::to_string(unk_id) +
+                                        " for unknown text to be in the vocabulary of " +
                                         std::to_string(vocabulary.pieces.size()) + " pieces; fetch the tokenizer again");
   }
   for (auto& [text, score] : vocabulary.pieces) texts_.push_back(std::move(text));
@@ -127,8 +135,8 @@ std::string UnigramTokenizer::piece(std::int64_t id) const {
 std::vector<TextPiece> UnigramTokenizer::pieces(std::string_view text) const {
   std::size_t bad = 0;
   if (!is_valid_utf8(text, &bad)) {
-    throw Error(ErrorKind::InvalidArgument, "expected the prompt to be UTF-8 text, got an invalid byte at position " + std::to_string(bad) +
-                                                "; save or paste it as UTF-8");
+    throw Error(ErrorKind::InvalidArgument, "expected the prompt to be UTF-8 text, got an invalid byte at position " +
+                                                std::to_string(bad) + "; save or paste it as UTF-8");
   }
   std::vector<TextPiece> out;
   for (const auto& segment : as_typed_.split(text)) {
@@ -146,8 +154,8 @@ void UnigramTokenizer::cut_text(std::string_view text, std::size_t offset, std::
   const auto normalized = charsmap_.normalize(text);
   for (const auto& segment : normalized_.split(normalized.text)) {
     if (segment.token) {
-      out.push_back({segment.token->id, segment.token->content, offset + normalized.begin[segment.begin], offset + normalized.end[segment.end - 1],
-                     segment.token->special});
+      out.push_back({segment.token->id, segment.token->content, offset + normalized.begin[segment.begin],
+                     offset + normalized.end[segment.end - 1], segment.token->special});
       continue;
     }
     auto word = segment.begin;
@@ -191,7 +199,8 @@ void UnigramTokenizer::cut_word(const NormalizedText& normalized, std::size_t be
 
 std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& folder, const TokenizerOptions& options) {
   if (!fs::is_directory(folder)) {
-    throw Error(ErrorKind::NotFound, "there is no tokenizer folder " + folder.string() + "; the model is incomplete: fetch it again");
+    throw Error(ErrorKind::NotFound,
+                "there is no tokenizer folder " + folder.string() + "; the model is incomplete: fetch it again");
   }
   auto config = read_config(folder / "tokenizer_config.json");
   auto file = folder / "tokenizer.json";
@@ -201,7 +210,9 @@ std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& folder, const Tokenize
   } else {
     file = folder / "spiece.model";
     if (!fs::exists(file)) {
-      throw Error(ErrorKind::NotFound, folder.string() + ": expected tokenizer.json or spiece.model, got neither; the download is incomplete: fetch it again");
+      throw Error(
+          ErrorKind::NotFound,
+          folder.string() + ": expected tokenizer.json or spiece.model, got neither; the download is incomplete: fetch it again");
     }
     vocabulary = read_spiece_model(read_file(file, kMaxTokenizerBytes), file.string());
     for (int i = config.extra_ids - 1; i >= 0; --i) vocabulary.pieces.emplace_back(sentinel(i), 0.0);
@@ -213,7 +224,8 @@ std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& folder, const Tokenize
     token.content = sentinel(i);
     vocabulary.added.push_back(std::move(token));
   }
-  return std::make_unique<UnigramTokenizer>(std::move(vocabulary), config.names, options.unk_id.value_or(kTransformersUnknown), file.string());
+  return std::make_unique<UnigramTokenizer>(std::move(vocabulary), config.names, options.unk_id.value_or(kTransformersUnknown),
+                                            file.string());
 }
 
 }  // namespace ditscope

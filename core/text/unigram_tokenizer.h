@@ -10,8 +10,8 @@
 
 namespace ditscope {
 
-/// T5's tokenizer: added tokens as typed, NFKC by the charsmap, words at white space, each with U+2581 before it, cut by a unigram
-/// model. The same order and the same ties as transformers' T5Tokenizer on the tokenizers library.
+/// T5's tokenizer: added tokens as typed, NFKC by the charsmap, words at white space, each with U+2581 before it, cut by a
+/// unigram model. The same order and the same ties as transformers' T5Tokenizer on the tokenizers library.
 class UnigramTokenizer : public Tokenizer {
  public:
   struct Names {
@@ -29,7 +29,8 @@ class UnigramTokenizer : public Tokenizer {
 
  private:
   void cut_text(std::string_view text, std::size_t offset, std::vector<TextPiece>& out) const;
-  void cut_word(const NormalizedText& normalized, std::size_t begin, std::size_t end, std::size_t offset, std::vector<TextPiece>& out) const;
+  void cut_word(const NormalizedText& normalized, std::size_t begin, std::size_t end, std::size_t offset,
+                std::vector<TextPiece>& out) const;
 
   std::vector<std::string> texts_;
   Unigram model_;

@@ -33,17 +33,27 @@ class Message {
     wire_type_ = static_cast<int>(tag & 7);
     if (number_ == 0) corrupt(name_, "expected a SentencePiece model, got a field of number 0");
     switch (wire_type_) {
-      case 0: value_ = read_varint(); break;
-      case 1: take(8); break;
-      case 2: payload_ = take(read_varint()); break;
-      case 5: payload_ = take(4); break;
-      default: corrupt(name_, "expected a SentencePiece model, got a field of wire type " + std::to_string(wire_type_));
+      case 0:
+        value_ = read_varint();
+        break;
+      case 1:
+        take(8);
+        break;
+      case 2:
+        payload_ = take(read_varint());
+        break;
+      case 5:
+        payload_ = take(4);
+        break;
+      default:
+        corrupt(name_, "expected a SentencePiece model, got a field of wire type " + std::to_string(wire_type_));
     }
     return true;
   }
   bool is(std::uint64_t number, int wire_type) const {
     if (number_ != number) return false;
-    if (wire_type_ != wire_type) corrupt(name_, "field " + std::to_string(number) + " has another type than SentencePiece gives it");
+    if (wire_type_ != wire_type)
+      corrupt(name_, "field " + std::to_string(number) + " has another type than SentencePiece gives it");
     return true;
   }
   std::uint64_t varint() const { return value_; }
@@ -66,7 +76,8 @@ class Message {
   }
   std::string_view take(std::uint64_t size) {
     if (size > bytes_.size() - at_) {
-      corrupt(name_, "expected " + std::to_string(size) + " more bytes, got " + std::to_string(bytes_.size() - at_) + " (truncated, or no SentencePiece model)");
+      corrupt(name_, "expected " + std::to_string(size) + " more bytes, got " + std::to_string(bytes_.size() - at_) +
+                         " (truncated, or no SentencePiece model)");
     }
     const auto taken = bytes_.substr(at_, size);
     at_ += size;
@@ -196,8 +207,8 @@ UnigramVocabulary read_spiece_model(std::string_view bytes, const std::string& n
     }
   }
   if (type != kUnigram) {
-    throw Error(ErrorKind::Unsupported, name + ": expected a unigram SentencePiece model as T5 uses, got model type " + std::to_string(type) +
-                                            (type == 2 ? " (BPE)" : "") + "; choose another text encoder");
+    throw Error(ErrorKind::Unsupported, name + ": expected a unigram SentencePiece model as T5 uses, got model type " +
+                                            std::to_string(type) + (type == 2 ? " (BPE)" : "") + "; choose another text encoder");
   }
   list.check_size();
   return vocabulary;
@@ -217,7 +228,8 @@ UnigramVocabulary read_tokenizer_json(std::string_view text, const std::string& 
   PieceList list(vocabulary, name);
   for (const auto& piece : pieces) {
     if (!piece.is_array() || piece.size() != 2 || !piece[0].is_string() || !piece[1].is_number()) {
-      corrupt(name, "expected [piece, score] in the vocab, got " + piece.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 80));
+      corrupt(name, "expected [piece, score] in the vocab, got " +
+                        piece.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 80));
     }
     list.add(piece[0].get<std::string>(), piece[1].get<double>());
   }
@@ -226,7 +238,8 @@ UnigramVocabulary read_tokenizer_json(std::string_view text, const std::string& 
   const auto added = document.value("added_tokens", json::array());
   if (!added.is_array() && !added.is_null()) corrupt(name, "expected a list as added_tokens");
   for (const auto& item : added) {
-    if (!item.is_object() || !item.contains("content") || !item["content"].is_string()) corrupt(name, "expected \"content\" in every added token");
+    if (!item.is_object() || !item.contains("content") || !item["content"].is_string())
+      corrupt(name, "expected \"content\" in every added token");
     AddedToken token;
     token.content = item["content"].get<std::string>();
     token.single_word = flag(item, "single_word");

@@ -33,7 +33,8 @@ const TensorMap kTwo = {{"layer.norm.weight", at::ones({3})}, {"layer.proj.weigh
 
 TEST(Checkpoint, TakesWeightsOfTheWantedDtypeAndKeepsNamedPartsInFloat32) {
   const TemporaryFolder folder;
-  save_tensors(folder / "model.safetensors", {{"a.wo.weight", at::ones({2})}, {"a.wonder.weight", at::ones({2})}, {"step", at::ones({1}, at::kLong)}});
+  save_tensors(folder / "model.safetensors",
+               {{"a.wo.weight", at::ones({2})}, {"a.wonder.weight", at::ones({2})}, {"step", at::ones({1}, at::kLong)}});
   WeightOptions options;
   options.dtype = at::kHalf;
   options.float32_parts = {"wo"};
@@ -49,13 +50,16 @@ TEST(Checkpoint, MissingMisshapenAndLeftOverWeightsAreNamed) {
   const TemporaryFolder folder;
   save_tensors(folder / "model.safetensors", kTwo);
   Checkpoint weights(folder.path());
-  expect_error(ErrorKind::Corrupt, AllOf(HasSubstr("layer.norm.bias"), HasSubstr("missing"), HasSubstr("nearest of those left: layer.norm.weight")),
+  expect_error(ErrorKind::Corrupt,
+               AllOf(HasSubstr("layer.norm.bias"), HasSubstr("missing"), HasSubstr("nearest of those left: layer.norm.weight")),
                [&] { weights.take("layer.norm.bias", {3}); });
-  expect_error(ErrorKind::Corrupt, AllOf(HasSubstr("layer.proj.weight"), HasSubstr("[3, 2]"), HasSubstr("[2, 3]")),
-               [&] { weights.take("layer.proj.weight", {3, 2}); });
+  expect_error(ErrorKind::Corrupt, AllOf(HasSubstr("layer.proj.weight"), HasSubstr("[3, 2]"), HasSubstr("[2, 3]")), [&] {
+    weights.take("layer.proj.weight", {3, 2});
+  });
   weights.take("layer.norm.weight", {3});
   expect_error(ErrorKind::InvalidArgument, HasSubstr("twice"), [&] { weights.take("layer.norm.weight", {3}); });
-  expect_error(ErrorKind::Corrupt, AllOf(HasSubstr("layer.proj.weight"), Not(HasSubstr("layer.norm.weight"))), [&] { weights.finish(); });
+  expect_error(ErrorKind::Corrupt, AllOf(HasSubstr("layer.proj.weight"), Not(HasSubstr("layer.norm.weight"))),
+               [&] { weights.finish(); });
   EXPECT_TRUE(weights.has("layer.proj.weight"));
   EXPECT_FALSE(weights.has("layer.proj.bias"));
 }
@@ -64,7 +68,12 @@ TEST(Checkpoint, LegacyAndIgnorableKeysMayBeLeftOver) {
   WeightOptions options;
   options.ignorable = {"decoder.", "lm_head.weight"};
   const auto one = at::ones({1});
-  MapWeights weights("test", {{"pos_embed.pos_embed", one}, {"patch_embed.pos_embedding", one}, {"decoder.block.0.weight", one}, {"lm_head.weight", one}, {"x.lm_head.weight", one}},
+  MapWeights weights("test",
+                     {{"pos_embed.pos_embed", one},
+                      {"patch_embed.pos_embedding", one},
+                      {"decoder.block.0.weight", one},
+                      {"lm_head.weight", one},
+                      {"x.lm_head.weight", one}},
                      options);
   EXPECT_NO_THROW(weights.finish());
   MapWeights other("test", {{"my_decoder.weight", one}}, options);

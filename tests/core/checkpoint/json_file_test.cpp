@@ -40,7 +40,8 @@ TEST(Json, ErrorsNameFileLineAndColumn) {
 }
 
 TEST(Json, InvalidUtf8IsRefused) {
-  for (const char* text : {"\"\xff\"", "\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xe2\x82\"", "\"\\ud800\""}) message_of(text);
+  for (const char* text : {"\"\xff\"", "\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xe2\x82\"", "\"\\ud800\""})
+    message_of(text);
 }
 
 TEST(Json, KeysThatComeTwiceAreNamed) {
@@ -80,10 +81,12 @@ TEST(Json, FilesAreCheckedBeforeTheyAreParsed) {
 }
 
 TEST(Utf8, EveryRangeEndIsJudgedRight) {
-  for (const char* good : {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+  for (const char* good : {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
+                           "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
     EXPECT_TRUE(is_valid_utf8(good)) << good;
   }
-  for (const char* bad : {"\x80", "\xc1\xbf", "\xc2", "\xc2\x41", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xff"}) {
+  for (const char* bad : {"\x80", "\xc1\xbf", "\xc2", "\xc2\x41", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
+                          "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xff"}) {
     std::size_t position = 0;
     EXPECT_FALSE(is_valid_utf8("ok" + std::string(bad), &position)) << bad;
     EXPECT_EQ(position, 2u);
@@ -92,7 +95,8 @@ TEST(Utf8, EveryRangeEndIsJudgedRight) {
 
 TEST(FuzzJson, MutatedTextIsReadOrEndsInAnError) {
   test::Mutator mutate(21, test::json_dictionary());
-  const std::string seed = R"({"_class_name":"CogVideoXPipeline","vae":["diffusers","AutoencoderKL"],"n":[1,-2.5e3,true,null,"\u00e4\n"],"o":{"p":{}}})";
+  const std::string seed =
+      R"({"_class_name":"CogVideoXPipeline","vae":["diffusers","AutoencoderKL"],"n":[1,-2.5e3,true,null,"\u00e4\n"],"o":{"p":{}}})";
   int accepted = 0;
   for (int i = 0; i < 60000; ++i) {
     try {

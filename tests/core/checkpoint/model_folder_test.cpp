@@ -22,7 +22,8 @@ void write(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
-constexpr const char* kIndex = R"({"_class_name":"CogVideoXPipeline","_diffusers_version":"0.42.1","force_zeros":false,"image_encoder":[null,null],
+constexpr const char* kIndex =
+    R"({"_class_name":"CogVideoXPipeline","_diffusers_version":"0.42.1","force_zeros":false,"image_encoder":[null,null],
  "scheduler":["diffusers","CogVideoXDDIMScheduler"],"text_encoder":["transformers","T5EncoderModel"],"tokenizer":["transformers","T5Tokenizer"],
  "transformer":["diffusers","CogVideoXTransformer3DModel"],"vae":["diffusers","AutoencoderKLCogVideoX"]})";
 
@@ -80,7 +81,8 @@ TEST(WrongModelFolder, OtherKindsOfCheckpointAreRecognised) {
   write(folder / "comfy/wan.safetensors", "x");
   write(folder / "gguf/model.gguf", "x");
   write(folder / "old/model.ckpt", "x");
-  expect_refused(folder / "comfy/wan.safetensors", ErrorKind::Unsupported, AllOf(HasSubstr("ComfyUI"), HasSubstr("diffusers version")));
+  expect_refused(folder / "comfy/wan.safetensors", ErrorKind::Unsupported,
+                 AllOf(HasSubstr("ComfyUI"), HasSubstr("diffusers version")));
   expect_refused(folder / "comfy", ErrorKind::Unsupported, HasSubstr("wan.safetensors"));
   expect_refused(folder / "gguf", ErrorKind::Unsupported, HasSubstr("GGUF"));
   expect_refused(folder / "old", ErrorKind::Unsupported, HasSubstr("pickle"));
@@ -91,7 +93,8 @@ TEST(WrongModelFolder, OneComponentAlonePointsToTheFolderAbove) {
   write_model(folder.path());
   fs::remove(folder / "transformer/config.json");
   write(folder / "transformer/config.json", R"({"_class_name":"CogVideoXTransformer3DModel"})");
-  expect_refused(folder / "transformer", ErrorKind::NotFound, AllOf(HasSubstr("CogVideoXTransformer3DModel"), HasSubstr("folder above")));
+  expect_refused(folder / "transformer", ErrorKind::NotFound,
+                 AllOf(HasSubstr("CogVideoXTransformer3DModel"), HasSubstr("folder above")));
   expect_refused(folder / "text_encoder", ErrorKind::NotFound, HasSubstr("t5"));
   expect_refused(folder / "scheduler", ErrorKind::NotFound, HasSubstr("one component alone"));
 }
@@ -101,25 +104,29 @@ TEST(WrongModelFolder, FoldersAroundTheModelPointInside) {
   write_model(folder / "hub/models--x/snapshots/0123");
   expect_refused(folder / "hub/models--x", ErrorKind::NotFound, HasSubstr("snapshots/0123"));
   expect_refused(folder / "hub/models--x/snapshots", ErrorKind::NotFound, HasSubstr("snapshots/0123"));
-  expect_refused(folder / "hub/models--x/snapshots/0123/model_index.json", ErrorKind::InvalidArgument, HasSubstr("give the folder"));
+  expect_refused(folder / "hub/models--x/snapshots/0123/model_index.json", ErrorKind::InvalidArgument,
+                 HasSubstr("give the folder"));
 }
 
 TEST(WrongModelFolder, MissingPathsAndFilesAreNamed) {
   const TemporaryFolder folder;
   expect_refused(folder / "none", ErrorKind::NotFound, HasSubstr("no model at"));
   expect_refused(folder.path(), ErrorKind::NotFound, HasSubstr("no model_index.json"));
-  for (const char* part : {"vae", "scheduler", "tokenizer", "text_encoder/config.json", "transformer/diffusion_pytorch_model.safetensors",
-                           "scheduler/scheduler_config.json", "tokenizer/spiece.model"}) {
+  for (const char* part :
+       {"vae", "scheduler", "tokenizer", "text_encoder/config.json", "transformer/diffusion_pytorch_model.safetensors",
+        "scheduler/scheduler_config.json", "tokenizer/spiece.model"}) {
     const TemporaryFolder model;
     write_model(model.path());
     fs::remove_all(model / part);
-    expect_refused(model.path(), ErrorKind::NotFound, AllOf(HasSubstr(fs::path(part).begin()->string()), HasSubstr("fetch it again")));
+    expect_refused(model.path(), ErrorKind::NotFound,
+                   AllOf(HasSubstr(fs::path(part).begin()->string()), HasSubstr("fetch it again")));
   }
 }
 
 TEST(WrongModelFolder, GitLfsPointersAndPicklesAreRefusedWithAdvice) {
   const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
-  for (const char* part : {"vae/diffusion_pytorch_model.safetensors", "tokenizer/spiece.model", "transformer/config.json", "model_index.json"}) {
+  for (const char* part :
+       {"vae/diffusion_pytorch_model.safetensors", "tokenizer/spiece.model", "transformer/config.json", "model_index.json"}) {
     const TemporaryFolder model;
     write_model(model.path());
     write(model / part, pointer);

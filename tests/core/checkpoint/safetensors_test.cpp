@@ -3,12 +3,12 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <cstring>
 #include <fstream>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "core/checkpoint/atomic_file.h"
 #include "core/checkpoint/json_file.h"
@@ -23,7 +23,9 @@ namespace fs = std::filesystem;
 using test::TemporaryFolder;
 using ::testing::HasSubstr;
 
-void write_bytes(const fs::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+void write_bytes(const fs::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
 
 /// A file of the given header text and number of data bytes.
 std::string with_header(const std::string& header, std::size_t data_bytes) {
@@ -57,7 +59,8 @@ void expect_corrupt(const std::string& bytes, const std::string& reason) {
 TensorMap every_dtype() {
   TensorMap tensors;
   const auto base = at::arange(-6, 6, at::kFloat).view({3, 4});
-  for (const auto dtype : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort, at::kChar, at::kByte}) {
+  for (const auto dtype :
+       {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort, at::kChar, at::kByte}) {
     tensors[std::string("of.") + c10::toString(dtype)] = base.abs().to(dtype);
   }
   tensors["of.bool"] = base.gt(0);
@@ -118,7 +121,8 @@ TEST(Safetensors, MisalignedDataIsCopiedAndReadRight) {
   const TemporaryFolder folder;
   const auto stored = at::arange(5, at::kFloat);
   for (int pad = 0; pad < 4; ++pad) {
-    std::string header = R"({"a":{"dtype":"F32","shape":[5],"data_offsets":[0,20]}})" + std::string(static_cast<std::size_t>(pad), ' ');
+    std::string header =
+        R"({"a":{"dtype":"F32","shape":[5],"data_offsets":[0,20]}})" + std::string(static_cast<std::size_t>(pad), ' ');
     auto bytes = with_header(header, 20);
     std::memcpy(bytes.data() + 8 + header.size(), stored.const_data_ptr(), 20);
     const auto path = folder / ("t" + std::to_string(pad) + ".safetensors");
@@ -131,7 +135,8 @@ TEST(Safetensors, MisalignedDataIsCopiedAndReadRight) {
 
 TEST(Safetensors, BoolBytesOtherThanOneAreTrue) {
   const TemporaryFolder folder;
-  write_bytes(folder / "t.safetensors", with_header(R"({"a":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})", 0) + std::string("\0\x02\xff", 3));
+  write_bytes(folder / "t.safetensors",
+              with_header(R"({"a":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})", 0) + std::string("\0\x02\xff", 3));
   const auto a = load_tensors(folder / "t.safetensors").at("a");
   EXPECT_TRUE(a.equal(at::arange(3).gt(0)));
 }
@@ -189,11 +194,14 @@ TEST(HostileSafetensors, EntriesWithoutTheirParts) {
 
 TEST(HostileSafetensors, NumbersThatAreNegativeFractionalOrTooLarge) {
   for (const char* shape : {"[-2]", "[2.0]", "[\"2\"]", "[1e3]", "[18446744073709551616]", "[9223372036854775807]"}) {
-    EXPECT_EQ(error_of(with_header(R"({"a":{"dtype":"U8","shape":)" + std::string(shape) + R"(,"data_offsets":[0,2]}})", 2)).kind(), ErrorKind::Corrupt)
+    EXPECT_EQ(
+        error_of(with_header(R"({"a":{"dtype":"U8","shape":)" + std::string(shape) + R"(,"data_offsets":[0,2]}})", 2)).kind(),
+        ErrorKind::Corrupt)
         << shape;
   }
   for (const char* offsets : {"[-1,2]", "[0,-2]", "[0,2.0]", "[2,0]", "[0,18446744073709551615]", "[18446744073709551615,2]"}) {
-    EXPECT_EQ(error_of(with_header(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":)" + std::string(offsets) + "}}", 2)).kind(), ErrorKind::Corrupt)
+    EXPECT_EQ(error_of(with_header(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":)" + std::string(offsets) + "}}", 2)).kind(),
+              ErrorKind::Corrupt)
         << offsets;
   }
 }
@@ -214,8 +222,8 @@ TEST(HostileSafetensors, ShapeTimesDtypeThatAreNotTheBytes) {
 
 TEST(HostileSafetensors, OffsetsBeyondTheFileOverlappingOrWithGaps) {
   const auto two = [](const char* first, const char* second, std::size_t data) {
-    return with_header(std::string(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)") + first + R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" +
-                           second + "}}",
+    return with_header(std::string(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)") + first +
+                           R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + second + "}}",
                        data);
   };
   expect_corrupt(two("[0,4]", "[4,8]", 7), "within the 7 data bytes");
@@ -273,7 +281,8 @@ TEST(FuzzSafetensors, MutatedFilesLoadOrEndInAnError) {
   const TemporaryFolder folder;
   save_tensors(folder / "seed.safetensors", every_dtype(), {{"format", "pt"}});
   const std::vector<std::string> corpus = {read_file(folder / "seed.safetensors"),
-                                           with_header(R"({"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}})", 16), with_header("{}", 0)};
+                                           with_header(R"({"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}})", 16),
+                                           with_header("{}", 0)};
   test::Mutator mutate(20, test::json_dictionary());
   int accepted = 0, refused = 0;
   unsigned sum = 0;

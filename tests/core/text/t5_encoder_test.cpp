@@ -42,7 +42,8 @@ TEST_P(T5Goldens, Float32IsTransformersTo1e5) {
   const auto encoder = load(kGolden / GetParam(), at::kFloat);
   const auto out = encoder.forward(golden.at("ids")).slice(1, 0, std::nullopt, 10);
   const auto masked = encoder.forward(golden.at("ids"), golden.at("mask")).slice(1, 0, std::nullopt, 10);
-  const double error = max_error(out, golden.at("float32.unmasked")), masked_error = max_error(masked, golden.at("float32.masked"));
+  const double error = max_error(out, golden.at("float32.unmasked")),
+               masked_error = max_error(masked, golden.at("float32.masked"));
   RecordProperty("max_relative_error", std::to_string(std::max(error, masked_error)));
   EXPECT_LT(error, 1e-5);
   EXPECT_LT(masked_error, 1e-5);
@@ -170,7 +171,8 @@ TEST(T5Encoder, WrongIdsAndShapesAreRefused) {
 }
 
 TEST(T5Encoder, TheRealXxlConfigAsksForItsPublishedWeights) {
-  auto config = T5Config::from_json(R"({"model_type":"t5","architectures":["T5EncoderModel"],"d_model":4096,"d_ff":10240,"d_kv":64,"num_heads":64,
+  auto config = T5Config::from_json(
+      R"({"model_type":"t5","architectures":["T5EncoderModel"],"d_model":4096,"d_ff":10240,"d_kv":64,"num_heads":64,
     "num_layers":24,"vocab_size":32128,"feed_forward_proj":"gated-gelu","relative_attention_num_buckets":32,"layer_norm_epsilon":1e-06})");
   EXPECT_EQ(config.num_layers, 24);
   EXPECT_EQ(config.relative_attention_max_distance, 128);
@@ -180,7 +182,8 @@ TEST(T5Encoder, TheRealXxlConfigAsksForItsPublishedWeights) {
   RandomWeights weights(1, {}, [](const std::string&, at::Tensor& weight, at::Generator) { weight.zero_(); });
   const T5Encoder encoder(config, weights);
   EXPECT_EQ(weights.taken().size(), 3u + 9u);  // with 24 layers: 3 + 24 * 9 = 219
-  EXPECT_EQ(weights.taken().at("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight").sizes(), (at::IntArrayRef{32, 64}));
+  EXPECT_EQ(weights.taken().at("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight").sizes(),
+            (at::IntArrayRef{32, 64}));
 }
 
 TEST(T5Config, SurvivesItsJson) {

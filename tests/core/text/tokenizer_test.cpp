@@ -2,15 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sentencepiece_processor.h>
 
 #include <bit>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sentencepiece_processor.h>
 
 #include "core/checkpoint/json_file.h"
-#include "core/text/unigram_tokenizer.h"
 #include "core/text/unicode.h"
+#include "core/text/unigram_tokenizer.h"
 #include "kernels/error.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/support/temporary_folder.h"
@@ -88,14 +88,16 @@ TEST_P(TokenGoldens, PiecesSpanTheirBytesOfThePromptInOrder) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Folders, TokenGoldens, ::testing::Values("text_tokenizer_spiece", "text_tokenizer_json", "text_tokenizer_plain"),
+INSTANTIATE_TEST_SUITE_P(Folders, TokenGoldens,
+                         ::testing::Values("text_tokenizer_spiece", "text_tokenizer_json", "text_tokenizer_plain"),
                          [](const auto& info) { return std::string(info.param).substr(15); });
 
 TEST(Tokenizer, PlainTextGivesTheIdsOfSentencePieceItself) {
   const auto tokenizer = open_tokenizer(kGolden / "text_tokenizer_spiece");
   sentencepiece::SentencePieceProcessor oracle;
   ASSERT_TRUE(oracle.Load((kGolden / "text_tokenizer_spiece/spiece.model").string()).ok());
-  for (const std::string prompt : {"a red ball moves left", "A Red Ball?", "two  shiny cubes", "café straße 123", "ｆｕｌｌ ﬁne", "日本 ball"}) {
+  for (const std::string prompt :
+       {"a red ball moves left", "A Red Ball?", "two  shiny cubes", "café straße 123", "ｆｕｌｌ ﬁne", "日本 ball"}) {
     std::vector<int> expected;
     ASSERT_TRUE(oracle.Encode(prompt, &expected).ok());
     EXPECT_EQ(ids_of(*tokenizer, prompt), std::vector<std::int64_t>(expected.begin(), expected.end())) << prompt;
@@ -209,8 +211,12 @@ std::string varint(std::uint64_t value) {
   for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
   return out + static_cast<char>(value);
 }
-std::string field(int number, const std::string& bytes) { return varint(static_cast<std::uint64_t>(number) << 3 | 2) + varint(bytes.size()) + bytes; }
-std::string number_field(int number, std::uint64_t value) { return varint(static_cast<std::uint64_t>(number) << 3) + varint(value); }
+std::string field(int number, const std::string& bytes) {
+  return varint(static_cast<std::uint64_t>(number) << 3 | 2) + varint(bytes.size()) + bytes;
+}
+std::string number_field(int number, std::uint64_t value) {
+  return varint(static_cast<std::uint64_t>(number) << 3) + varint(value);
+}
 std::string piece_bytes(const std::string& text, float score, int type = 1) {
   const auto bits = std::bit_cast<std::uint32_t>(score);
   std::string out = field(1, text) + varint(2 << 3 | 5);
@@ -220,12 +226,14 @@ std::string piece_bytes(const std::string& text, float score, int type = 1) {
 std::string small_spiece(int model_type = 1) {
   std::string out;
   for (const char* control : {"<pad>", "</s>"}) out += piece_bytes(control, 0, 3);
-  out += piece_bytes("<unk>", 0, 2) + piece_bytes("▁a", -1.5f) + piece_bytes("▁", -2) + piece_bytes("b", -3) + piece_bytes("[x]", 0, 4);
+  out += piece_bytes("<unk>", 0, 2) + piece_bytes("▁a", -1.5f) + piece_bytes("▁", -2) + piece_bytes("b", -3) +
+         piece_bytes("[x]", 0, 4);
   // A trie of one unit chain would do; this one is the start of a real table, cut short.
   const auto real = read_file(kGolden / "text_tokenizer_spiece/spiece.model");
   const auto charsmap = read_spiece_model(real, "real").charsmap;
   std::string small = std::string("\0\x10\0\0", 4) + charsmap.substr(4, 4096) + std::string("a\0 \0é\0", 7);
-  return out + field(2, number_field(3, static_cast<std::uint64_t>(model_type))) + field(3, field(1, "nmt_nfkc") + field(2, small));
+  return out + field(2, number_field(3, static_cast<std::uint64_t>(model_type))) +
+         field(3, field(1, "nmt_nfkc") + field(2, small));
 }
 
 void use(UnigramVocabulary vocabulary) {

@@ -1,7 +1,6 @@
 #include "core/text/train_tokenizer.h"
 
 #include <gtest/gtest.h>
-
 #include <sentencepiece_processor.h>
 
 #include "core/text/tokenizer.h"
