@@ -92,7 +92,8 @@ void run_compare(CompareOptions& options) {
 
 void add_compare(CLI::App& app) {
   auto options = std::make_shared<CompareOptions>();
-  CLI::App* command = app.add_subcommand("compare", "Make the same video with several methods and measure them against the first");
+  CLI::App* command =
+      app.add_subcommand("compare", "Make the same video with several methods and measure them against the first");
   add_run_options(*command, *options);
   command->add_option("--methods", options->methods, "Methods separated by `;`, the reference first; see `ditscope-cli methods`")
       ->capture_default_str()

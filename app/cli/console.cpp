@@ -1,11 +1,12 @@
 #include "app/cli/console.h"
 
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <spdlog/spdlog.h>
-#include <unistd.h>
 
 namespace ditscope::cli {
 namespace {
@@ -28,7 +29,9 @@ void add_json_flag(CLI::App& command) {
   command.add_flag("--json", json_wanted(), "Print results as one JSON document on stdout (messages stay on stderr)");
 }
 
-void report_error(ErrorKind kind, const std::string& message) { report_error(std::string(error_kind_name(kind)), message); }
+void report_error(ErrorKind kind, const std::string& message) {
+  report_error(std::string(error_kind_name(kind)), message);
+}
 
 void report_error(const std::string& kind, const std::string& message) {
   spdlog::error("{}", message);
@@ -57,7 +60,9 @@ std::string bytes_text(double bytes) {
 
 ConsoleProgress::ConsoleProgress(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
 
-ConsoleProgress::~ConsoleProgress() { clear(); }
+ConsoleProgress::~ConsoleProgress() {
+  clear();
+}
 
 void ConsoleProgress::clear() {
   if (shown_) std::fputs("\r\033[K", stderr);

@@ -4,13 +4,20 @@ namespace ditscope::cli {
 
 ExitCode exit_code(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::InvalidArgument: return kUsage;
-    case ErrorKind::NotFound: return kNotFound;
-    case ErrorKind::Corrupt: return kCorrupt;
-    case ErrorKind::Unsupported: return kUnsupported;
-    case ErrorKind::OutOfMemory: return kOutOfMemory;
-    case ErrorKind::Device: return kDevice;
-    case ErrorKind::Cancelled: return kStopped;
+    case ErrorKind::InvalidArgument:
+      return kUsage;
+    case ErrorKind::NotFound:
+      return kNotFound;
+    case ErrorKind::Corrupt:
+      return kCorrupt;
+    case ErrorKind::Unsupported:
+      return kUnsupported;
+    case ErrorKind::OutOfMemory:
+      return kOutOfMemory;
+    case ErrorKind::Device:
+      return kDevice;
+    case ErrorKind::Cancelled:
+      return kStopped;
   }
   return kInternal;
 }

@@ -12,8 +12,8 @@ enum ExitCode : int {
   kCorrupt = 4,      ///< a file does not hold together
   kUnsupported = 5,  ///< well-formed, but nothing here can do it
   kOutOfMemory = 6,
-  kDevice = 7,       ///< the accelerator or the disk failed
-  kStopped = 130,    ///< Ctrl-C; what was done so far is kept where an option says so
+  kDevice = 7,     ///< the accelerator or the disk failed
+  kStopped = 130,  ///< Ctrl-C; what was done so far is kept where an option says so
 };
 
 ExitCode exit_code(ErrorKind kind);

@@ -16,7 +16,8 @@ struct GenerateOptions : RunOptions {
 
 std::filesystem::path output_of(const GenerateOptions& options, std::size_t index, std::size_t prompts) {
   if (options.output.empty()) {
-    const std::filesystem::path name = "ditscope-" + options.request.method.key + "-seed" + std::to_string(options.request.seed) + ".mp4";
+    const std::filesystem::path name =
+        "ditscope-" + options.request.method.key + "-seed" + std::to_string(options.request.seed) + ".mp4";
     return prompts == 1 ? name : with_suffix(name, prompt_number(index));
   }
   if (prompts == 1) return options.output;

@@ -1,11 +1,12 @@
 #include "app/cli/interrupt.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <csignal>
 #include <cstdio>
-#include <pthread.h>
 #include <thread>
-#include <unistd.h>
 
 #include "app/cli/exit_codes.h"
 
@@ -28,7 +29,7 @@ void wait_for_signals(sigset_t signals) {
 
 void Interrupt::install() {
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe becomes an error of the write, with its own message
-  control();  // constructed before the thread that uses it
+  control();                      // constructed before the thread that uses it
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
@@ -44,6 +45,8 @@ RunControl& Interrupt::control() {
   return *control;
 }
 
-void Interrupt::set_stop(RunControl::Stop how) { stop_kind = how; }
+void Interrupt::set_stop(RunControl::Stop how) {
+  stop_kind = how;
+}
 
 }  // namespace ditscope::cli

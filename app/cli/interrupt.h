@@ -3,7 +3,8 @@
 
 namespace ditscope::cli {
 
-/// Ctrl-C and SIGTERM. The first asks the run in progress to stop, as the window's Stop does; the second ends the program at once.
+/// Ctrl-C and SIGTERM. The first asks the run in progress to stop, as the window's Stop does; the second ends the program at
+/// once.
 class Interrupt {
  public:
   /// Call once, before any other thread exists: the signals are taken by a thread of their own.

@@ -1,8 +1,9 @@
 // ditscope-cli: everything the window does, without a window. One file a command; see commands.h and docs/cli.md.
-#include <CLI/CLI.hpp>
-#include <new>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <new>
 
 #include "app/cli/commands.h"
 #include "app/cli/console.h"

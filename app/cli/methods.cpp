@@ -16,21 +16,32 @@ Json json_of(const ParameterValue& value) {
 
 const char* kind_name(ParameterKind kind) {
   switch (kind) {
-    case ParameterKind::Ratio: return "ratio";
-    case ParameterKind::Integer: return "integer";
-    case ParameterKind::Real: return "real";
-    case ParameterKind::Choice: return "choice";
-    case ParameterKind::Switch: return "switch";
+    case ParameterKind::Ratio:
+      return "ratio";
+    case ParameterKind::Integer:
+      return "integer";
+    case ParameterKind::Real:
+      return "real";
+    case ParameterKind::Choice:
+      return "choice";
+    case ParameterKind::Switch:
+      return "switch";
   }
   return "real";
 }
 
-bool is_number(ParameterKind kind) { return kind != ParameterKind::Choice && kind != ParameterKind::Switch; }
+bool is_number(ParameterKind kind) {
+  return kind != ParameterKind::Choice && kind != ParameterKind::Switch;
+}
 
 Json json_of(const Parameter& parameter) {
-  Json json = {{"key", parameter.key},         {"label", parameter.label}, {"kind", kind_name(parameter.kind)},
-               {"unit", parameter.unit},       {"default", json_of(parameter.default_value)},
-               {"help", parameter.help},       {"formula", parameter.formula},
+  Json json = {{"key", parameter.key},
+               {"label", parameter.label},
+               {"kind", kind_name(parameter.kind)},
+               {"unit", parameter.unit},
+               {"default", json_of(parameter.default_value)},
+               {"help", parameter.help},
+               {"formula", parameter.formula},
                {"source", parameter.source}};
   if (is_number(parameter.kind)) json["range"] = {parameter.minimum, parameter.maximum};
   if (parameter.kind == ParameterKind::Choice) json["choices"] = parameter.choices;
@@ -40,7 +51,11 @@ Json json_of(const Parameter& parameter) {
 Json json_of(const MethodEntry& method) {
   Json parameters = Json::array();
   for (const Parameter& parameter : method.parameters) parameters.push_back(json_of(parameter));
-  return {{"key", method.key}, {"name", method.name}, {"summary", method.summary}, {"paper", method.paper}, {"parameters", parameters}};
+  return {{"key", method.key},
+          {"name", method.name},
+          {"summary", method.summary},
+          {"paper", method.paper},
+          {"parameters", parameters}};
 }
 
 std::string text_of(const Parameter& parameter) {
@@ -81,7 +96,8 @@ void add_methods(CLI::App& app) {
   CLI::App* command = app.add_subcommand("methods", "List the attention methods and their parameters");
   command->add_option("name", *name, "Only this method");
   add_json_flag(*command);
-  command->footer(std::string("Examples:\n  ditscope-cli methods\n  ditscope-cli methods re-ttention --json\n\n") + kExitCodeHelp);
+  command->footer(std::string("Examples:\n  ditscope-cli methods\n  ditscope-cli methods re-ttention --json\n\n") +
+                  kExitCodeHelp);
   command->callback([name] { run_methods(*name); });
 }
 

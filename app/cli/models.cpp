@@ -70,7 +70,8 @@ void add_models(CLI::App& app) {
   CLI::App* command = app.add_subcommand("models", "Describe the bundled model, or model folders");
   command->add_option("folders", *folders, "Model folders in diffusers format (default: the bundled model)")->type_name("DIR");
   add_json_flag(*command);
-  command->footer(std::string("Examples:\n  ditscope-cli models\n  ditscope-cli models ~/models/CogVideoX-2b --json\n\n") + kExitCodeHelp);
+  command->footer(std::string("Examples:\n  ditscope-cli models\n  ditscope-cli models ~/models/CogVideoX-2b --json\n\n") +
+                  kExitCodeHelp);
   command->callback([folders] { run_models(*folders); });
 }
 

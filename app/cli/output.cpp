@@ -1,8 +1,9 @@
 #include "app/cli/output.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
-#include <unistd.h>
 
 #include "core/catalog/catalog.h"
 #include "core/media/gif_writer.h"
@@ -30,8 +31,12 @@ void write_frames(const Frames& frames, const std::string& parameters_json, cons
       write_gif(frames, path, options);
       break;
     }
-    case OutputKind::Png: write_png(frames, frames.count / 2, path, parameters_json); break;
-    case OutputKind::Folder: write_png_sequence(frames, path, parameters_json); break;
+    case OutputKind::Png:
+      write_png(frames, frames.count / 2, path, parameters_json);
+      break;
+    case OutputKind::Folder:
+      write_png_sequence(frames, path, parameters_json);
+      break;
   }
 }
 
@@ -47,7 +52,8 @@ std::string figures_of(const ComparedRun& run) {
   const RunResult& result = run.result;
   std::string text;
   if (result.kept_ratio.requested < 1)
-    text = print("kept %.1f %%, skipped %.1f %%  ·  ", 100 * result.kept_ratio.requested, 100 * (1 - result.kept_ratio.requested));
+    text =
+        print("kept %.1f %%, skipped %.1f %%  ·  ", 100 * result.kept_ratio.requested, 100 * (1 - result.kept_ratio.requested));
   text += print("%.2f s, attention %.2f s", result.seconds, result.attention_seconds);
   if (run.psnr_db) text += print("  ·  %.1f dB", *run.psnr_db);
   return text;
@@ -57,7 +63,8 @@ std::string figures_of(const ComparedRun& run) {
 
 OutputKind output_kind(const fs::path& path) {
   std::string ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   std::error_code ignored;
   if (ending.empty() || path.filename().empty() || fs::is_directory(path, ignored)) return OutputKind::Folder;
   if (ending == ".mp4") return OutputKind::Mp4;
@@ -74,12 +81,16 @@ void require_writable(const fs::path& path) {
   if (!fs::is_directory(existing, ignored)) existing = existing.parent_path();
   while (!fs::exists(existing, ignored) && existing != existing.parent_path()) existing = existing.parent_path();
   if (!fs::is_directory(existing, ignored))
-    throw Error(ErrorKind::Device, "Cannot write " + path.string() + ": " + existing.string() + " is a file. Choose another folder.");
+    throw Error(ErrorKind::Device,
+                "Cannot write " + path.string() + ": " + existing.string() + " is a file. Choose another folder.");
   if (access(existing.c_str(), W_OK | X_OK) != 0)
-    throw Error(ErrorKind::Device, "Cannot write " + path.string() + ": no permission in " + existing.string() + ". Choose another folder.");
+    throw Error(ErrorKind::Device,
+                "Cannot write " + path.string() + ": no permission in " + existing.string() + ". Choose another folder.");
 }
 
-void write_output(const RunResult& result, const fs::path& path) { write_frames(result.frames, to_json(result.request), path); }
+void write_output(const RunResult& result, const fs::path& path) {
+  write_frames(result.frames, to_json(result.request), path);
+}
 
 void save_tensors(const RunResult& result, const RunOptions& options, const std::string& suffix) {
   const auto named = [&](const fs::path& path) { return suffix.empty() ? path : with_suffix(path, suffix); };

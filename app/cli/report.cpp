@@ -107,7 +107,9 @@ void Report::add_side_by_side(const std::filesystem::path& output) {
   lines_.push_back("side by side   -> " + output.string());
 }
 
-int Report::exit_code() const { return stopped_ ? static_cast<int>(kStopped) : failure_; }
+int Report::exit_code() const {
+  return stopped_ ? static_cast<int>(kStopped) : failure_;
+}
 
 void Report::print() const {
   if (!json_wanted()) {

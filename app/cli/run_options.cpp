@@ -37,7 +37,9 @@ void add_prompt_options(CLI::App& command, RunOptions& options) {
 }
 
 void add_sampling_options(CLI::App& command, Request& request) {
-  command.add_option("--steps", request.steps, "Denoising steps (default: the model's)")->check(CLI::PositiveNumber)->type_name("N");
+  command.add_option("--steps", request.steps, "Denoising steps (default: the model's)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
   command.add_option("--guidance", request.guidance_scale, "Guidance scale; 1 or less runs without the negative prompt")
       ->check(CLI::NonNegativeNumber)
       ->type_name("X");
@@ -48,13 +50,17 @@ void add_sampling_options(CLI::App& command, Request& request) {
       ->capture_default_str()
       ->type_name("N");
   command.add_option("--frames", request.frames, "Frames (default: the model's)")->check(CLI::PositiveNumber)->type_name("N");
-  command.add_option("--width", request.width, "Width in pixels (default: the model's)")->check(CLI::PositiveNumber)->type_name("PX");
+  command.add_option("--width", request.width, "Width in pixels (default: the model's)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("PX");
   command.add_option("--height", request.height, "Height in pixels (default: the model's)")
       ->check(CLI::PositiveNumber)
       ->type_name("PX");
   command.add_option("--dtype", request.dtype, "float32, bfloat16 or float16 (default: float32 on the CPU)")->type_name("TYPE");
   command.add_option("--device", request.device, "cpu or cuda (default: cuda where a GPU is found)")->type_name("NAME");
-  command.add_option("--threads", request.threads, "CPU threads (default: all cores)")->check(CLI::PositiveNumber)->type_name("N");
+  command.add_option("--threads", request.threads, "CPU threads (default: all cores)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
 }
 
 void add_file_options(CLI::App& command, RunOptions& options) {
@@ -64,8 +70,9 @@ void add_file_options(CLI::App& command, RunOptions& options) {
       ->type_name("FILE");
   command.add_option("--latents-out", options.latents_out, "Write safetensors `latents` and `latents_per_step` (S,B,F,C,Y,X)")
       ->type_name("FILE");
-  command.add_option("--prompt-embeds-out", options.prompt_embeds_out,
-                     "Write safetensors `prompt_embeds` and `negative_prompt_embeds` (B,T,C)")
+  command
+      .add_option("--prompt-embeds-out", options.prompt_embeds_out,
+                  "Write safetensors `prompt_embeds` and `negative_prompt_embeds` (B,T,C)")
       ->type_name("FILE");
   command.add_option("--frames-out", options.frames_out, "Write safetensors `frames` (F,3,Y,X), float32 0..1, before encoding")
       ->type_name("FILE");

@@ -13,7 +13,7 @@ struct RunOptions {
   Request request;
   bool prompt_given = false;
   std::filesystem::path prompts_file;
-  std::filesystem::path output;             ///< empty: a name of the command's own
+  std::filesystem::path output;  ///< empty: a name of the command's own
   std::filesystem::path latents_out, prompt_embeds_out, frames_out;
   bool decode_on_stop = false;
   bool quiet = false;

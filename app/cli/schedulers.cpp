@@ -14,7 +14,8 @@ void run_schedulers() {
   Json json = Json::array();
   std::string text;
   for (const SchedulerEntry& scheduler : schedulers()) {
-    json.push_back({{"key", scheduler.key}, {"name", scheduler.name}, {"stochastic", scheduler.stochastic}, {"summary", scheduler.summary}});
+    json.push_back(
+        {{"key", scheduler.key}, {"name", scheduler.name}, {"stochastic", scheduler.stochastic}, {"summary", scheduler.summary}});
     text += (text.empty() ? "" : "\n") + scheduler.key + "  " + scheduler.name + "\n    " + scheduler.summary;
   }
   print_result(json_wanted() ? Json{{"schedulers", json}}.dump(2) : text);

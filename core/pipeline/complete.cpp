@@ -19,7 +19,9 @@ constexpr int kMostFrames = 100001;
 constexpr int kMostTextTokens = 4096;
 constexpr int kMostThreads = 1024;
 
-[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::InvalidArgument, message); }
+[[noreturn]] void refuse(const std::string& message) {
+  throw Error(ErrorKind::InvalidArgument, message);
+}
 
 void check_text(const std::string& text, const char* what) {
   std::size_t position = 0;
@@ -48,12 +50,14 @@ std::string nearest_multiples(int value, int multiple) {
 void check_side(int value, const char* name, const ModelInfo& info) {
   if (value >= info.size_multiple && value <= kLargestSide_px && value % info.size_multiple == 0) return;
   refuse("A " + std::string(name) + " of " + std::to_string(value) + " px is not possible: this model needs a multiple of " +
-         std::to_string(info.size_multiple) + ". Nearest: " +
-         nearest_multiples(std::clamp(value, 1, kLargestSide_px), info.size_multiple) + ".");
+         std::to_string(info.size_multiple) +
+         ". Nearest: " + nearest_multiples(std::clamp(value, 1, kLargestSide_px), info.size_multiple) + ".");
 }
 
 /// Frame counts that come out as asked or follow the model's own rule: 4n + 1, and 8n, which an even number of latents makes.
-bool is_frame_count(int frames, int multiple) { return frames >= 1 && (frames % multiple == 1 || frames % (2 * multiple) == 0); }
+bool is_frame_count(int frames, int multiple) {
+  return frames >= 1 && (frames % multiple == 1 || frames % (2 * multiple) == 0);
+}
 
 void check_frames(int frames, const ModelInfo& info) {
   const int most = info.max_frames > 0 ? info.max_frames : kMostFrames;
@@ -64,7 +68,8 @@ void check_frames(int frames, const ModelInfo& info) {
   while (above < most && !fits(above)) ++above;
   std::string nearest = std::to_string(below);
   if (above != below && fits(above))
-    nearest = frames - below <= above - frames ? nearest + " or " + std::to_string(above) : std::to_string(above) + " or " + nearest;
+    nearest =
+        frames - below <= above - frames ? nearest + " or " + std::to_string(above) : std::to_string(above) + " or " + nearest;
   refuse(std::to_string(frames) + " frames are not possible: this model makes " + std::to_string(info.frame_multiple) +
          "n + 1. Nearest: " + nearest + ".");
 }
@@ -105,15 +110,19 @@ void complete_size(Request& request, const ModelConfigs& model) {
 /// What most of the transformer's weights are stored as.
 std::string stored_dtype(const ModelConfigs& model) {
   switch (Checkpoint(model.folder.folder("transformer")).stored_dtype()) {
-    case c10::ScalarType::Half: return "float16";
-    case c10::ScalarType::BFloat16: return "bfloat16";
-    default: return "float32";
+    case c10::ScalarType::Half:
+      return "float16";
+    case c10::ScalarType::BFloat16:
+      return "bfloat16";
+    default:
+      return "float32";
   }
 }
 
 void complete_machine(Request& request, const ModelConfigs& model) {
   if (request.device.empty()) request.device = cuda_available() ? "cuda" : "cpu";
-  if (request.device != "cpu" && request.device != "cuda") refuse("The device is to be cpu or cuda, got \"" + request.device + "\".");
+  if (request.device != "cpu" && request.device != "cuda")
+    refuse("The device is to be cpu or cuda, got \"" + request.device + "\".");
   if (request.device == "cuda" && !cuda_available())
     throw Error(ErrorKind::Device, "No GPU can be used here: none is found, or this build has no CUDA. Choose the device cpu.");
   if (request.dtype.empty()) request.dtype = request.device == "cuda" ? stored_dtype(model) : "float32";
@@ -140,7 +149,8 @@ Request Generator::complete(const Request& asked) {
   complete_size(request, model);
   complete_machine(request, model);
   if (!request.latents_in.empty() && !std::filesystem::exists(request.latents_in))
-    throw Error(ErrorKind::NotFound, "There is no file " + request.latents_in.string() + " to take latents from. Check the path.");
+    throw Error(ErrorKind::NotFound,
+                "There is no file " + request.latents_in.string() + " to take latents from. Check the path.");
   return request;
 }
 

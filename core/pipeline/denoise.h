@@ -13,9 +13,9 @@ namespace ditscope {
 /// The denoising loop between two steps: all that the next step depends on, apart from what the attention method remembers.
 struct DenoisingState {
   int next_step = 0;
-  at::Tensor latents;            // (1,F,C,Y,X)
-  at::Tensor predicted_clean;    // (1,F,C,Y,X) of the step before, undefined at first
-  at::Generator generator;       ///< the run's; drawn from by stochastic schedulers
+  at::Tensor latents;          // (1,F,C,Y,X)
+  at::Tensor predicted_clean;  // (1,F,C,Y,X) of the step before, undefined at first
+  at::Generator generator;     ///< the run's; drawn from by stochastic schedulers
 
   /// A state that goes its own way: its generator is a copy. Tensors are shared, for no step writes into them.
   DenoisingState fork() const;

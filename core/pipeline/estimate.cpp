@@ -7,7 +7,9 @@
 namespace ditscope {
 namespace {
 
-std::int64_t element_bytes(const Request& request) { return request.dtype == "float32" ? 4 : 2; }
+std::int64_t element_bytes(const Request& request) {
+  return request.dtype == "float32" ? 4 : 2;
+}
 
 /// Hidden states, their normed copy, q, k, v and what attention writes: 8 widths; the feed-forward layer: 4 more.
 constexpr std::int64_t kLiveWidths = 12;
@@ -33,8 +35,9 @@ std::map<std::string, std::int64_t> Generator::estimate_bytes(const Request& ask
   const ModelConfigs model = read_model_configs(request.model);
   const RunSizes sizes = run_sizes(model, request);
   const std::int64_t width = model.transformer.inner_dim();
-  const MethodSizes method{model.transformer.num_layers, sizes.batch, model.transformer.num_attention_heads, sizes.tokens,
-                           model.transformer.attention_head_dim, element_bytes(request)};
+  const MethodSizes method{model.transformer.num_layers,          sizes.batch,
+                           model.transformer.num_attention_heads, sizes.tokens,
+                           model.transformer.attention_head_dim,  element_bytes(request)};
   return {{"weights", model.info.parameters * element_bytes(request)},
           {"activations", sizes.batch * sizes.tokens * width * kLiveWidths * element_bytes(request)},
           {"vae", decoder_bytes(model, request, sizes)},

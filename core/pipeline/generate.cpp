@@ -2,9 +2,9 @@
 // It follows diffusers 0.42.1, CogVideoXPipeline.__call__, number for number.
 #include "core/pipeline/generate.h"
 
+#include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
-#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <chrono>
@@ -22,7 +22,9 @@ using Stop = RunControl::Stop;
 
 constexpr double kBetweenLayerEvents_s = 0.05;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Seconds of a stage, without what was spent loading or paused in it.
 class StageTimer {
@@ -57,9 +59,11 @@ std::string noise_hash(const at::Tensor& latents) {
 void require_finite(const at::Tensor& values, const std::string& stage, c10::ScalarType dtype) {
   if (at::isfinite(values).all().item<bool>()) return;
   if (dtype == at::kHalf || dtype == at::kBFloat16)
-    throw Error(ErrorKind::InvalidArgument, "Values that are not finite came out of " + stage + ": " + std::string(c10::toString(dtype)) +
+    throw Error(ErrorKind::InvalidArgument, "Values that are not finite came out of " + stage + ": " +
+                                                std::string(c10::toString(dtype)) +
                                                 " overflows in this model. Choose the dtype float32.");
-  throw Error(ErrorKind::Corrupt, "Values that are not finite came out of " + stage + ". The weights are damaged: fetch them again.");
+  throw Error(ErrorKind::Corrupt,
+              "Values that are not finite came out of " + stage + ". The weights are damaged: fetch them again.");
 }
 
 class Run {
@@ -145,7 +149,8 @@ void Run::embed_text() {
 
 void Run::draw_latents() {
   state_.generator = at::detail::createCPUGenerator(request_.seed);
-  const std::vector<std::int64_t> shape{1, sizes_.latent_frames, model_.configs().transformer.in_channels, sizes_.rows, sizes_.columns};
+  const std::vector<std::int64_t> shape{1, sizes_.latent_frames, model_.configs().transformer.in_channels, sizes_.rows,
+                                        sizes_.columns};
   at::Tensor latents;  // (1,F,C,Y,X)
   if (request_.latents_in.empty()) {
     latents = at::randn(shape, state_.generator, at::TensorOptions().dtype(model_.dtype()));
@@ -155,8 +160,8 @@ void Run::draw_latents() {
     if (found == tensors.end())
       throw Error(ErrorKind::Corrupt, request_.latents_in.string() + ": expected a tensor named \"latents\", there is none.");
     if (found->second.sizes() != at::IntArrayRef(shape))
-      throw Error(ErrorKind::InvalidArgument, request_.latents_in.string() + ": this run takes latents of shape " + shape_text(shape) +
-                                                  ", got " + shape_text(found->second.sizes()) +
+      throw Error(ErrorKind::InvalidArgument, request_.latents_in.string() + ": this run takes latents of shape " +
+                                                  shape_text(shape) + ", got " + shape_text(found->second.sizes()) +
                                                   ". Choose the frames and size they were made for.");
     latents = found->second.to(model_.dtype()).clone();
     require_finite(latents, request_.latents_in.string(), at::kFloat);
@@ -247,17 +252,19 @@ void Run::decode(const at::Tensor& latents) {
   const CogVideoXVae& vae = model_.vae(watch_);
   const StageTimer timer(watch_);
   watch_.stage = "VAE decode";
-  const at::Tensor kept = latents.slice(1, sizes_.additional_frames).to(model_.dtype());                       // (1,F,C,Y,X)
-  const at::Tensor scaled = kept.permute({0, 2, 1, 3, 4}).mul(1.0 / model_.configs().vae.scaling_factor);      // (1,C,F,Y,X)
+  const at::Tensor kept = latents.slice(1, sizes_.additional_frames).to(model_.dtype());                   // (1,F,C,Y,X)
+  const at::Tensor scaled = kept.permute({0, 2, 1, 3, 4}).mul(1.0 / model_.configs().vae.scaling_factor);  // (1,C,F,Y,X)
   watch_.sink.on_event(StageProgress{StageProgress::Stage::Decoding, "", 0, static_cast<double>(kept.size(1)), "latent frames"});
-  const at::Tensor video = vae.decode(scaled, [&](int done, int total) {                                       // (1,3,F,Y,X)
+  const at::Tensor video = vae.decode(scaled, [&](int done, int total) {  // (1,3,F,Y,X)
     memory_.sample();
-    watch_.sink.on_event(StageProgress{StageProgress::Stage::Decoding, "", static_cast<double>(done), static_cast<double>(total), "chunks"});
+    watch_.sink.on_event(
+        StageProgress{StageProgress::Stage::Decoding, "", static_cast<double>(done), static_cast<double>(total), "chunks"});
     watch_.check();
     return false;
   });
   require_finite(video, "the VAE", model_.dtype());
-  const at::Tensor pixels = video.mul(0.5).add(0.5).clamp(0, 1).squeeze(0).permute({1, 2, 3, 0}).to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor pixels =
+      video.mul(0.5).add(0.5).clamp(0, 1).squeeze(0).permute({1, 2, 3, 0}).to(at::kCPU, at::kFloat).contiguous();
   Frames& frames = result_.frames;  // (F,Y,X,3)
   frames.count = static_cast<int>(pixels.size(0));
   frames.height = static_cast<int>(pixels.size(1));
@@ -289,7 +296,8 @@ RunResult Run::from_prompt_to_pixels() {
 
 RunResult Run::pixels_as_they_stand() {
   if (!state_.predicted_clean.defined())
-    throw Error(ErrorKind::InvalidArgument, "There is nothing to decode: the run was stopped before its first step ended. Resume it instead.");
+    throw Error(ErrorKind::InvalidArgument,
+                "There is nothing to decode: the run was stopped before its first step ended. Resume it instead.");
   keep_partial();
   try {
     decode(state_.predicted_clean);

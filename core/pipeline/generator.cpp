@@ -38,8 +38,8 @@ void require_memory(const Request& request) {
     parts += (parts.empty() ? "" : ", ") + name + " " + gigabytes(bytes);
   }
   if (free <= 0 || total <= free) return;
-  throw Error(ErrorKind::OutOfMemory, "Out of memory before the start: this run needs about " + gigabytes(total) + " (" + parts + "), " +
-                                          gigabytes(free) + " are free. Choose fewer frames or a smaller size.");
+  throw Error(ErrorKind::OutOfMemory, "Out of memory before the start: this run needs about " + gigabytes(total) + " (" + parts +
+                                          "), " + gigabytes(free) + " are free. Choose fewer frames or a smaller size.");
 }
 
 }  // namespace
@@ -89,7 +89,9 @@ ModelInfo Generator::inspect(const std::filesystem::path& folder) {
   return info;
 }
 
-std::map<std::string, std::string> Generator::versions() { return {{"ditscope", DITSCOPE_VERSION}, {"libtorch", TORCH_VERSION}}; }
+std::map<std::string, std::string> Generator::versions() {
+  return {{"ditscope", DITSCOPE_VERSION}, {"libtorch", TORCH_VERSION}};
+}
 
 RunResult Generator::run(const Request& asked, EventSink& sink, RunControl& control) {
   const Request request = complete(asked);
@@ -121,13 +123,16 @@ int Generator::count_tokens(const std::filesystem::path& folder, const std::stri
   return impl_->tokenizer->count(text);
 }
 
-void Generator::unload() { impl_->model.reset(); }
+void Generator::unload() {
+  impl_->model.reset();
+}
 
 void Generator::save_latents(const RunResult& result, const std::filesystem::path& file) {
   if (!result.tensors || !result.tensors->latents.defined())
     throw Error(ErrorKind::InvalidArgument, "This run was stopped before it had latents; there is nothing to save.");
   TensorMap tensors{{"latents", result.tensors->latents}};
-  if (!result.tensors->latents_per_step.empty()) tensors["latents_per_step"] = at::stack(result.tensors->latents_per_step);  // (S,B,F,C,Y,X)
+  if (!result.tensors->latents_per_step.empty())
+    tensors["latents_per_step"] = at::stack(result.tensors->latents_per_step);  // (S,B,F,C,Y,X)
   save_tensors(file, tensors);
 }
 
@@ -135,15 +140,17 @@ void Generator::save_prompt_embeds(const RunResult& result, const std::filesyste
   if (!result.tensors || !result.tensors->prompt_embeds.defined())
     throw Error(ErrorKind::InvalidArgument, "This run was stopped before it had text embeddings; there is nothing to save.");
   TensorMap tensors{{"prompt_embeds", result.tensors->prompt_embeds}};
-  if (result.tensors->negative_prompt_embeds.defined()) tensors["negative_prompt_embeds"] = result.tensors->negative_prompt_embeds;
+  if (result.tensors->negative_prompt_embeds.defined())
+    tensors["negative_prompt_embeds"] = result.tensors->negative_prompt_embeds;
   save_tensors(file, tensors);
 }
 
 void Generator::save_frames(const RunResult& result, const std::filesystem::path& file) {
   const Frames& frames = result.frames;
   if (frames.empty()) throw Error(ErrorKind::InvalidArgument, "This run has no frames to save: it was stopped before decoding.");
-  const at::Tensor rgb = at::tensor(at::ArrayRef<float>(frames.rgb)).view({frames.count, frames.height, frames.width, 3});  // (F,Y,X,3)
-  save_tensors(file, {{"frames", rgb.permute({0, 3, 1, 2}).contiguous()}});                                                  // (F,3,Y,X)
+  const at::Tensor rgb =
+      at::tensor(at::ArrayRef<float>(frames.rgb)).view({frames.count, frames.height, frames.width, 3});  // (F,Y,X,3)
+  save_tensors(file, {{"frames", rgb.permute({0, 3, 1, 2}).contiguous()}});                              // (F,3,Y,X)
 }
 
 }  // namespace ditscope

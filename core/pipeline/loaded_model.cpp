@@ -17,7 +17,9 @@ constexpr std::size_t kRememberedPrompts = 8;
 /// A text encoder that takes more than this share of the free memory is dropped once it has read the prompts.
 constexpr double kLargestIdleShare = 0.25;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Adds the time a scope takes to `seconds`.
 class Timed {
@@ -105,9 +107,9 @@ const T5Encoder& LoadedModel::text_encoder(Watch& watch) {
   if (!text_encoder_) {
     const auto config = T5Config::from_json(configs_.folder.config_text("text_encoder"), "text_encoder/config.json");
     if (config.d_model != configs_.transformer.text_embed_dim)
-      throw Error(ErrorKind::Corrupt, "The text encoder gives " + std::to_string(config.d_model) + " channels, the transformer takes " +
-                                          std::to_string(configs_.transformer.text_embed_dim) +
-                                          ". The parts belong to different models.");
+      throw Error(ErrorKind::Corrupt,
+                  "The text encoder gives " + std::to_string(config.d_model) + " channels, the transformer takes " +
+                      std::to_string(configs_.transformer.text_embed_dim) + ". The parts belong to different models.");
     text_encoder_ = load(configs_, "text_encoder", "text encoder", T5Encoder::weight_options(dtype_, device_), watch,
                          [&](WeightSource& weights) { return std::make_unique<T5Encoder>(config, weights); });
   }
@@ -130,7 +132,8 @@ at::Tensor LoadedModel::embed(const TokenIds& tokens, Watch& watch) {
 void LoadedModel::finish_text() {
   if (!text_encoder_) return;
   const Checkpoint weights(configs_.folder.folder("text_encoder"));
-  const double widening = static_cast<double>(c10::elementSize(dtype_)) / static_cast<double>(c10::elementSize(weights.stored_dtype()));
+  const double widening =
+      static_cast<double>(c10::elementSize(dtype_)) / static_cast<double>(c10::elementSize(weights.stored_dtype()));
   const double bytes = static_cast<double>(weights.stored_bytes()) * widening;
   if (bytes > kLargestIdleShare * static_cast<double>(available_bytes())) text_encoder_.reset();
 }

@@ -27,8 +27,8 @@ std::string tried(std::string_view message) {
 }
 
 bool is_about_memory(std::string_view message) {
-  return message.find("can't allocate memory") != std::string_view::npos || message.find("not enough memory") != std::string_view::npos ||
-         message.find("out of memory") != std::string_view::npos;
+  return message.find("can't allocate memory") != std::string_view::npos ||
+         message.find("not enough memory") != std::string_view::npos || message.find("out of memory") != std::string_view::npos;
 }
 
 }  // namespace

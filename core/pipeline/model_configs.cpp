@@ -19,8 +19,8 @@ void require_class(const ModelFolder& folder, const std::string& component, std:
     if (found == name) return;
     names += (names.empty() ? "" : " or ") + std::string(name);
   }
-  throw Error(ErrorKind::Unsupported, folder.path().string() + ": expected " + component + " to be a " + names + ", got " + found +
-                                          ". Choose a text-to-video CogVideoX model.");
+  throw Error(ErrorKind::Unsupported, folder.path().string() + ": expected " + component + " to be a " + names + ", got " +
+                                          found + ". Choose a text-to-video CogVideoX model.");
 }
 
 /// Adds the sizes of a component's weights; only headers are read.
@@ -52,7 +52,8 @@ void read_recommendations(const std::filesystem::path& folder, ModelInfo& info) 
   const auto file = folder / "ditscope.json";
   if (!std::filesystem::exists(file)) return;
   const Json json = load_json(file);
-  if (!json.is_object()) throw Error(ErrorKind::Corrupt, file.string() + ": expected a JSON object, got " + json.type_name() + ".");
+  if (!json.is_object())
+    throw Error(ErrorKind::Corrupt, file.string() + ": expected a JSON object, got " + json.type_name() + ".");
   read(json, "display_name", info.name, file);
   read(json, "default_steps", info.default_steps, file);
   read(json, "default_guidance", info.default_guidance, file);

@@ -24,12 +24,12 @@ ModelConfigs read_model_configs(const std::filesystem::path& folder);
 
 /// Sizes of a run in latents and tokens.
 struct RunSizes {
-  std::int64_t batch = 2;             ///< guidance branches
-  std::int64_t latent_frames = 0;     ///< padded to whole time patches (CogVideoX 1.5)
-  std::int64_t additional_frames = 0; ///< of these, the ones dropped before decoding: the first
-  std::int64_t rows = 0, columns = 0; ///< latents
-  std::int64_t tokens = 0;            ///< text and visual, of one branch
-  int output_frames = 0;              ///< pixel frames that the VAE makes of them
+  std::int64_t batch = 2;              ///< guidance branches
+  std::int64_t latent_frames = 0;      ///< padded to whole time patches (CogVideoX 1.5)
+  std::int64_t additional_frames = 0;  ///< of these, the ones dropped before decoding: the first
+  std::int64_t rows = 0, columns = 0;  ///< latents
+  std::int64_t tokens = 0;             ///< text and visual, of one branch
+  int output_frames = 0;               ///< pixel frames that the VAE makes of them
 };
 RunSizes run_sizes(const ModelConfigs& model, const Request& request);
 

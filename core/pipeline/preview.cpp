@@ -1,7 +1,7 @@
 #include "core/pipeline/preview.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 
 #include <nlohmann/json.hpp>
 
@@ -25,7 +25,8 @@ at::Tensor matrix_from(const nlohmann::json& json, const std::filesystem::path& 
   const auto& bias = json["bias"];
   if (!weight.is_array() || weight.size() != 3 || !bias.is_array() || bias.size() != 3) return fail();
   for (std::size_t row = 0; row < 3; ++row) {
-    if (!weight[row].is_array() || static_cast<std::int64_t>(weight[row].size()) != columns || !bias[row].is_number()) return fail();
+    if (!weight[row].is_array() || static_cast<std::int64_t>(weight[row].size()) != columns || !bias[row].is_number())
+      return fail();
     for (std::int64_t column = 0; column < columns; ++column) {
       if (!weight[row][column].is_number()) return fail();
       cells[row][column] = weight[row][column].get<float>();
@@ -53,16 +54,16 @@ LatentToRgb LatentToRgb::fit(const std::function<at::Tensor(const at::Tensor&)>&
 
   // Normal equations with a small ridge: latents beyond what the stills span must not blow up.
   const at::Tensor z = colours.squeeze(2).permute({0, 2, 3, 1}).reshape({-1, channels}).to(at::kDouble);  // (N,C)
-  const at::Tensor a = at::cat({z, at::ones({z.size(0), 1}, z.options())}, 1);                              // (N,C+1)
-  const at::Tensor b = means.permute({0, 2, 3, 1}).reshape({-1, 3}).to(at::kDouble);                        // (N,3)
+  const at::Tensor a = at::cat({z, at::ones({z.size(0), 1}, z.options())}, 1);                            // (N,C+1)
+  const at::Tensor b = means.permute({0, 2, 3, 1}).reshape({-1, 3}).to(at::kDouble);                      // (N,3)
   const at::Tensor ridge = at::eye(channels + 1, a.options()).mul(1e-2 * static_cast<double>(z.size(0)) / (channels + 1));
-  const at::Tensor solved = at::linalg_solve(a.t().mm(a) + ridge, a.t().mm(b)).to(at::kFloat);              // (C+1,3)
+  const at::Tensor solved = at::linalg_solve(a.t().mm(a) + ridge, a.t().mm(b)).to(at::kFloat);  // (C+1,3)
   return {solved.narrow(0, 0, channels).t().contiguous(), solved.select(0, channels).contiguous()};
 }
 
 Frames LatentToRgb::operator()(const at::Tensor& latents, double fps) const {
-  const at::Tensor z = latents.select(0, 0).to(at::kCPU, at::kFloat).permute({0, 2, 3, 1});                    // (F,Y,X,C)
-  const at::Tensor rgb = at::matmul(z, weight.t()).add(bias).nan_to_num(0.0).clamp(0, 1).contiguous();        // (F,Y,X,3)
+  const at::Tensor z = latents.select(0, 0).to(at::kCPU, at::kFloat).permute({0, 2, 3, 1});             // (F,Y,X,C)
+  const at::Tensor rgb = at::matmul(z, weight.t()).add(bias).nan_to_num(0.0).clamp(0, 1).contiguous();  // (F,Y,X,3)
   Frames frames;
   frames.count = static_cast<int>(rgb.size(0));
   frames.height = static_cast<int>(rgb.size(1));

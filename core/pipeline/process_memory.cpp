@@ -17,8 +17,12 @@ std::int64_t read_field(const char* file, const std::string& field) {
 
 }  // namespace
 
-std::int64_t resident_bytes() { return read_field("/proc/self/status", "VmRSS"); }
-std::int64_t available_bytes() { return read_field("/proc/meminfo", "MemAvailable"); }
+std::int64_t resident_bytes() {
+  return read_field("/proc/self/status", "VmRSS");
+}
+std::int64_t available_bytes() {
+  return read_field("/proc/meminfo", "MemAvailable");
+}
 
 PeakMemory::PeakMemory() {
   std::ofstream stream("/proc/self/clear_refs");
@@ -27,7 +31,9 @@ PeakMemory::PeakMemory() {
   sample();
 }
 
-void PeakMemory::sample() { highest_ = std::max(highest_, resident_bytes()); }
+void PeakMemory::sample() {
+  highest_ = std::max(highest_, resident_bytes());
+}
 
 std::int64_t PeakMemory::bytes() {
   sample();

@@ -1,4 +1,5 @@
-// ditscope-cli as a program: exit codes, JSON on stdout, files written, Ctrl-C. Every test starts the real binary on a tiny model.
+// ditscope-cli as a program: exit codes, JSON on stdout, files written, Ctrl-C. Every test starts the real binary on a tiny
+// model.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -7,8 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -60,14 +61,16 @@ class Cli : public ::testing::Test {
   Outcome finish(pid_t child) {
     int status = 0;
     waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(folder_ / "stdout"), read_file(folder_ / "stderr")};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(folder_ / "stdout"),
+            read_file(folder_ / "stderr")};
   }
   Outcome cli(const Arguments& arguments) { return finish(start(arguments)); }
 
   /// A command on the tiny model, small enough to take no time.
   Arguments tiny(const std::string& command, const Arguments& more = {}) const {
-    Arguments arguments{command,  "--model",  kModel.string(), "--prompt", "a small red cat", "--steps",   "4",   "--frames", "5",
-                        "--width", "64", "--height", "48", "--threads", "1", "--device", "cpu"};
+    Arguments arguments{
+        command,   "--model", kModel.string(), "--prompt", "a small red cat", "--steps", "4",        "--frames", "5",
+        "--width", "64",      "--height",      "48",       "--threads",       "1",       "--device", "cpu"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
@@ -111,8 +114,8 @@ TEST_F(Cli, EachKindOfErrorHasItsExitCodeAndJson) {
   fs::create_directories(folder_ / "empty");
   std::ofstream(folder_ / "plain") << "x";
   const std::vector<Case> cases{
-      {tiny("generate", {"--width", "70"}), 2, "invalid argument", "64 or 80"},
-      {tiny("generate", {"--frames", "11"}), 2, "invalid argument", "9 or 13"},
+      {{"generate", "--model", kModel.string(), "--prompt", "a", "--width", "70"}, 2, "invalid argument", "64 or 80"},
+      {{"generate", "--model", kModel.string(), "--prompt", "a", "--frames", "11"}, 2, "invalid argument", "9 or 13"},
       {tiny("generate", {"--dtype", "float"}), 2, "invalid argument", "float32"},
       {tiny("generate", {"-o", in_folder("a.avi")}), 2, "invalid argument", ".mp4"},
       {{"generate", "--model", kModel.string(), "--prompt", ""}, 2, "invalid argument", "empty"},
@@ -140,7 +143,8 @@ TEST_F(Cli, EachKindOfErrorHasItsExitCodeAndJson) {
 }
 
 TEST_F(Cli, GenerateWritesTheVideoAndTheDocumentedJson) {
-  const Outcome outcome = cli(tiny("generate", {"--method", "re-ttention:kept_ratio=0.25", "--seed", "7", "--json", "-o", in_folder("a.mp4")}));
+  const Outcome outcome =
+      cli(tiny("generate", {"--method", "re-ttention:kept_ratio=0.25", "--seed", "7", "--json", "-o", in_folder("a.mp4")}));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const Json json = outcome.json();
   EXPECT_EQ(json.at("seed"), 7);
@@ -156,7 +160,8 @@ TEST_F(Cli, GenerateWritesTheVideoAndTheDocumentedJson) {
   for (const char* stage : {"text", "denoise", "decode", "load"}) EXPECT_TRUE(run.at("stages").contains(stage)) << stage;
   EXPECT_EQ(run.at("steps").size(), 4u);
   EXPECT_EQ(run.at("steps")[0].at("kind"), "full");
-  for (const char* ratio : {"requested", "achieved", "schedule_average"}) EXPECT_TRUE(run.at("kept_ratio").at(ratio).is_number()) << ratio;
+  for (const char* ratio : {"requested", "achieved", "schedule_average"})
+    EXPECT_TRUE(run.at("kept_ratio").at(ratio).is_number()) << ratio;
   EXPECT_GT(run.at("peak_bytes").get<std::int64_t>(), 0);
   EXPECT_TRUE(run.at("psnr_db").is_null());
   EXPECT_TRUE(run.at("ssim").is_null());
@@ -176,8 +181,9 @@ TEST_F(Cli, GenerateWritesWhatItsEndingSays) {
 }
 
 TEST_F(Cli, TensorsAreWrittenWhereAsked) {
-  const Outcome outcome = cli(tiny("generate", {"--latents-out", in_folder("l.safetensors"), "--prompt-embeds-out", in_folder("p.safetensors"),
-                                                "--frames-out", in_folder("f.safetensors"), "-o", in_folder("a.png")}));
+  const Outcome outcome =
+      cli(tiny("generate", {"--latents-out", in_folder("l.safetensors"), "--prompt-embeds-out", in_folder("p.safetensors"),
+                            "--frames-out", in_folder("f.safetensors"), "-o", in_folder("a.png")}));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const auto header = [&](const char* name) {
     const std::string bytes = read_file(folder_ / name);
@@ -200,7 +206,8 @@ TEST_F(Cli, LatentsOfARunStartAnother) {
 }
 
 TEST_F(Cli, CompareMeasuresAgainstTheFirstAndWritesSideBySide) {
-  const Outcome outcome = cli(tiny("compare", {"--methods", "full; window:kept_ratio=0.1 ;full", "--json", "-o", in_folder("all")}));
+  const Outcome outcome =
+      cli(tiny("compare", {"--methods", "full; window:kept_ratio=0.1 ;full", "--json", "-o", in_folder("all")}));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const Json json = outcome.json();
   ASSERT_EQ(json.at("runs").size(), 3u);
@@ -215,8 +222,22 @@ TEST_F(Cli, CompareMeasuresAgainstTheFirstAndWritesSideBySide) {
 
 TEST_F(Cli, AFailingPromptDoesNotLoseTheOthers) {
   std::ofstream(folder_ / "prompts.txt", std::ios::binary) << "a red cat\r\n\n\xff\xfe broken\na blue ship\n";
-  Arguments arguments{"generate", "--model", kModel.string(), "--prompts-file", in_folder("prompts.txt"), "--steps", "2", "--frames", "1",
-                      "--width", "64", "--height", "48", "--json", "-o", in_folder("videos")};
+  Arguments arguments{"generate",
+                      "--model",
+                      kModel.string(),
+                      "--prompts-file",
+                      in_folder("prompts.txt"),
+                      "--steps",
+                      "2",
+                      "--frames",
+                      "1",
+                      "--width",
+                      "64",
+                      "--height",
+                      "48",
+                      "--json",
+                      "-o",
+                      in_folder("videos")};
   const Outcome outcome = cli(arguments);
   EXPECT_EQ(outcome.exit_code, 2) << "that of the first failure";
   const Json json = outcome.json();
@@ -234,8 +255,11 @@ TEST_F(Cli, CtrlCStopsTheRunKeepsItsLatentsAndExitsWith130) {
   Arguments arguments = tiny("generate", {"--latents-out", in_folder("l.safetensors"), "--json", "-o", in_folder("a.mp4")});
   *std::find(arguments.begin(), arguments.end(), "4") = "900";
   const pid_t child = start(arguments);
-  while (read_file(folder_ / "stderr").find("step 3 of") == std::string::npos && kill(child, 0) == 0)
+  const auto begun = std::chrono::steady_clock::now();
+  while (read_file(folder_ / "stderr").find("step 3 of") == std::string::npos) {
+    ASSERT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(60)) << (kill(child, SIGKILL), finish(child).err);
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
   const auto asked = std::chrono::steady_clock::now();
   kill(child, SIGINT);
   const Outcome outcome = finish(child);

@@ -63,8 +63,9 @@ TEST(Compare, ChecksAllMethodsBeforeAnythingRuns) {
   Silence sink;
   RunControl control;
   bool begun = false;
-  EXPECT_THROW(compare(generator, tiny_request(), {{"full", {}}, {"windw", {}}}, sink, control, [&](std::size_t) { begun = true; }),
-               Error);
+  EXPECT_THROW(
+      compare(generator, tiny_request(), {{"full", {}}, {"windw", {}}}, sink, control, [&](std::size_t) { begun = true; }),
+      Error);
   EXPECT_FALSE(begun);
 }
 
@@ -72,10 +73,10 @@ TEST(Compare, AStopEndsTheComparison) {
   Generator generator;
   Silence sink;
   RunControl control;
-  const auto runs = compare(generator, tiny_request(), parse_method_list("full;window;re-ttention"), sink, control,
-                            [&](std::size_t index) {
-                              if (index == 1) control.request_stop();
-                            });
+  const auto runs =
+      compare(generator, tiny_request(), parse_method_list("full;window;re-ttention"), sink, control, [&](std::size_t index) {
+        if (index == 1) control.request_stop();
+      });
   ASSERT_EQ(runs.size(), 2u);
   EXPECT_FALSE(runs[0].result.stopped);
   EXPECT_TRUE(runs[1].result.stopped);

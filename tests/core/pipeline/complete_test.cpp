@@ -11,7 +11,7 @@
 namespace ditscope {
 namespace {
 
-const std::filesystem::path kModel = std::filesystem::path(DITSCOPE_SOURCE_DIR) / "tests/golden/cogx_5b_ddim";       // rotary
+const std::filesystem::path kModel = std::filesystem::path(DITSCOPE_SOURCE_DIR) / "tests/golden/cogx_5b_ddim";  // rotary
 const std::filesystem::path kSincosModel = std::filesystem::path(DITSCOPE_SOURCE_DIR) / "tests/golden/cogx_2b_ddim";
 
 Request small_request() {
@@ -36,7 +36,8 @@ Error refusal(const Request& request) {
 void expect_refused(const Request& request, ErrorKind kind, std::initializer_list<const char*> words) {
   const Error error = refusal(request);
   EXPECT_EQ(error.kind(), kind) << error.what();
-  for (const char* word : words) EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << word << " in: " << error.what();
+  for (const char* word : words)
+    EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << word << " in: " << error.what();
 }
 
 TEST(Complete, FillsEveryDefaultFromTheModel) {

@@ -14,7 +14,9 @@ namespace fs = std::filesystem;
 
 class Inspect : public ::testing::Test {
  protected:
-  Inspect() { fs::copy(fs::path(DITSCOPE_SOURCE_DIR) / "tests/golden/cogx_5b_ddim", folder_ / "model", fs::copy_options::recursive); }
+  Inspect() {
+    fs::copy(fs::path(DITSCOPE_SOURCE_DIR) / "tests/golden/cogx_5b_ddim", folder_ / "model", fs::copy_options::recursive);
+  }
 
   void write(const char* file, const std::string& text) { std::ofstream(folder_ / "model" / file) << text; }
   std::string read(const char* file) {
@@ -55,7 +57,8 @@ TEST_F(Inspect, ReadsSizesFromTheConfigs) {
 }
 
 TEST_F(Inspect, TakesRecommendationsFromDitscopeJson) {
-  write("ditscope.json", R"({"display_name":"tiny","default_steps":7,"default_guidance":2.5,"default_frames":5,"default_height":32,
+  write("ditscope.json",
+        R"({"display_name":"tiny","default_steps":7,"default_guidance":2.5,"default_frames":5,"default_height":32,
                              "default_width":48,"fps":12,"example_prompt":"a cat","sizes":[[48,32]],"frame_counts":[1,5]})");
   const ModelInfo info = Generator::inspect(folder_ / "model");
   EXPECT_EQ(info.name, "tiny");

@@ -127,9 +127,15 @@ TEST(RequestJson, MutationsAreReadOrRefusedAsCorrupt) {
     for (int edits = 1 + static_cast<int>(random() % 3); edits > 0; --edits) {
       const std::size_t at = random() % text.size();
       switch (random() % 3) {
-        case 0: text[at] = static_cast<char>(random() % 256); break;
-        case 1: text.erase(at, 1 + random() % 5); break;
-        default: text.insert(at, 1, "{}[]\",:0-e"[random() % 10]); break;
+        case 0:
+          text[at] = static_cast<char>(random() % 256);
+          break;
+        case 1:
+          text.erase(at, 1 + random() % 5);
+          break;
+        default:
+          text.insert(at, 1, "{}[]\",:0-e"[random() % 10]);
+          break;
       }
       if (text.empty()) text = "x";
     }
@@ -145,8 +151,12 @@ TEST(RequestJson, MutationsAreReadOrRefusedAsCorrupt) {
 
 TEST(RequestJson, APromptThatIsNotUtf8StillMakesJson) {
   Request request;
-  request.prompt = "a\xff" "b";
-  EXPECT_EQ(request_from_json(to_json(request)).prompt, "a\xEF\xBF\xBD" "b");
+  request.prompt =
+      "a\xff"
+      "b";
+  EXPECT_EQ(request_from_json(to_json(request)).prompt,
+            "a\xEF\xBF\xBD"
+            "b");
 }
 
 }  // namespace

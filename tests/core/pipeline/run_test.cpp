@@ -1,7 +1,7 @@
 // Runs of tiny models: stopping, resuming, isolation of one run from another, running out of memory.
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <ATen/ATen.h>
 
 #include <chrono>
 #include <cmath>
