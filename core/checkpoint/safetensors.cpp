@@ -216,7 +216,8 @@ void SafetensorsFile::parse_header() {
                 path_.string() + " is a git-lfs pointer, not the weights; run `git lfs pull` in the model's folder");
   }
   if (file_bytes < 8) corrupt(path_, "expected at least 8 bytes, got " + std::to_string(file_bytes));
-  if (all.substr(0, 2) == "PK" || all.substr(0, 1) == "\x80") {
+  // Both beginnings can also be a header's length; then its JSON follows.
+  if ((all.starts_with("PK") || all.starts_with("\x80")) && !all.substr(8).starts_with("{")) {
     throw Error(ErrorKind::Unsupported, path_.string() +
                                             " is a PyTorch pickle, not safetensors; convert it with diffusers "
                                             "(save_pretrained(..., safe_serialization=True))");
