@@ -34,8 +34,9 @@ class ConfigReader {
       fits = found.is_string();
     }
     if (!fits) {
-      throw Error(ErrorKind::Corrupt, std::string("expected another value for \"") + key + "\" in the transformer's config.json, got " +
-                                          found.dump().substr(0, 80) + "; download the file again");
+      throw Error(ErrorKind::Corrupt, std::string("expected another value for \"") + key +
+                                          "\" in the transformer's config.json, got " + found.dump().substr(0, 80) +
+                                          "; download the file again");
     }
     value = found.get<T>();
   }
@@ -55,7 +56,8 @@ class ConfigReader {
 CogVideoXConfig CogVideoXConfig::from_json(const std::string& text) {
   const ConfigReader reader(text);
   if (reader.object().contains("_class_name") && reader.object()["_class_name"] != "CogVideoXTransformer3DModel") {
-    unsupported("the class " + reader.object()["_class_name"].dump() + ", expected CogVideoXTransformer3DModel; choose a CogVideoX model");
+    unsupported("the class " + reader.object()["_class_name"].dump() +
+                ", expected CogVideoXTransformer3DModel; choose a CogVideoX model");
   }
   CogVideoXConfig c;
   reader.read("num_attention_heads", c.num_attention_heads);
@@ -90,7 +92,8 @@ CogVideoXConfig CogVideoXConfig::from_json(const std::string& text) {
   int offset_width = 0;
   if (!reader.is_null("ofs_embed_dim")) reader.read("ofs_embed_dim", offset_width);
   if (learned) {
-    unsupported("learned positions (use_learned_positional_embeddings), which image-to-video models have; choose a text-to-video model");
+    unsupported(
+        "learned positions (use_learned_positional_embeddings), which image-to-video models have; choose a text-to-video model");
   }
   if (offset_width != 0) {
     unsupported("an offset embedding (ofs_embed_dim), which image-to-video models have; choose a text-to-video model");
@@ -172,7 +175,8 @@ void CogVideoXConfig::check() const {
   if (!use_rotary_positional_embeddings && inner_dim() % 16 != 0) {
     unsupported("sincos positions over " + std::to_string(inner_dim()) + " channels, expected a multiple of 16");
   }
-  if (inner_dim() / 2 <= freq_shift) unsupported("freq_shift " + std::to_string(freq_shift) + ", expected less than half the width");
+  if (inner_dim() / 2 <= freq_shift)
+    unsupported("freq_shift " + std::to_string(freq_shift) + ", expected less than half the width");
   if (!(spatial_interpolation_scale > 0) || !(temporal_interpolation_scale > 0)) {
     unsupported("an interpolation scale that is not positive");
   }

@@ -84,7 +84,8 @@ at::Tensor modulate(const LayerNorm& norm, const at::Tensor& x, const Modulation
 }
 
 /// x + gate * y, each stream with its own gate.
-at::Tensor add_gated(at::Tensor x, const at::Tensor& y, const Modulation& text, const Modulation& video, std::int64_t text_tokens) {
+at::Tensor add_gated(at::Tensor x, const at::Tensor& y, const Modulation& text, const Modulation& video,
+                     std::int64_t text_tokens) {
   const std::int64_t video_tokens = x.size(1) - text_tokens;
   at::Tensor x_text = x.narrow(1, 0, text_tokens), x_video = x.narrow(1, text_tokens, video_tokens);
   const at::Tensor y_text = y.narrow(1, 0, text_tokens), y_video = y.narrow(1, text_tokens, video_tokens);
@@ -94,6 +95,49 @@ at::Tensor add_gated(at::Tensor x, const at::Tensor& y, const Modulation& text, 
   x_text.addcmul_(text.gate, y_text);
   x_video.addcmul_(video.gate, y_video);
   return x;  // (B,T,C)
+}
+
+/// What stays the same from block to block.
+struct BlockInputs {
+  at::Tensor time;    // (B,time_embed_dim) after SiLU
+  at::Tensor rotary;  // (T,D/2), undefined without rotary positions
+  std::int64_t heads, text_tokens;
+  Activation activation;
+};
+
+/// One block; `call` comes with all but q, k and v. Without gradients `x` is overwritten.
+at::Tensor apply_block(const Block& b, at::Tensor x, const BlockInputs& in, LayerCall& call, Attention& attention) {
+  const auto [text_1, video_1] = modulations(b.norm1, in.time);
+  at::Tensor y = modulate(b.norm1.norm, x, text_1, video_1, in.text_tokens);
+  const auto split = [&](const Linear& projection) { return projection(y).unflatten(-1, {in.heads, -1}).transpose(1, 2); };
+  call.q = b.norm_q(split(b.to_q));  // (B,H,T,D)
+  call.k = b.norm_k(split(b.to_k));  // (B,H,T,D)
+  call.v = split(b.to_v);            // (B,H,T,D)
+  if (in.rotary.defined()) {
+    call.q = rotate_pairs(call.q, in.rotary);
+    call.k = rotate_pairs(call.k, in.rotary);
+  }
+  y = b.to_out(attention.attend(call).transpose(1, 2).flatten(2));  // (B,T,C)
+  x = add_gated(x, y, text_1, video_1, in.text_tokens);
+
+  const auto [text_2, video_2] = modulations(b.norm2, in.time);
+  y = modulate(b.norm2.norm, x, text_2, video_2, in.text_tokens);
+  y = b.contract(activate(b.expand(y), in.activation));  // (B,T,C)
+  return add_gated(x, y, text_2, video_2, in.text_tokens);
+}
+
+/// (B,F,C,Y,X) -> tokens (B,F*S,C*pt*p*p), frame-major, and back.
+at::Tensor patchify(const at::Tensor& latents, const TokenLayout& l, std::int64_t p, std::int64_t pt) {
+  const std::int64_t batch = latents.size(0), channels = latents.size(2);
+  return latents.reshape({batch, l.frames, pt, channels, l.rows, p, l.columns, p})
+      .permute({0, 1, 4, 6, 3, 2, 5, 7})
+      .reshape({batch, l.visual_tokens(), channels * pt * p * p});
+}
+at::Tensor unpatchify(const at::Tensor& tokens, const TokenLayout& l, std::int64_t p, std::int64_t pt) {
+  const std::int64_t batch = tokens.size(0), channels = tokens.size(2) / (pt * p * p);
+  return tokens.view({batch, l.frames, l.rows, l.columns, channels, pt, p, p})
+      .permute({0, 1, 5, 4, 2, 6, 3, 7})
+      .reshape({batch, l.frames * pt, channels, l.rows * p, l.columns * p});
 }
 
 void expect(bool holds, const std::string& message) {
@@ -114,9 +158,11 @@ void check_call(const DenoiserCall& call, const CogVideoXConfig& c) {
          "expected latents (B,F," + std::to_string(c.in_channels) + ",Y,X), got " +
              (call.latents.defined() ? shape_of(call.latents) : "none"));
   expect(call.latents.size(3) % c.patch_size == 0 && call.latents.size(4) % c.patch_size == 0,
-         "expected latent rows and columns that are multiples of " + std::to_string(c.patch_size) + ", got " + shape_of(call.latents));
-  expect(call.latents.size(1) % c.frame_patch() == 0,
-         "expected latent frames in multiples of " + std::to_string(c.frame_patch()) + ", got " + shape_of(call.latents) + "; pad them");
+         "expected latent rows and columns that are multiples of " + std::to_string(c.patch_size) + ", got " +
+             shape_of(call.latents));
+  expect(call.latents.size(1) % c.frame_patch() == 0, "expected latent frames in multiples of " +
+                                                          std::to_string(c.frame_patch()) + ", got " + shape_of(call.latents) +
+                                                          "; pad them");
   const std::int64_t batch = call.latents.size(0);
   expect(call.timestep.defined() && call.timestep.dim() == 1 && call.timestep.size(0) == batch,
          "expected one timestep for each of " + std::to_string(batch) + " samples");
@@ -150,8 +196,8 @@ struct CogVideoXTransformer::Cache {
   at::Tensor table(const TokenLayout& layout, c10::ScalarType dtype, c10::Device device, Make&& make) {
     for (const Entry& e : entries) {
       const TokenLayout& l = e.layout;
-      if (l.text_tokens == layout.text_tokens && l.frames == layout.frames && l.rows == layout.rows && l.columns == layout.columns &&
-          l.order == layout.order && e.dtype == dtype && e.device == device) {
+      if (l.text_tokens == layout.text_tokens && l.frames == layout.frames && l.rows == layout.rows &&
+          l.columns == layout.columns && l.order == layout.order && e.dtype == dtype && e.device == device) {
         return e.table;
       }
     }
@@ -190,59 +236,69 @@ CogVideoXTransformer::CogVideoXTransformer(const CogVideoXConfig& config, Weight
 CogVideoXTransformer::~CogVideoXTransformer() = default;
 CogVideoXTransformer::CogVideoXTransformer(CogVideoXTransformer&&) noexcept = default;
 CogVideoXTransformer& CogVideoXTransformer::operator=(CogVideoXTransformer&&) noexcept = default;
-const CogVideoXConfig& CogVideoXTransformer::config() const { return config_; }
+const CogVideoXConfig& CogVideoXTransformer::config() const {
+  return config_;
+}
+
+at::Tensor CogVideoXTransformer::sincos(const TokenLayout& layout, const at::Tensor& like) const {
+  return cache_->table(layout, like.scalar_type(), like.device(), [&] {
+    const at::Tensor table = sincos_positions(config_.inner_dim(), layout.frames, layout.rows, layout.columns,
+                                              config_.spatial_interpolation_scale, config_.temporal_interpolation_scale);
+    const at::Tensor video = from_frame_major(table.unsqueeze(0), layout);
+    return at::cat({at::zeros({1, layout.text_tokens, table.size(1)}, at::kDouble), video}, 1).to(like.options());
+  });
+}
+
+at::Tensor CogVideoXTransformer::rotary(const TokenLayout& layout, c10::Device device) const {
+  const CogVideoXConfig& c = config_;
+  const std::int64_t base_rows = c.sample_height / c.patch_size, base_columns = c.sample_width / c.patch_size;
+  expect(!c.patch_size_t || (layout.rows <= base_rows && layout.columns <= base_columns),
+         "expected at most " + std::to_string(base_rows * c.patch_size) + " x " + std::to_string(base_columns * c.patch_size) +
+             " latent rows and columns, got " + std::to_string(layout.rows * c.patch_size) + " x " +
+             std::to_string(layout.columns * c.patch_size) + "; choose a smaller size");
+  return cache_->table(layout, at::kComplexFloat, device, [&] {
+    const RotaryGrid grid = c.patch_size_t
+                                ? rotary_grid_slice(layout.frames, layout.rows, layout.columns)
+                                : rotary_grid_linspace(layout.frames, layout.rows, layout.columns, base_rows, base_columns);
+    return rotary_table(c.attention_head_dim, grid, layout.text_tokens, layout.order).to(device);
+  });
+}
 
 at::Tensor CogVideoXTransformer::forward(const DenoiserCall& call, Attention& attention) const {
   const CogVideoXConfig& c = config_;
   const Weights& w = *weights_;
   check_call(call, c);
-  const std::int64_t batch = call.latents.size(0), text_tokens = call.text.size(1), d = c.inner_dim();
   const std::int64_t p = c.patch_size, pt = c.frame_patch();
-  const c10::ScalarType dtype = call.latents.scalar_type();
-  const c10::Device device = call.latents.device();
-
   TokenLayout layout;
-  layout.text_tokens = text_tokens;
+  layout.text_tokens = call.text.size(1);
   layout.frames = call.latents.size(1) / pt;
   layout.rows = call.latents.size(3) / p;
   layout.columns = call.latents.size(4) / p;
   layout.order = attention.preferred_order(layout);
 
   // 1. Time: sinusoids -> two linear layers; every norm takes its modulation from silu(time).
-  at::Tensor time = timestep_sinusoids(call.timestep, d, c.flip_sin_to_cos, c.freq_shift).to(dtype);  // (B,C)
-  time = at::silu(w.time_2(activate(w.time_1(time), timestep_activation(c.timestep_activation_fn))));  // (B,time_embed_dim)
+  BlockInputs inputs;
+  inputs.heads = c.num_attention_heads;
+  inputs.text_tokens = layout.text_tokens;
+  inputs.activation = c.activation_fn == "gelu" ? Activation::Gelu : Activation::GeluTanh;
+  at::Tensor time =
+      timestep_sinusoids(call.timestep, c.inner_dim(), c.flip_sin_to_cos, c.freq_shift).to(call.latents.scalar_type());
+  time = w.time_2(activate(w.time_1(time), timestep_activation(c.timestep_activation_fn)));
+  inputs.time = at::silu(time);  // (B,time_embed_dim)
 
   // 2. Patches and text become one sequence, text first.
-  at::Tensor patches = call.latents.reshape({batch, layout.frames, pt, c.in_channels, layout.rows, p, layout.columns, p})
-                           .permute({0, 1, 4, 6, 3, 2, 5, 7})
-                           .reshape({batch, layout.visual_tokens(), c.in_channels * pt * p * p});  // (B,F*S,Cin*pt*p*p)
-  at::Tensor x = at::cat({w.text_proj(call.text), at::linear(from_frame_major(patches, layout), w.patch.weight.flatten(1), w.patch.bias)}, 1);  // (B,T,C)
+  const at::Tensor patches = from_frame_major(patchify(call.latents, layout, p, pt), layout);  // (B,F*S,Cin*pt*p*p)
+  const at::Tensor video = at::linear(patches, w.patch.weight.flatten(1), w.patch.bias);       // (B,F*S,C)
+  at::Tensor x = at::cat({w.text_proj(call.text), video}, 1);                                  // (B,T,C)
 
   // 3. Positions: sincos are added here, rotary ones turn q and k in each layer.
-  at::Tensor rotary;
   if (c.use_rotary_positional_embeddings) {
-    const std::int64_t base_rows = c.sample_height / p, base_columns = c.sample_width / p;
-    expect(!c.patch_size_t || (layout.rows <= base_rows && layout.columns <= base_columns),
-           "expected at most " + std::to_string(base_rows * p) + " x " + std::to_string(base_columns * p) +
-               " latent rows and columns, got " + shape_of(call.latents) + "; choose a smaller size");
-    rotary = cache_->table(layout, at::kComplexFloat, device, [&] {
-      const RotaryGrid grid = c.patch_size_t
-                                  ? rotary_grid_slice(layout.frames, layout.rows, layout.columns)
-                                  : rotary_grid_linspace(layout.frames, layout.rows, layout.columns, base_rows, base_columns);
-      return rotary_table(c.attention_head_dim, grid, text_tokens, layout.order).to(device);
-    });  // (T,D/2)
+    inputs.rotary = rotary(layout, x.device());
   } else {
-    const at::Tensor table = cache_->table(layout, dtype, device, [&] {
-      const at::Tensor sincos = sincos_positions(d, layout.frames, layout.rows, layout.columns, c.spatial_interpolation_scale,
-                                                 c.temporal_interpolation_scale);
-      const at::Tensor ordered = from_frame_major(sincos.unsqueeze(0), layout);
-      return at::cat({at::zeros({1, text_tokens, d}, at::kDouble), ordered}, 1).to(device, dtype);
-    });  // (1,T,C)
-    x = may_work_in_place() ? x.add_(table) : x + table;
+    x = may_work_in_place() ? x.add_(sincos(layout, x)) : x + sincos(layout, x);
   }
 
   // 4. Blocks.
-  const Activation activation = c.activation_fn == "gelu" ? Activation::Gelu : Activation::GeluTanh;
   LayerCall layer_call;
   layer_call.scale = 1.0 / std::sqrt(static_cast<double>(c.attention_head_dim));
   layer_call.layout = layout;
@@ -252,37 +308,15 @@ at::Tensor CogVideoXTransformer::forward(const DenoiserCall& call, Attention& at
   layer_call.branches = call.branches;
   for (int i = 0; i < c.num_layers; ++i) {
     if (call.on_layer && call.on_layer(i, c.num_layers)) throw Error(ErrorKind::Cancelled, "stopped");
-    const Block& b = w.blocks[i];
-    const auto [text_1, video_1] = modulations(b.norm1, time);
-    at::Tensor y = modulate(b.norm1.norm, x, text_1, video_1, text_tokens);
-    const auto heads = [&](const Linear& projection) {
-      return projection(y).view({batch, -1, c.num_attention_heads, c.attention_head_dim}).transpose(1, 2);  // (B,H,T,D)
-    };
     layer_call.layer = i;
-    layer_call.q = b.norm_q(heads(b.to_q));
-    layer_call.k = b.norm_k(heads(b.to_k));
-    layer_call.v = heads(b.to_v);
-    if (rotary.defined()) {
-      layer_call.q = rotate_pairs(layer_call.q, rotary);
-      layer_call.k = rotate_pairs(layer_call.k, rotary);
-    }
-    y = b.to_out(attention.attend(layer_call).transpose(1, 2).reshape({batch, -1, d}));
-    x = add_gated(x, y, text_1, video_1, text_tokens);
-
-    const auto [text_2, video_2] = modulations(b.norm2, time);
-    y = modulate(b.norm2.norm, x, text_2, video_2, text_tokens);
-    y = b.contract(activate(b.expand(y), activation));
-    x = add_gated(x, y, text_2, video_2, text_tokens);
+    x = apply_block(w.blocks[i], x, inputs, layer_call, attention);
   }
 
   // 5. Two norms over the video tokens, the second modulated, then patches become latents again.
-  x = w.norm_final(x.narrow(1, text_tokens, layout.visual_tokens()));
-  const auto out = w.norm_out.linear(time).unsqueeze(1).chunk(2, -1);
+  x = w.norm_final(x.narrow(1, layout.text_tokens, layout.visual_tokens()));  // (B,F*S,C)
+  const auto out = w.norm_out.linear(inputs.time).unsqueeze(1).chunk(2, -1);
   x = w.proj_out(at::addcmul(out[0], w.norm_out.norm(x), out[1] + 1));  // (B,F*S,Cout*pt*p*p)
-  return to_frame_major(x, layout)
-      .view({batch, layout.frames, layout.rows, layout.columns, c.out_channels, pt, p, p})
-      .permute({0, 1, 5, 4, 2, 6, 3, 7})
-      .reshape({batch, layout.frames * pt, c.out_channels, layout.rows * p, layout.columns * p});  // (B,F,C,Y,X)
+  return unpatchify(to_frame_major(x, layout), layout, p, pt);          // (B,F,C,Y,X)
 }
 
 }  // namespace ditscope

@@ -58,9 +58,9 @@ struct CogVideoXConfig {
 
 /// One evaluation of the transformer.
 struct DenoiserCall {
-  at::Tensor latents;   // (B,F,C,Y,X) in the dtype of the weights
-  at::Tensor timestep;  // (B) integer or float
-  at::Tensor text;      // (B,T,C) in the dtype of the weights
+  at::Tensor latents;            // (B,F,C,Y,X) in the dtype of the weights
+  at::Tensor timestep;           // (B) integer or float
+  at::Tensor text;               // (B,T,C) in the dtype of the weights
   std::vector<Branch> branches;  ///< (B), handed to the attention
   int step = 0, steps = 1;
   /// Called before each layer; true stops the pass with Error{Cancelled}.
@@ -88,6 +88,9 @@ class CogVideoXTransformer {
  private:
   struct Weights;
   struct Cache;
+  at::Tensor sincos(const TokenLayout& layout, const at::Tensor& like) const;  // (1,T,C), zero on text
+  at::Tensor rotary(const TokenLayout& layout, c10::Device device) const;      // (T,D/2)
+
   CogVideoXConfig config_;
   std::unique_ptr<Weights> weights_;
   std::unique_ptr<Cache> cache_;

@@ -16,7 +16,9 @@ Linear Linear::take(const WeightScope& scope, std::int64_t in, std::int64_t out,
   return layer;
 }
 
-at::Tensor Linear::operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  return at::linear(x, weight, bias);
+}
 
 LayerNorm LayerNorm::take(const WeightScope& scope, std::int64_t width, double eps, bool affine) {
   LayerNorm layer;
@@ -29,7 +31,9 @@ LayerNorm LayerNorm::take(const WeightScope& scope, std::int64_t width, double e
   return layer;
 }
 
-at::Tensor LayerNorm::operator()(const at::Tensor& x) const { return at::layer_norm(x, {width}, weight, bias, eps); }
+at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
+  return at::layer_norm(x, {width}, weight, bias, eps);
+}
 
 at::Tensor timestep_sinusoids(const at::Tensor& timestep, std::int64_t width, bool flip_sin_to_cos, double freq_shift) {
   const std::int64_t half = width / 2;
@@ -43,19 +47,25 @@ at::Tensor timestep_sinusoids(const at::Tensor& timestep, std::int64_t width, bo
 at::Tensor activate(at::Tensor x, Activation activation) {
   const bool in_place = may_work_in_place();
   switch (activation) {
-    case Activation::Silu: return in_place ? at::silu_(x) : at::silu(x);
-    case Activation::Gelu: return in_place ? at::gelu_(x) : at::gelu(x);
+    case Activation::Silu:
+      return in_place ? at::silu_(x) : at::silu(x);
+    case Activation::Gelu:
+      return in_place ? at::gelu_(x) : at::gelu(x);
     case Activation::GeluTanh:
       if (!in_place) return at::gelu(x, "tanh");
       if (!x.is_cpu() || x.scalar_type() != at::kFloat || !x.is_contiguous()) return at::gelu_(x, "tanh");
       gelu_tanh_in_place(x);
       return x;
-    case Activation::Relu: return in_place ? at::relu_(x) : at::relu(x);
-    case Activation::Mish: return in_place ? at::mish_(x) : at::mish(x);
+    case Activation::Relu:
+      return in_place ? at::relu_(x) : at::relu(x);
+    case Activation::Mish:
+      return in_place ? at::mish_(x) : at::mish(x);
   }
   return x;
 }
 
-bool may_work_in_place() { return !c10::GradMode::is_enabled(); }
+bool may_work_in_place() {
+  return !c10::GradMode::is_enabled();
+}
 
 }  // namespace ditscope

@@ -29,7 +29,8 @@ struct LayerNorm {
 
 /// Sinusoids of a scalar, [sin|cos], or [cos|sin] when flipped; float32.
 /// Frequencies exp(-ln(10000) i / (width/2 - freq_shift)).
-at::Tensor timestep_sinusoids(const at::Tensor& timestep, std::int64_t width, bool flip_sin_to_cos, double freq_shift);  // (B,width)
+at::Tensor timestep_sinusoids(const at::Tensor& timestep, std::int64_t width, bool flip_sin_to_cos,
+                              double freq_shift);  // (B,width)
 
 /// An activation by the name diffusers gives it.
 enum class Activation { Silu, Gelu, GeluTanh, Relu, Mish };

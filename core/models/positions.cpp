@@ -22,7 +22,9 @@ at::Tensor angles(std::int64_t width, const at::Tensor& position) {
   return at::outer(position, 1.0 / at::pow(kTheta, index));  // (N,width/2)
 }
 
-std::int64_t round_half_even(double value) { return static_cast<std::int64_t>(std::nearbyint(value)); }
+std::int64_t round_half_even(double value) {
+  return static_cast<std::int64_t>(std::nearbyint(value));
+}
 
 at::Tensor stretch(std::int64_t begin, std::int64_t end, std::int64_t count) {
   return at::linspace(static_cast<double>(begin), static_cast<double>(end * (count - 1)) / static_cast<double>(count), count,
@@ -31,16 +33,16 @@ at::Tensor stretch(std::int64_t begin, std::int64_t end, std::int64_t count) {
 
 }  // namespace
 
-at::Tensor sincos_positions(std::int64_t width, std::int64_t frames, std::int64_t rows, std::int64_t columns, double spatial_scale,
-                            double temporal_scale) {
+at::Tensor sincos_positions(std::int64_t width, std::int64_t frames, std::int64_t rows, std::int64_t columns,
+                            double spatial_scale, double temporal_scale) {
   const std::int64_t axis = 3 * width / 4 / 2;
   const at::Tensor x = sincos(axis, at::arange(columns, at::kFloat) / spatial_scale);
   const at::Tensor y = sincos(axis, at::arange(rows, at::kFloat) / spatial_scale);
   const at::Tensor t = sincos(width / 4, at::arange(frames, at::kFloat) / temporal_scale);
-  const at::Tensor table = at::cat({t.view({frames, 1, 1, -1}).expand({-1, rows, columns, -1}),
-                                    x.view({1, 1, columns, -1}).expand({frames, rows, -1, -1}),
-                                    y.view({1, rows, 1, -1}).expand({frames, -1, columns, -1})},
-                                   -1);  // (F,Y,X,C)
+  const at::Tensor table = at::cat(
+      {t.view({frames, 1, 1, -1}).expand({-1, rows, columns, -1}), x.view({1, 1, columns, -1}).expand({frames, rows, -1, -1}),
+       y.view({1, rows, 1, -1}).expand({frames, -1, columns, -1})},
+      -1);  // (F,Y,X,C)
   return table.view({frames * rows * columns, width});
 }
 
@@ -66,10 +68,10 @@ at::Tensor rotary_table(std::int64_t head_dim, const RotaryGrid& grid, std::int6
   const std::int64_t frames = grid.frames.size(0), rows = grid.rows.size(0), columns = grid.columns.size(0);
   const std::int64_t space = head_dim / 8 * 3;
   const at::Tensor t = angles(head_dim / 4, grid.frames), y = angles(space, grid.rows), x = angles(space, grid.columns);
-  at::Tensor angle = at::cat({t.view({frames, 1, 1, -1}).expand({-1, rows, columns, -1}),
-                              y.view({1, rows, 1, -1}).expand({frames, -1, columns, -1}),
-                              x.view({1, 1, columns, -1}).expand({frames, rows, -1, -1})},
-                             -1);  // (F,Y,X,D/2)
+  at::Tensor angle = at::cat(
+      {t.view({frames, 1, 1, -1}).expand({-1, rows, columns, -1}), y.view({1, rows, 1, -1}).expand({frames, -1, columns, -1}),
+       x.view({1, 1, columns, -1}).expand({frames, rows, -1, -1})},
+      -1);  // (F,Y,X,D/2)
   if (order == TokenOrder::PositionMajor) angle = angle.permute({1, 2, 0, 3});
   angle = at::cat({at::zeros({text_tokens, head_dim / 2}), angle.reshape({frames * rows * columns, head_dim / 2})});
   return at::complex(angle.cos(), angle.sin());  // (T,D/2)

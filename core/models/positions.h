@@ -11,7 +11,8 @@ namespace ditscope {
 /// Sincos table of a (frames, rows, columns) grid: a quarter of the channels for time, then 3/8 for the column, then 3/8 for the
 /// row, each [sin|cos]; computed in float64.
 /// @see diffusers `get_3d_sincos_pos_embed`
-at::Tensor sincos_positions(std::int64_t width, std::int64_t frames, std::int64_t rows, std::int64_t columns, double spatial_scale,
+at::Tensor sincos_positions(std::int64_t width, std::int64_t frames, std::int64_t rows, std::int64_t columns,
+                            double spatial_scale,
                             double temporal_scale);  // (F*Y*X,C) float64, frame-major
 
 /// Where the frames, rows and columns of a grid lie on the axes of the rotary angles.
@@ -26,7 +27,8 @@ RotaryGrid rotary_grid_slice(std::int64_t frames, std::int64_t rows, std::int64_
 
 /// exp(i angle) of every token, with a quarter of the head's pairs turning by time and 3/8 each by row and column (theta 10000).
 /// Text tokens, `text_tokens` rows in front, do not turn.
-at::Tensor rotary_table(std::int64_t head_dim, const RotaryGrid& grid, std::int64_t text_tokens, TokenOrder order);  // (T,D/2) complex64
+at::Tensor rotary_table(std::int64_t head_dim, const RotaryGrid& grid, std::int64_t text_tokens,
+                        TokenOrder order);  // (T,D/2) complex64
 
 /// Turns the pairs (2i, 2i+1) of the last dimension; float32 inside, whatever the dtype.
 at::Tensor rotate_pairs(const at::Tensor& x, const at::Tensor& table);  // (B,H,T,D) contiguous

@@ -8,7 +8,9 @@ namespace ditscope {
 namespace {
 
 /// Half the logarithm of the signal-to-noise ratio; infinite where all is noise or all is signal, and meant to be.
-double log_snr(double alpha) { return std::log(std::sqrt(alpha / (1 - alpha))); }
+double log_snr(double alpha) {
+  return std::log(std::sqrt(alpha / (1 - alpha)));
+}
 
 /// Noise like `sample`; a CPU generator draws on the CPU whatever the device, so one seed means one noise everywhere.
 at::Tensor draw(const at::Tensor& sample, const std::optional<at::Generator>& generator) {

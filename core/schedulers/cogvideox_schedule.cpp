@@ -141,8 +141,9 @@ void CogVideoXScheduler::set_timesteps(int steps) {
     const double delta = (train - double(train) / steps) - train;
     const int count = static_cast<int>(std::ceil((0.0 - train) / (-double(train) / steps)));
     for (int i = 0; i < count; ++i) timesteps_.push_back(static_cast<std::int64_t>(std::nearbyint(train + i * delta)) - 1);
-    // Differs from diffusers: for some counts (61, 103, ...) rounding gives arange one entry more, a timestep of -1 that diffusers
-    // reads as the last of the table (pure noise), so that its final step turns the video into the model's negated output.
+    // Differs from diffusers: for some counts (61, 103, ...) rounding gives arange one entry more, a timestep of -1 that
+    // diffusers reads as the last of the table (pure noise), so that its final step turns the video into the model's negated
+    // output.
     while (timesteps_.back() < 0) timesteps_.pop_back();
   } else if (config_.timestep_spacing == "leading") {
     for (int i = steps - 1; i >= 0; --i) timesteps_.push_back(std::int64_t(i) * (train / steps) + config_.steps_offset);
@@ -158,8 +159,8 @@ void CogVideoXScheduler::set_timesteps(int steps) {
 CogVideoXScheduler::Alphas CogVideoXScheduler::alphas_at(int index) const {
   const int steps = static_cast<int>(timesteps_.size()), train = config_.num_train_timesteps;
   if (index < 0 || index >= steps || timesteps_[index] < 0 || timesteps_[index] >= train) {
-    throw Error(ErrorKind::InvalidArgument,
-                "expected a step below " + std::to_string(steps) + " on " + std::to_string(train) + " timesteps, got " + std::to_string(index));
+    throw Error(ErrorKind::InvalidArgument, "expected a step below " + std::to_string(steps) + " on " + std::to_string(train) +
+                                                " timesteps, got " + std::to_string(index));
   }
   const std::int64_t next = timesteps_[index] - train / steps_;
   Alphas a;
@@ -178,7 +179,8 @@ at::Tensor CogVideoXScheduler::predict_original(const at::Tensor& output, const 
 }
 
 std::pair<at::Tensor, at::Tensor> CogVideoXScheduler::weights_at(const at::Tensor& timesteps, const at::Tensor& like) const {
-  const at::Tensor a = alphas_.to(like.device(), like.scalar_type()).index_select(0, timesteps.to(like.device(), at::kLong).flatten());
+  const at::Tensor a =
+      alphas_.to(like.device(), like.scalar_type()).index_select(0, timesteps.to(like.device(), at::kLong).flatten());
   std::vector<std::int64_t> shape(like.dim(), 1);
   shape[0] = a.size(0);
   return {a.sqrt().view(shape), (1 - a).sqrt().view(shape)};

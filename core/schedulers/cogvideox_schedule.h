@@ -21,8 +21,8 @@ struct CogVideoXScheduleConfig {
   double sample_max_value = 1.0;                ///< kept for the file
   bool set_alpha_to_one = true;
   int steps_offset = 0;
-  std::string prediction_type = "epsilon";      ///< "epsilon" "sample" "v_prediction"
-  std::string timestep_spacing = "leading";     ///< "linspace" "leading" "trailing"
+  std::string prediction_type = "epsilon";   ///< "epsilon" "sample" "v_prediction"
+  std::string timestep_spacing = "leading";  ///< "linspace" "leading" "trailing"
   bool rescale_betas_zero_snr = false;
   double snr_shift_scale = 3.0;
 

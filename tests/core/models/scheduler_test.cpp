@@ -1,3 +1,5 @@
+#include "core/schedulers/scheduler.h"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
@@ -8,7 +10,6 @@
 #include "core/checkpoint/json_file.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/schedulers/cogvideox_schedule.h"
-#include "core/schedulers/scheduler.h"
 #include "kernels/error.h"
 
 namespace ditscope {
@@ -30,7 +31,6 @@ double relative_error(const at::Tensor& ours, const at::Tensor& theirs) {
   if (at::allclose(ours, theirs, 0, 0, true)) return 0;
   return ((ours - theirs).abs().max() / theirs.abs().max()).item<double>();
 }
-
 
 class SchedulerParity : public ::testing::TestWithParam<const char*> {
  protected:
@@ -151,7 +151,8 @@ TEST(Scheduler, RefusesWhatItCannotDo) {
   EXPECT_EQ(kind_of([] { make_scheduler(kZeroSnr, "DDIMScheduler"); }), ErrorKind::Unsupported);
   EXPECT_EQ(kind_of([] { make_scheduler(R"({"_class_name": "CogVideoXDDIMScheduler", "beta_schedule": "sigmoid"})"); }),
             ErrorKind::Unsupported);
-  EXPECT_EQ(kind_of([] { make_scheduler(R"({"_class_name": "CogVideoXDDIMScheduler", "beta_start": "x"})"); }), ErrorKind::Corrupt);
+  EXPECT_EQ(kind_of([] { make_scheduler(R"({"_class_name": "CogVideoXDDIMScheduler", "beta_start": "x"})"); }),
+            ErrorKind::Corrupt);
   EXPECT_EQ(kind_of([] { make_scheduler(R"({"_class_name": "CogVideoXDDIMScheduler", "trained_betas": [0.1]})"); }),
             ErrorKind::Unsupported);
   const auto scheduler = make_scheduler(kZeroSnr);

@@ -395,8 +395,8 @@ TEST(TransformerConfig, RefusesWhatItCannotDoByName) {
 }
 
 TEST(TransformerConfig, CallsWrongTypesCorrupt) {
-  for (const char* json : {"", "[]", "{\"num_layers\": \"2\"}", "{\"num_layers\": -3}", "{\"num_layers\": 1e30}", "{\"norm_eps\": null}",
-                           "{\"attention_bias\": 1}", "{\"activation_fn\": 3}"}) {
+  for (const char* json : {"", "[]", "{\"num_layers\": \"2\"}", "{\"num_layers\": -3}", "{\"num_layers\": 1e30}",
+                           "{\"norm_eps\": null}", "{\"attention_bias\": 1}", "{\"activation_fn\": 3}"}) {
     try {
       CogVideoXConfig::from_json(json);
       ADD_FAILURE() << "accepted " << json;
