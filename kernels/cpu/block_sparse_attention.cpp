@@ -25,8 +25,8 @@ using cpu::TileState;
 constexpr float kLn2 = 0.69314718f, kLog2E = 1.44269504f;
 constexpr int kSumLanes = 16;
 constexpr int kMostWidth = 256;
-/// Packed keys and values of as many heads as fit here are held at once (one head at least).
-constexpr std::size_t kPackedBytes = std::size_t{64} << 20;
+/// Heads whose packed keys and values are held at once: one is attended to while the next is packed, in memory that stays warm.
+constexpr int kPackedHeads = 2;
 
 /// Memory that grows, is aligned to cache lines and stays with its thread, so that calls do not fault in fresh pages.
 class Buffer {
@@ -56,7 +56,7 @@ struct Scratch {
   TileState states[2];
   float* row;  // (256)
 
-  Scratch(const PackedShape& shape) {
+  explicit Scratch(const PackedShape& shape) {
     static thread_local Buffer buffer;
     const std::size_t queries_words = static_cast<std::size_t>(kBlockTokens) * shape.depth;
     const std::size_t output_floats = static_cast<std::size_t>(kBlockTokens) * shape.padded_width;
@@ -78,18 +78,21 @@ float sum_of(const TileState& state, int row) {
   return std::accumulate(lanes, lanes + kSumLanes, 0.0f);
 }
 
-/// Hands out tasks 0..count-1 to the workers, in order.
-template <typename Body>
-void for_each_task(const Workers& workers, std::int64_t count, const Body& body) {
-  if (!workers.run || workers.count <= 1 || count <= 1) {
-    for (std::int64_t i = 0; i < count; ++i) body(i);
-    return;
+/// Counts finished pieces of work; a thread can wait for the last one.
+class Countdown {
+ public:
+  void done(std::int64_t target) {
+    if (count_.fetch_add(1, std::memory_order_acq_rel) + 1 == target) count_.notify_all();
   }
-  std::atomic<std::int64_t> next{0};
-  workers.run([&] {
-    for (std::int64_t i = next++; i < count; i = next++) body(i);
-  });
-}
+  void wait(std::int64_t target) const {
+    for (std::int64_t now = count_.load(std::memory_order_acquire); now < target; now = count_.load(std::memory_order_acquire)) {
+      count_.wait(now, std::memory_order_acquire);
+    }
+  }
+
+ private:
+  std::atomic<std::int64_t> count_{0};
+};
 
 std::string shape_text(const std::int64_t* shape, int rank) {
   std::string text = "(";
@@ -146,7 +149,26 @@ Element* row_of(const HostView<Element, 3>& view, std::int64_t head, std::int64_
   return view.data + head * view.stride[0] + token * view.stride[1];
 }
 
-/// Walks every (head, query block), heaviest first, and hands its running states to `finish(head, first query, rows, scratch)`.
+/// Query blocks of a head in the order of their cost, heaviest first, so that no thread ends long after the others.
+std::vector<int> heaviest_first(const BlockMask* const (&masks)[2], std::int64_t head) {
+  const int query_blocks = masks[0]->query_blocks();
+  std::vector<std::int64_t> visits(static_cast<std::size_t>(query_blocks), 0);
+  for (const BlockMask* mask : masks) {
+    if (mask == nullptr) continue;
+    const int list = mask->list_of_head(head);
+    for (int block = 0; block < query_blocks; ++block)
+      visits[block] += mask->visits_end(list, block) - mask->visits_begin(list, block);
+  }
+  std::vector<int> order(static_cast<std::size_t>(query_blocks));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return visits[a] > visits[b]; });
+  return order;
+}
+
+/// Walks every (head, query block) and hands its running states to `finish(head, first query, rows, shape, scratch)`.
+///
+/// One queue of tasks serves all threads without a barrier: for each head first its blocks to pack, then its query blocks. A task
+/// waits only for tasks before it in the queue, which other threads have already begun, so the queue always moves on.
 template <typename Element, typename Finish>
 void walk(const HostView<const Element, 3>& q, const HostView<const Element, 3>& k, const HostView<const Element, 3>& v,
           float scale, const BlockMask* const (&masks)[2], const cpu::TileKernels& kernels, const Workers& workers,
@@ -157,58 +179,56 @@ void walk(const HostView<const Element, 3>& q, const HostView<const Element, 3>&
   const PackedShape shape{width, kernels.pairs ? (width + 1) / 2 : width, (width + 15) / 16 * 16,
                           kernels.pairs ? kBlockTokens / 2 : kBlockTokens};
   const std::size_t key_words = shape.key_words() * key_blocks, head_words = key_words + shape.value_words() * key_blocks;
-  const std::int64_t heads_at_once = std::clamp<std::int64_t>(
-      static_cast<std::int64_t>(kPackedBytes / std::max<std::size_t>(head_words * 4, 1)), 1, std::max<std::int64_t>(heads, 1));
   static thread_local Buffer packed_buffer;
-  auto* packed = static_cast<std::uint32_t*>(packed_buffer.reserve(head_words * heads_at_once * sizeof(std::uint32_t) + 64));
+  auto* packed = static_cast<std::uint32_t*>(packed_buffer.reserve(head_words * kPackedHeads * sizeof(std::uint32_t) + 64));
 
-  struct Task {
-    std::int64_t visits;
-    std::int32_t head, block;
+  const bool same_for_all = masks[0]->heads() == 0 && (masks[1] == nullptr || masks[1]->heads() == 0);
+  std::vector<std::vector<int>> orders;
+  for (std::int64_t head = 0; head < (same_for_all ? 1 : heads); ++head) orders.push_back(heaviest_first(masks, head));
+  std::vector<Countdown> blocks_packed(static_cast<std::size_t>(heads)), blocks_attended(static_cast<std::size_t>(heads));
+
+  const auto pack = [&](std::int64_t head, int block) {
+    if (head >= kPackedHeads) blocks_attended[head - kPackedHeads].wait(query_blocks);  // whose memory this head takes over
+    const std::int64_t token = std::int64_t{block} * kBlockTokens;
+    const int tokens = static_cast<int>(std::min<std::int64_t>(kBlockTokens, keys - token));
+    std::uint32_t* words = packed + head % kPackedHeads * head_words;
+    kernels.pack_keys(shape, rows_of(k, head, token), kBfloat16, tokens, words + block * shape.key_words());
+    kernels.pack_values(shape, rows_of(v, head, token), kBfloat16, tokens, words + key_words + block * shape.value_words());
+    blocks_packed[head].done(key_blocks);
   };
-  std::vector<Task> tasks;
-  for (std::int64_t first_head = 0; first_head < heads; first_head += heads_at_once) {
-    const std::int64_t count = std::min(heads_at_once, heads - first_head);
-    for_each_task(workers, count * key_blocks, [&](std::int64_t i) {
-      const std::int64_t head = i / key_blocks, block = i % key_blocks, token = block * kBlockTokens;
-      const int tokens = static_cast<int>(std::min<std::int64_t>(kBlockTokens, keys - token));
-      std::uint32_t* words = packed + head * head_words;
-      kernels.pack_keys(shape, rows_of(k, first_head + head, token), kBfloat16, tokens, words + block * shape.key_words());
-      kernels.pack_values(shape, rows_of(v, first_head + head, token), kBfloat16, tokens,
-                          words + key_words + block * shape.value_words());
-    });
-
-    tasks.clear();
-    for (std::int64_t head = 0; head < count; ++head) {
-      for (int block = 0; block < query_blocks; ++block) {
-        Task task{0, static_cast<std::int32_t>(head), block};
-        for (const BlockMask* mask : masks) {
-          if (mask == nullptr) continue;
-          const int list = mask->list_of_head(first_head + head);
-          task.visits += mask->visits_end(list, block) - mask->visits_begin(list, block);
-        }
-        tasks.push_back(task);
-      }
+  const auto attend = [&](std::int64_t head, int block, const Scratch& scratch) {
+    const std::int64_t first = std::int64_t{block} * kBlockTokens;
+    const int rows = static_cast<int>(std::min<std::int64_t>(kBlockTokens, queries - first));
+    kernels.pack_queries(shape, rows_of(q, head, first), kBfloat16, rows, std::signbit(scale), scratch.queries);
+    blocks_packed[head].wait(key_blocks);
+    const std::uint32_t* words = packed + head % kPackedHeads * head_words;
+    for (int which = 0; which < 2; ++which) {
+      const BlockMask* mask = masks[which];
+      if (mask == nullptr) continue;
+      const int list = mask->list_of_head(head);
+      kernels.attend({shape, scratch.queries, words, words + key_words, rows, std::fabs(scale) * kLog2E, mask,
+                      mask->visits_begin(list, block), mask->visits_end(list, block), scratch.states[which]});
     }
-    std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.visits > b.visits; });
+    finish(head, first, rows, shape, scratch);
+    blocks_attended[head].done(query_blocks);
+  };
 
-    for_each_task(workers, static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i) {
-      const Task& task = tasks[static_cast<std::size_t>(i)];
-      const std::int64_t head = first_head + task.head, first = std::int64_t{task.block} * kBlockTokens;
-      const int rows = static_cast<int>(std::min<std::int64_t>(kBlockTokens, queries - first));
-      Scratch scratch(shape);
-      kernels.pack_queries(shape, rows_of(q, head, first), kBfloat16, rows, std::signbit(scale), scratch.queries);
-      const std::uint32_t* words = packed + task.head * head_words;
-      for (int which = 0; which < 2; ++which) {
-        const BlockMask* mask = masks[which];
-        if (mask == nullptr) continue;
-        const int list = mask->list_of_head(head);
-        kernels.attend({shape, scratch.queries, words, words + key_words, rows, std::fabs(scale) * kLog2E, mask,
-                        mask->visits_begin(list, task.block), mask->visits_end(list, task.block), scratch.states[which]});
-      }
-      finish(head, first, rows, shape, scratch);
-    });
-  }
+  const std::int64_t tasks_of_head = std::int64_t{key_blocks} + query_blocks, tasks = heads * tasks_of_head;
+  std::atomic<std::int64_t> next{0};
+  const auto work = [&] {
+    const Scratch scratch(shape);  // the one thing that can fail, before any task is taken
+    for (std::int64_t task = next++; task < tasks; task = next++) {
+      const std::int64_t head = task / tasks_of_head, i = task % tasks_of_head;
+      if (i < key_blocks)
+        pack(head, static_cast<int>(i));
+      else
+        attend(head, orders[same_for_all ? 0 : head][i - key_blocks], scratch);
+    }
+  };
+  if (workers.run && workers.count > 1)
+    workers.run(work);
+  else
+    work();
 }
 
 template <typename Element>
