@@ -75,6 +75,7 @@ class MainWindow : public QMainWindow {
   std::vector<Command> commands_;
   Page page_ = Page::Automatic;
   Width built_width_ = Width::Standard;
+  QString layout_key_;  ///< of the settings that hold what is built
   bool building_ = false, side_hidden_ = false, alone_ = false;
   int workspace_ = 0;
   Check gl_check_;

@@ -8,6 +8,7 @@
 #include <QSettings>
 #include <QSplitter>
 #include <QStackedWidget>
+#include <cmath>
 #include <thread>
 
 #include "app/gui/compare/compare_panel.h"
@@ -48,10 +49,9 @@ QSplitter* MainWindow::make_splitter(Qt::Orientation orientation, const QString&
 }
 
 void MainWindow::save_layout() {
-  static const char* kNames[] = {"compact", "standard", "wide"};
   if (!centralWidget() || !workspaces_) return;
   for (QSplitter* splitter : centralWidget()->findChildren<QSplitter*>()) {
-    QSettings().setValue(QString("layout/%1/%2").arg(kNames[static_cast<int>(built_width_)], splitter->objectName()), splitter->saveState());
+    QSettings().setValue(layout_key_ + splitter->objectName(), splitter->saveState());
   }
 }
 
@@ -90,8 +90,9 @@ void MainWindow::rebuild() {
   setCentralWidget(central);
 
   static const char* kNames[] = {"compact", "standard", "wide"};
+  layout_key_ = QString("layout/%1-%2/").arg(kNames[static_cast<int>(built_width_)]).arg(std::lround(Style::current().text_scale() * 10));
   for (QSplitter* splitter : central->findChildren<QSplitter*>()) {
-    const QByteArray state = QSettings().value(QString("layout/%1/%2").arg(kNames[static_cast<int>(built_width_)], splitter->objectName())).toByteArray();
+    const QByteArray state = QSettings().value(layout_key_ + splitter->objectName()).toByteArray();
     if (!state.isEmpty()) splitter->restoreState(state);
   }
   set_workspace(workspace_);

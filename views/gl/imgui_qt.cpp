@@ -76,9 +76,9 @@ void ImGuiQt::set_fonts(const Fonts& fonts, double text_scale, double device_rat
   io.Fonts->Clear();
   impl_->fonts = fonts;
   const float size = static_cast<float>(fonts.size_px * scale);
-  impl_->words = add_font(io, impl_->fonts.words, size);
-  impl_->words_strong = add_font(io, impl_->fonts.words_strong, size);
-  impl_->numbers = add_font(io, impl_->fonts.numbers, size);
+  impl_->words = add_font(io, impl_->fonts.words, size * fonts.words_line);
+  impl_->words_strong = add_font(io, impl_->fonts.words_strong, size * fonts.words_line);
+  impl_->numbers = add_font(io, impl_->fonts.numbers, size * fonts.numbers_line);
   io.FontGlobalScale = static_cast<float>(1.0 / device_ratio);
   ImGui_ImplOpenGL3_CreateFontsTexture();
   impl_->built_scale = scale;

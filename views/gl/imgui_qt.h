@@ -14,7 +14,9 @@ class ImGuiQt {
  public:
   struct Fonts {
     QByteArray words, words_strong, numbers;  ///< TrueType or OpenType files, whole
-    float size_px = 12;                       ///< at text scale 1 and ratio 1
+    float size_px = 12;                       ///< of the em, at text scale 1 and ratio 1
+    /// ImGui counts a font's size from ascender to descender, Qt by the em: line height of one em.
+    float words_line = 1, numbers_line = 1;
   };
   ImGuiQt();
   ~ImGuiQt();

@@ -19,12 +19,10 @@ struct Painter {
   double scale;
 
   float px(double value) const { return static_cast<float>(value * scale); }
-  float text_size() const { return px(12); }
-  ImVec2 measure(ImFont* font, const std::string& text) const {
-    return font->CalcTextSizeA(text_size(), 1e6f, 0, text.c_str());
-  }
+  float line(ImFont* font) const { return font->FontSize * ImGui::GetIO().FontGlobalScale; }
+  ImVec2 measure(ImFont* font, const std::string& text) const { return font->CalcTextSizeA(line(font), 1e6f, 0, text.c_str()); }
   void text(ImFont* font, ImVec2 at, ImU32 colour, const std::string& value) const {
-    list->AddText(font, text_size(), at, colour, value.c_str());
+    list->AddText(font, line(font), at, colour, value.c_str());
   }
 };
 
@@ -48,10 +46,12 @@ void draw_tag(const Painter& paint, const Rect& pane, const CompareOverlay::Run&
   paint.text(paint.imgui.words_strong(), ImVec2(badge_x + (badge - letter_size.x) / 2, y + pad + (badge - letter_size.y) / 2),
              packed(paint.theme.colour("on_run")), letter);
   float at = right ? x + paint.px(8) : badge_x + badge + paint.px(6);
-  const float text_y = y + (height - paint.text_size()) / 2;
-  paint.text(paint.imgui.words(), ImVec2(at, text_y), packed(paint.theme.colour("text")), run.name);
+  const auto top = [&](ImFont* font) { return y + (height - paint.line(font)) / 2; };
+  paint.text(paint.imgui.words(), ImVec2(at, top(paint.imgui.words())), packed(paint.theme.colour("text")), run.name);
   at += name_width + paint.px(6);
-  if (!seconds.empty()) paint.text(paint.imgui.numbers(), ImVec2(at, text_y), packed(paint.theme.colour("text2")), seconds);
+  if (!seconds.empty()) {
+    paint.text(paint.imgui.numbers(), ImVec2(at, top(paint.imgui.numbers())), packed(paint.theme.colour("text2")), seconds);
+  }
 }
 
 void draw_wipe(const Painter& paint, const Pane& pane, double wipe, bool hovered) {
@@ -97,7 +97,7 @@ void draw_pixel_values(const Painter& paint, const Pane& pane, const Camera& cam
   const int left = std::max(0, static_cast<int>(std::floor(low.x))), top = std::max(0, static_cast<int>(std::floor(low.y)));
   const int right = std::min(shape->width - 1, static_cast<int>(std::floor(high.x)));
   const int bottom = std::min(shape->height - 1, static_cast<int>(std::floor(high.y)));
-  const float line = paint.text_size();
+  const float line = paint.line(paint.imgui.numbers());
   paint.list->PushClipRect(ImVec2(static_cast<float>(pane.rect.x), static_cast<float>(pane.rect.y)),
                            ImVec2(static_cast<float>(pane.rect.right()), static_cast<float>(pane.rect.bottom())), true);
   for (int y = top; y <= bottom; ++y) {

@@ -29,6 +29,16 @@ constexpr int kPictureHeight_px = 200, kScene_px = 384;
 
 QString text_of(const std::string& text) { return QString::fromStdString(text); }
 
+/// Wraps, and takes the height it is given: a label that asks for a height by its width keeps its whole page from stretching.
+QLabel* make_wrapped(const QString& text, const char* role) {
+  QLabel* label = make_label(text, role);
+  label->setWordWrap(true);
+  QSizePolicy policy = label->sizePolicy();
+  policy.setHeightForWidth(false);
+  label->setSizePolicy(policy);
+  return label;
+}
+
 /// A rounded upper half of a card.
 QPainterPath card_top(const QRectF& rect, double radius) {
   QPainterPath path;
@@ -136,9 +146,7 @@ FirstRunPage::FirstRunPage(Session& session, QWidget* parent) : QWidget(parent),
   auto* layout = new QVBoxLayout(page);
   layout->setContentsMargins(style.px(28), style.px(22), style.px(28), style.px(20));
   layout->setSpacing(style.px(16));
-  auto* title = make_label("See where a video model looks, and what it costs to look away.", "figure");
-  title->setWordWrap(true);
-  layout->addWidget(title);
+  layout->addWidget(make_wrapped("See where a video model looks, and what it costs to look away.", "figure"));
   layout->addWidget(make_label("Everything below works offline. Nothing is downloaded unless you ask.", "body"));
   layout->addSpacing(style.px(4));
   auto* cards = new QHBoxLayout;
@@ -152,7 +160,7 @@ FirstRunPage::FirstRunPage(Session& session, QWidget* parent) : QWidget(parent),
   connect(choose, &QPushButton::clicked, this, &FirstRunPage::open_folder);
   cards->addWidget(make_card(folder_ = new FolderPicture, "Use your own model",
                              "A diffusers folder of CogVideoX: 2B, 5B or 1.5. Other layouts are recognised and explained.", choose), 1);
-  layout->addLayout(cards, 3);
+  layout->addLayout(cards, 100);
   auto* lower = new QHBoxLayout;
   lower->setSpacing(style.px(16));
   lower->addWidget(build_machine(), 2);
@@ -191,6 +199,7 @@ QWidget* FirstRunPage::make_card(QWidget* picture, const QString& title, const Q
   const Style& style = Style::current();
   auto* card = new QFrame;
   card->setProperty("role", "card");
+  card->setMaximumHeight(style.px(kPictureHeight_px + 140 + 170));
   auto* layout = new QVBoxLayout(card);
   layout->setContentsMargins(0, 0, 0, style.px(14));
   layout->setSpacing(0);
@@ -199,10 +208,9 @@ QWidget* FirstRunPage::make_card(QWidget* picture, const QString& title, const Q
   words->setContentsMargins(style.px(14), style.px(14), style.px(14), 0);
   words->setSpacing(style.px(4));
   words->addWidget(make_label(title, "title"));
-  auto* body = make_label(text, "body");
-  body->setWordWrap(true);
+  auto* body = make_wrapped(text, "body");
   body->setMinimumHeight(style.px(60));
-  body->setAlignment(Qt::AlignTop);
+  body->setAlignment(Qt::AlignTop | Qt::AlignLeft);
   words->addWidget(body);
   words->addSpacing(style.px(10));
   words->addWidget(button);
@@ -234,8 +242,7 @@ QWidget* FirstRunPage::build_machine() {
   layout->addStretch(1);
   auto* note = new QHBoxLayout;
   note_icon_ = new QLabel;
-  note_ = make_label("", "warn");
-  note_->setWordWrap(true);
+  note_ = make_wrapped("", "warn");
   note->addWidget(note_icon_);
   note->addWidget(note_, 1);
   layout->addLayout(note);

@@ -97,7 +97,7 @@ void MemoryBar::show_bytes(const std::map<std::string, std::int64_t>& bytes) {
   const bool giga = sum >= 1'000'000'000;
   for (const auto& [part, size] : sizes) {
     const double value = static_cast<double>(size) / (giga ? 1e9 : 1e6);
-    legend << QString("<span style='color:%1'>■</span>%2 %3").arg(Style::current().colour(part->token).name(), part->name,
+    legend << QString("<span style='color:%1'>■</span> %2 %3").arg(Style::current().colour(part->token).name(), part->name,
                number_span(QString::number(value, 'f', giga ? 1 : 0)));
   }
   const std::int64_t reachable = memory.available_bytes + memory.process_bytes;

@@ -74,6 +74,11 @@ void Fold::set_text(const QString& text, const QString& remark) {
   remark_->setText(remark);
 }
 
+void Fold::resizeEvent(QResizeEvent* event) {
+  QWidget::resizeEvent(event);
+  remark_->setVisible(width() - button_->sizeHint().width() - layout()->spacing() >= remark_->sizeHint().width());
+}
+
 void Fold::set_body(QWidget* body) {
   body_ = body;
   body_->setVisible(open_);

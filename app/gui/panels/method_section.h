@@ -52,6 +52,9 @@ class Fold : public QWidget {
   void set_open(bool open);
   bool is_open() const { return open_; }
 
+ protected:
+  void resizeEvent(QResizeEvent* event) override;
+
  Q_SIGNALS:
   void toggled(bool open);
 

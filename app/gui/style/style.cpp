@@ -5,6 +5,8 @@
 #include <QFontDatabase>
 #include <QPainter>
 #include <QPalette>
+#include <QProxyStyle>
+#include <QRawFont>
 #include <QRegularExpression>
 #include <QStyleFactory>
 #include <QSvgRenderer>
@@ -49,6 +51,18 @@ QString filled_in(QString sheet, const views::Theme& theme, double scale) {
   return result + sheet.mid(last);
 }
 
+/// Fusion with the delay of tooltips that was agreed.
+class HouseStyle : public QProxyStyle {
+ public:
+  HouseStyle() : QProxyStyle(QStyleFactory::create("Fusion")) {}
+  int styleHint(StyleHint hint, const QStyleOption* option, const QWidget* widget, QStyleHintReturn* data) const override {
+    return hint == SH_ToolTip_WakeUpDelay ? kTooltipDelay_ms : QProxyStyle::styleHint(hint, option, widget, data);
+  }
+
+ private:
+  static constexpr int kTooltipDelay_ms = 400;
+};
+
 }  // namespace
 
 Style& Style::current() {
@@ -71,7 +85,7 @@ void Style::apply(Light light, double text_scale) {
   text_scale_ = std::clamp(text_scale, 0.8, 2.0);
   const bool dark = light == Light::System ? desktop_is_dark() : light == Light::Dark;
   theme_ = views::parse_theme(resource(":/theme/tokens.json").toStdString(), dark);
-  QApplication::setStyle(QStyleFactory::create("Fusion"));
+  QApplication::setStyle(new HouseStyle);
   QPalette palette;
   palette.setColor(QPalette::Window, colour("window"));
   palette.setColor(QPalette::WindowText, colour("text"));
@@ -135,8 +149,16 @@ QIcon Style::icon(const QString& name, const char* token) const {
 }
 
 gl::ImGuiQt::Fonts Style::overlay_fonts() const {
-  static const gl::ImGuiQt::Fonts fonts{resource(":/fonts/words"), resource(":/fonts/words-strong"), resource(":/fonts/numbers"),
-                                        12};
+  static const gl::ImGuiQt::Fonts fonts = [] {
+    gl::ImGuiQt::Fonts loaded{resource(":/fonts/words"), resource(":/fonts/words-strong"), resource(":/fonts/numbers")};
+    const auto line_of = [](const QByteArray& data) {
+      const QRawFont font(data, 100);
+      return static_cast<float>((font.ascent() + font.descent()) / 100);
+    };
+    loaded.words_line = line_of(loaded.words);
+    loaded.numbers_line = line_of(loaded.numbers);
+    return loaded;
+  }();
   return fonts;
 }
 
