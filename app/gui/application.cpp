@@ -78,7 +78,7 @@ void automate(MainWindow& window, const Automation& wanted) {
       QTimer::singleShot(2500, &window, [&window, wanted] {
         const auto& history = window.session().history();
         if (wanted.page == "generate" && !history.empty() && !window.session().shown()) window.session().open_history(history.front().id);
-        take_screenshot(window, wanted);
+        QTimer::singleShot(1500, &window, [&window, wanted] { take_screenshot(window, wanted); });
       });
     }
     return;

@@ -107,8 +107,12 @@ void Session::restore(const PairRequest& pair) {
   PairRequest wanted = pair;
   std::error_code ignored;
   // A file made on another machine names the folder there; the model of the same name here is meant.
-  if (model_ && !std::filesystem::exists(wanted.base.model, ignored) && wanted.base.model.filename() == model_->folder.filename()) {
-    wanted.base.model = model_->folder;
+  if (!wanted.base.model.empty() && !std::filesystem::exists(wanted.base.model, ignored)) {
+    if (model_ && wanted.base.model.filename() != model_->folder.filename()) {
+      say(Message::Kind::Warning, QString("The settings name the model %1, which is not here; %2 stays open.")
+                                      .arg(text_of(wanted.base.model.string()), text_of(model_->name)));
+    }
+    wanted.base.model = model_ ? model_->folder : std::filesystem::path();
   }
   const bool other_model = !model_ || model_->folder != wanted.base.model;
   const auto folder = wanted.base.model;
@@ -311,15 +315,23 @@ void Session::show(const std::shared_ptr<const JobView>& job) {
 }
 
 void Session::open_history(std::int64_t id) {
-  try {
-    std::shared_ptr<const JobView> job;
-    const auto stopped = stopped_.find(id);
-    job = stopped != stopped_.end() ? stopped->second : store_->load(id);
+  const auto take = [this](const std::shared_ptr<const JobView>& job) {
     show(job);
     restore(job->job.pair);
-  } catch (const std::exception& problem) {
-    say(Message::Kind::Error, text_of(problem.what()));
-  }
+  };
+  // What this process ran itself still has its latents and previews.
+  if (shown_ && shown_->job.id == id) return take(shown_);
+  if (const auto stopped = stopped_.find(id); stopped != stopped_.end()) return take(stopped->second);
+  // Decoding a long video takes a moment; only the last one that was asked for is read.
+  probe_->ask("3 history", [this, id, take](Engine&) {
+    try {
+      const auto job = store_->load(id);
+      post([job, take] { take(job); });
+    } catch (const std::exception& problem) {
+      const QString text = text_of(problem.what());
+      post([this, text] { say(Message::Kind::Error, text); });
+    }
+  });
 }
 
 void Session::remove_from_history(std::int64_t id) {

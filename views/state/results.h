@@ -9,7 +9,7 @@ namespace ditscope::views {
 
 /// One run against the first of its job, on decoded frames before any encoding.
 struct PairMetrics {
-  std::vector<double> psnr_per_frame;  ///< dB; infinite where a frame is identical
+  std::vector<double> psnr_per_frame;  ///< 100 dB where a frame is identical
   double psnr_db = 0;                  ///< mean over frames
   double worst_db = 0;                 ///< lowest frame
   double ssim = 0;

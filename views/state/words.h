@@ -12,7 +12,7 @@ std::string percent_text(double ratio);             ///< 0.031 -> "3.1 %"; 1 -> 
 std::string factor_text(double factor);             ///< "1.29 ×"
 std::string gigabytes_text(std::int64_t bytes);     ///< "1.9"
 std::string size_text(std::int64_t bytes);          ///< "12 MB" "1.9 GB"
-std::string decibel_text(double db);                ///< "28.4 dB"; infinite: "identical"
+std::string decibel_text(double db);                ///< "28.4 dB"; 100 dB, the floor of the recipe: "identical"
 std::string number_text(double value, int digits);  ///< fixed digits
 
 /// "kept 3.1 %" and "skipped 96.9 %": always together, so that nobody guesses which reading is meant.

@@ -311,7 +311,7 @@ void RequestPanel::refresh_button() {
   const QString name = kNames[std::min<std::size_t>(3, session_.request().methods.size() - 1)];
   // The key is written on the button where there is room; the tooltip always has it.
   const QString with_keys = " " + name + "   Ctrl+Enter";
-  const int room = generate_->width() - Style::current().px(52);
+  const int room = generate_->width() - Style::current().px(36);
   generate_->setText(generate_->fontMetrics().horizontalAdvance(with_keys) <= room ? with_keys : " " + name);
   generate_->setAccessibleName(name);
 }

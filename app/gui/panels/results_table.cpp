@@ -39,7 +39,7 @@ class HonestBars : public QWidget {
   void paintEvent(QPaintEvent*) override {
     const Style& style = Style::current();
     QPainter painter(this);
-    const int row = style.px(18), label = style.px(78), figures = style.px(112);
+    const int row = style.px(18), label = style.px(78), figures = style.px(150);
     for (std::size_t i = 0; i < bars.size(); ++i) {
       const int y = static_cast<int>(i) * row;
       painter.setFont(style.words(12));

@@ -101,4 +101,5 @@ TEST(Words, NumbersReadAsTheWindowWritesThem) {
   EXPECT_EQ(skipped_text(0.031), "skipped 96.9 %");
   EXPECT_EQ(gigabytes_text(1'900'000'000), "1.9");
   EXPECT_EQ(decibel_text(28.42), "28.4 dB");
+  EXPECT_EQ(decibel_text(100), "identical");
 }

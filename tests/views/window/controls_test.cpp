@@ -128,6 +128,37 @@ TEST_F(WindowTest, TheViewDrawsAOnTheLeftOfTheWipeAndBOnTheRight) {
   EXPECT_GT(checked_right, 20);
 }
 
+TEST_F(WindowTest, PixelValuesAppearFromFiftyPixelsAPixel) {
+  run_once();
+  views::CompareState state = view()->state();
+  state.mode = views::CompareMode::A;
+  view()->set_state(state);
+  view()->set_playback(views::seek(views::step_frames(view()->playback(), 0), 0));
+  // Distinct colours in the middle of the view, away from the tags.
+  const auto colours = [&] {
+    QTest::qWait(60);
+    const QImage image = view()->grabFramebuffer();
+    QSet<QRgb> seen;
+    for (int y = image.height() / 2; y < image.height() / 2 + 100; ++y) {
+      for (int x = image.width() / 2; x < image.width() / 2 + 100; ++x) seen.insert(image.pixel(x, y));
+    }
+    return seen.size();
+  };
+  const auto zoom_to = [&](double wanted) {
+    while (view()->zoom() < wanted) {
+      const QPointF at(view()->width() / 2.0, view()->height() / 2.0);
+      QWheelEvent event(at, view()->mapToGlobal(at), QPoint(), QPoint(0, 120), Qt::NoButton, Qt::NoModifier, Qt::NoScrollPhase, false);
+      QApplication::sendEvent(view(), &event);
+    }
+  };
+  zoom_to(44);
+  ASSERT_LT(view()->zoom(), 50);
+  const auto squares = colours();
+  zoom_to(56);
+  EXPECT_LE(squares, 25) << "at most four by four squares of flat colour, and their neighbours";
+  EXPECT_GT(colours(), 3 * squares) << "digits bring their antialiased edges";
+}
+
 TEST_F(WindowTest, LightAndTextScaleChangeAtOnceAndNothingIsLost) {
   run_once();
   const auto shown = session_->shown();
