@@ -56,13 +56,13 @@ void check_side(int value, const char* name, const ModelInfo& info) {
 
 /// Frame counts that come out as asked or follow the model's own rule: 4n + 1, and 8n, which an even number of latents makes.
 bool is_frame_count(int frames, int multiple) {
-  return frames >= 1 && (frames % multiple == 1 || frames % (2 * multiple) == 0);
+  return frames >= 1 && ((frames - 1) % multiple == 0 || frames % (2 * multiple) == 0);
 }
 
 void check_frames(int frames, const ModelInfo& info) {
   const int most = info.max_frames > 0 ? info.max_frames : kMostFrames;
   if (frames <= most && is_frame_count(frames, info.frame_multiple)) return;
-  const auto fits = [&](int count) { return count >= 1 && count <= most && count % info.frame_multiple == 1; };
+  const auto fits = [&](int count) { return count >= 1 && count <= most && (count - 1) % info.frame_multiple == 0; };
   int below = std::clamp(frames, 1, most), above = below;
   while (below > 1 && !fits(below)) --below;
   while (above < most && !fits(above)) ++above;

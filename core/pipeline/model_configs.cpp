@@ -23,6 +23,26 @@ void require_class(const ModelFolder& folder, const std::string& component, std:
                                           found + ". Choose a text-to-video CogVideoX model.");
 }
 
+/// Sizes far beyond any model are a damaged or hostile config; products of them must not overflow below.
+void require_sane(const CogVideoXConfig& config, const std::filesystem::path& folder) {
+  const auto at_most = [&](const char* key, int value, int most) {
+    if (value > most)
+      throw Error(ErrorKind::Unsupported, (folder / "transformer/config.json").string() + ": expected " + key + " of at most " +
+                                              std::to_string(most) + ", got " + std::to_string(value) +
+                                              ". Fetch the file again.");
+  };
+  at_most("num_layers", config.num_layers, 1024);
+  at_most("num_attention_heads", config.num_attention_heads, 1024);
+  at_most("attention_head_dim", config.attention_head_dim, 4096);
+  at_most("in_channels", config.in_channels, 4096);
+  at_most("patch_size", config.patch_size, 64);
+  at_most("patch_size_t", config.frame_patch(), 64);
+  at_most("sample_width", config.sample_width, 4096);
+  at_most("sample_height", config.sample_height, 4096);
+  at_most("sample_frames", config.sample_frames, 100001);
+  at_most("max_text_seq_length", config.max_text_seq_length, 4096);
+}
+
 /// Adds the sizes of a component's weights; only headers are read.
 void count_weights(const std::filesystem::path& folder, ModelInfo& info) {
   const Checkpoint weights(folder);
@@ -94,7 +114,7 @@ ModelInfo describe(const ModelConfigs& model) {
     if (half != info.sizes.front()) info.sizes.push_back(half);
   }
   if (info.frame_counts.empty())
-    for (int n = 0; n * 8 + 1 <= info.default_frames; n = n < 2 ? n + 1 : n + 2) info.frame_counts.push_back(n * 8 + 1);
+    for (int n = 0; n * 8 + 1 <= info.default_frames && n < 16; n = n < 2 ? n + 1 : n + 2) info.frame_counts.push_back(n * 8 + 1);
   return info;
 }
 
@@ -112,6 +132,7 @@ ModelConfigs read_model_configs(const std::filesystem::path& path) {
   require_class(folder, "tokenizer", {"T5Tokenizer", "T5TokenizerFast"});
   require_class(folder, "scheduler", {"CogVideoXDDIMScheduler", "CogVideoXDPMScheduler"});
   model.transformer = CogVideoXConfig::from_json(folder.config_text("transformer"));
+  require_sane(model.transformer, folder.path());
   model.vae = CogVideoXVaeConfig::from_json(folder.config_text("vae"));
   model.scheduler_json = folder.config_text("scheduler");
   model.scheduler_class = folder.component("scheduler").class_name;

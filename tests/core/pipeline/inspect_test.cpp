@@ -90,6 +90,22 @@ TEST_F(Inspect, NoticesPartsThatDoNotBelongTogether) {
   expect_refused(ErrorKind::Corrupt, "different models");
 }
 
+TEST_F(Inspect, RefusesNumbersThatNoModelHas) {
+  const std::string good = read("transformer/config.json");
+  for (const char* key : {"num_layers", "num_attention_heads", "attention_head_dim", "patch_size", "sample_width",
+                          "sample_height", "sample_frames", "max_text_seq_length"}) {
+    for (const char* value : {"0", "-1", "536870912", "2147483647", "99999999999", "1.5", "null", "\"2\"", "[]"}) {
+      std::string text = good;
+      const auto begin = text.find("\"" + std::string(key) + "\"");
+      ASSERT_NE(begin, std::string::npos) << key;
+      const auto colon = text.find(':', begin);
+      text.replace(colon + 1, text.find_first_of(",\n}", colon) - colon - 1, value);
+      write("transformer/config.json", text);
+      EXPECT_THROW(Generator::inspect(folder_ / "model"), Error) << key << " = " << value;
+    }
+  }
+}
+
 TEST_F(Inspect, NamesAMissingFile) {
   fs::remove(folder_ / "model/vae/diffusion_pytorch_model.safetensors");
   expect_refused(ErrorKind::NotFound, "vae");
