@@ -55,6 +55,7 @@ void add_common(CLI::App& command, TrainingOptions& options) {
   command.add_option("--seed", options.seed, "Seed of weights, scenes and noise");
   command.add_option("--learning-rate", options.learning_rate, "Peak of the schedule")->check(CLI::PositiveNumber);
   command.add_option("--checkpoint-minutes", options.checkpoint_minutes, "Between two saves")->check(CLI::PositiveNumber);
+  command.add_option("--from", options.initial_model, "A model folder whose weights to start from")->check(CLI::ExistingDirectory);
   command.add_flag("!--float32", options.bfloat16, "Compute in float32 instead of bfloat16 autocast");
 }
 
@@ -92,7 +93,6 @@ void add_train(CLI::App& app) {
   CLI::App* transformer_command = train->add_subcommand("transformer", "The transformer and its text encoder, on latents of a trained VAE");
   add_common(*transformer_command, *transformer);
   transformer_command->add_option("--vae", transformer->vae, "The vae folder that `train vae` wrote")->required()->check(CLI::ExistingDirectory);
-  transformer_command->add_option("--from", transformer->initial_model, "A model folder whose weights to start from")->check(CLI::ExistingDirectory);
   transformer_command->add_option("--phase", *phases, "FRAMESxSIZExBATCH:SHARE, several in order, e.g. 1x128x48:0.3 33x128x8:0.7");
   transformer_command->callback([transformer, phases] {
     for (const auto& text : *phases) transformer->phases.push_back(parse_phase(text));

@@ -13,7 +13,7 @@
 #include "core/training/video_tensor.h"
 #include "core/training/world/caption.h"
 #include "core/training/world/renderer.h"
-#include "core/training/write_component.h"
+#include "core/training/component_files.h"
 
 namespace ditscope {
 
@@ -23,7 +23,8 @@ using nlohmann::json;
 namespace {
 
 constexpr int kTokenizerSentences = 20000;
-constexpr int kTokenizerVocabulary = 160;
+constexpr int kTokenizerVocabulary = 200;
+constexpr int kWordRepeats = 300;
 constexpr int kMaxTextTokens = 32;
 constexpr int kPreviewStills = 48;
 
@@ -34,6 +35,11 @@ std::vector<std::string> tokenizer_sentences() {
     world::Scene scene = world::sample_scene(random, {.split = world::Split::Any});
     scene.phrasing = random.below(world::kPhrasings);
     sentences.push_back(world::caption(scene));
+  }
+  // A unigram trainer takes its candidates from substrings that several different words share; with punctuation behind it
+  // every word becomes one, and then one token.
+  for (const auto& word : world::vocabulary()) {
+    sentences.insert(sentences.end(), kWordRepeats, word + ", " + word + ". " + word + " " + word + "! " + word + "?");
   }
   return sentences;
 }

@@ -9,6 +9,7 @@
 #include "core/schedulers/scheduler.h"
 #include "core/text/tokenizer.h"
 #include "core/training/bundled_model.h"
+#include "core/training/component_files.h"
 #include "core/training/latent_pool.h"
 #include "core/training/trainable_weights.h"
 #include "core/training/training_run.h"
@@ -19,11 +20,6 @@ namespace ditscope {
 namespace {
 
 constexpr double kDroppedCaptions = 0.1;  // trained without a caption, for classifier-free guidance (Ho & Salimans 2022)
-
-std::map<std::string, at::Tensor> weights_in(const std::filesystem::path& model, const char* component, const char* file) {
-  if (model.empty()) return {};
-  return load_tensors(model / component / file);
-}
 
 std::map<std::string, at::Tensor> below(const std::map<std::string, at::Tensor>& all, const std::string& prefix) {
   std::map<std::string, at::Tensor> part;
@@ -41,8 +37,8 @@ struct Student {
 
   Student(const TransformerTrainingOptions& options, int vocabulary_size, at::Device device)
       : transformer_weights(options.seed, device,
-                            weights_in(options.initial_model, "transformer", "diffusion_pytorch_model.safetensors")),
-        text_weights(options.seed + 1, device, weights_in(options.initial_model, "text_encoder", "model.safetensors")),
+                            component_weights(options.initial_model, "transformer", "diffusion_pytorch_model.safetensors")),
+        text_weights(options.seed + 1, device, component_weights(options.initial_model, "text_encoder", "model.safetensors")),
         transformer(bundled_transformer_config(), transformer_weights),
         text_encoder(bundled_text_config(vocabulary_size), text_weights) {}
 

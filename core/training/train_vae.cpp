@@ -11,7 +11,7 @@
 #include "core/training/training_run.h"
 #include "core/training/video_tensor.h"
 #include "core/training/world/renderer.h"
-#include "core/training/write_component.h"
+#include "core/training/component_files.h"
 
 namespace ditscope {
 
@@ -98,7 +98,7 @@ void train_vae(const TrainingOptions& options, const TrainingReport& report, con
   const at::Device device(options.device);
   if (options.threads > 0) at::set_num_threads(options.threads);
   at::manual_seed(options.seed);
-  TrainableWeights weights(options.seed, device);
+  TrainableWeights weights(options.seed, device, component_weights(options.initial_model, "vae", "diffusion_pytorch_model.safetensors"));
   const CogVideoXVae vae(bundled_vae_config(), weights, true);
   Optimizer optimizer(weights.keys(), weights.tensors(), {.ema_decay = 0.995});
   TrainingRun run(options, report, stop);

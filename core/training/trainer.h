@@ -19,6 +19,7 @@ struct TrainingOptions {
   double learning_rate = 1e-3;
   bool bfloat16 = true;           ///< autocast; weights and optimiser stay float32
   double checkpoint_minutes = 5;
+  std::filesystem::path initial_model;  ///< a diffusers folder whose weights to start from; may be empty
 };
 
 struct TrainingProgress {
@@ -45,7 +46,6 @@ struct TrainingPhase {
 struct TransformerTrainingOptions : TrainingOptions {
   std::filesystem::path vae;            ///< a folder with the trained VAE: config.json and weights
   std::vector<TrainingPhase> phases;    ///< empty: images first, then clips at 128 px, then clips at 256 px
-  std::filesystem::path initial_model;  ///< a diffusers folder whose transformer and text encoder to go on from; may be empty
 };
 
 /// Trains the VAE of the bundled model from scratch on clips rendered on the fly: crops of short windows of 128 and 256 px

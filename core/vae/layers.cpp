@@ -1,6 +1,7 @@
 #include "core/vae/layers.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <utility>
@@ -15,10 +16,14 @@ namespace {
 constexpr int64_t kMaxConvElements = int64_t{1} << 30;
 
 /// A convolution with groups and dilation of 1. LibTorch sends small float32 ones to a loop over matrix products, which is
-/// several times slower than oneDNN at the sizes of a decoder's first blocks.
+/// several times slower than oneDNN at the sizes of a decoder's first blocks. Training goes through conv2d and conv3d instead:
+/// only these take part in autocast.
 at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const std::vector<int64_t>& stride,
                     const std::vector<int64_t>& padding) {
   const std::vector<int64_t> ones(stride.size(), 1), zeros(stride.size(), 0);
+  if (c10::GradMode::is_enabled()) {
+    return stride.size() == 3 ? at::conv3d(x, weight, bias, stride, padding, ones, 1) : at::conv2d(x, weight, bias, stride, padding, ones, 1);
+  }
   if (x.device().is_cpu() && x.scalar_type() == at::kFloat && at::hasMKLDNN() && at::globalContext().userEnabledMkldnn()) {
     return at::mkldnn_convolution(x, weight, bias, padding, stride, ones, 1);
   }

@@ -1,4 +1,4 @@
-#include "core/training/write_component.h"
+#include "core/training/component_files.h"
 
 #include <ATen/ATen.h>
 
@@ -14,6 +14,11 @@ void write_component(const std::filesystem::path& folder, const std::string& con
   for (const auto& [key, weight] : weights) converted[key] = weight.detach().to(at::kCPU, dtype);
   save_tensors(folder / weights_name, converted, {{"format", "pt"}});
   write_file_atomically(folder / "config.json", config_json);
+}
+
+std::map<std::string, at::Tensor> component_weights(const std::filesystem::path& model, const char* component, const char* file) {
+  if (model.empty()) return {};
+  return load_tensors(model / component / file);
 }
 
 }  // namespace ditscope
