@@ -31,6 +31,9 @@ namespace ditscope::gui {
 
 MainWindow::MainWindow(Session& session, QWidget* parent) : QMainWindow(parent), session_(session) {
   setWindowTitle("DiTScope");
+  QIcon mark;
+  for (const int size : {16, 32, 64, 128}) mark.addPixmap(Style::current().pixmap("mark", Style::current().colour("text"), size, 1));
+  setWindowIcon(mark);
   setAcceptDrops(true);
   setMinimumSize(960, 600);
   // A window that gets its first OpenGL widget while it is shown is made anew by Qt, and loses the focus. This one has it from the start.
@@ -68,6 +71,9 @@ void MainWindow::set_page(Page page) {
 void MainWindow::set_gl_check(const Check& check) {
   gl_check_ = check;
   if (first_run_) first_run_->set_gl_check(check);
+  if (check.state == Check::State::Failed) {
+    session_.say(Message::Kind::Warning, "This display gives no OpenGL 3.3: the compare view stays empty. Runs, figures and saving work.");
+  }
 }
 
 void MainWindow::apply_look() {

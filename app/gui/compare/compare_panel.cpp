@@ -82,6 +82,7 @@ ComparePanel::ComparePanel(Session& session, bool compact, QWidget* parent)
   view_->set_state(state);
   connect(view_, &CompareView::state_changed, this, &ComparePanel::refresh_state);
   connect(view_, &CompareView::frame_changed, this, &ComparePanel::refresh_frame);
+  connect(view_, &CompareView::gl_failed, this, [this](const QString& problem) { session_.say(Message::Kind::Error, problem); });
   connect(view_, &CompareView::zoom_changed, this, &ComparePanel::refresh_zoom);
   connect(&session_, &Session::shown_changed, this, &ComparePanel::refresh_clips);
   connect(&session_, &Session::snapshot_changed, this, [this] {

@@ -149,14 +149,12 @@ void CompareView::initializeGL() {
   try {
     scene_ = std::make_unique<views::CompareScene>(shader("compare.vert"), shader("compare.frag"));
     imgui_->set_fonts(Style::current().overlay_fonts(), Style::current().text_scale(), devicePixelRatioF());
-    gl_description_ = QString::fromStdString(gl::context_description());
-    software_ = gl::is_software_renderer();
     connect(context(), &QOpenGLContext::aboutToBeDestroyed, this, &CompareView::release_gl);
   } catch (const std::exception& problem) {
     gl_problem_ = QString::fromUtf8(problem.what());
+    Q_EMIT gl_failed(gl_problem_);
   }
   dirty_.fill(true);
-  Q_EMIT ready();
 }
 
 void CompareView::resizeGL(int, int) {
@@ -174,6 +172,8 @@ void CompareView::upload() {
       gl_problem_.clear();
     } catch (const Error& problem) {
       gl_problem_ = QString::fromUtf8(problem.what());
+      // Later: this is inside a paint.
+      QMetaObject::invokeMethod(this, [this, text = gl_problem_] { Q_EMIT gl_failed(text); }, Qt::QueuedConnection);
     }
   }
 }

@@ -41,15 +41,13 @@ class CompareView : public QOpenGLWidget {
   void set_flicker(bool on);
   /// Whether anything is there to play.
   bool has_clip() const;
-  QString gl_description() const { return gl_description_; }
   QString gl_problem() const { return gl_problem_; }
-  bool software_renderer() const { return software_; }
 
  Q_SIGNALS:
   void state_changed();
   void frame_changed(int frame);
   void zoom_changed();
-  void ready();
+  void gl_failed(const QString& problem);
 
  protected:
   void initializeGL() override;
@@ -85,8 +83,7 @@ class CompareView : public QOpenGLWidget {
   double p99_ = 0;
   std::unique_ptr<views::CompareScene> scene_;
   std::unique_ptr<gl::ImGuiQt> imgui_;
-  QString gl_description_, gl_problem_;
-  bool software_ = false;
+  QString gl_problem_;
   QTimer timer_;
   QElapsedTimer clock_, flicker_clock_;
   int shown_frame_ = -1;

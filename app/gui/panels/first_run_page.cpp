@@ -21,6 +21,7 @@
 #include "app/gui/widgets/value_slider.h"
 #include "core/training/world/caption.h"
 #include "core/training/world/renderer.h"
+#include "views/state/words.h"
 
 namespace ditscope::gui {
 namespace {
@@ -337,10 +338,10 @@ void FirstRunPage::show_checks() {
     delete item;
   }
   if (checks_.empty()) return;
-  time_->setText(QString("self-test, %1 s").arg(seconds_, 0, 'f', 1));
+  time_->setText("self-test, " + text_of(views::seconds_text(seconds_)));
   std::vector<Check> all(checks_.begin(), checks_.begin() + 2);
   const auto& model = session_.model();
-  all.push_back(model ? Check{Check::State::Good, model->bundled ? "Bundled model" : "Model", text_of(model->name) + ", configs hold together"}
+  all.push_back(model ? Check{Check::State::Good, model->bundled ? "Bundled model" : "Model", text_of(model->name) + ", configs valid"}
                       : Check{session_.model_problem().isEmpty() ? Check::State::Absent : Check::State::Warning, "Bundled model",
                               session_.model_problem().isEmpty() ? "is being read" : "not found"});
   all.push_back(checks_[2]);

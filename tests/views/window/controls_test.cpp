@@ -159,6 +159,49 @@ TEST_F(WindowTest, PixelValuesAppearFromFiftyPixelsAPixel) {
   EXPECT_GT(colours(), 3 * squares) << "digits bring their antialiased edges";
 }
 
+TEST_F(WindowTest, ThePaletteFindsACommandByPartOfItsNameAndDoesIt) {
+  run_once();
+  ASSERT_FALSE(view()->state().swapped);
+  QTimer::singleShot(200, [] {
+    QWidget* palette = QApplication::activeModalWidget();
+    ASSERT_NE(palette, nullptr);
+    auto* field = palette->findChild<QLineEdit*>();
+    QTest::keyClicks(field, "swap");
+    QTest::keyClick(field, Qt::Key_Return);
+  });
+  QTest::keyClick(window_.get(), Qt::Key_P, Qt::ControlModifier | Qt::ShiftModifier);
+  EXPECT_TRUE(view()->state().swapped);
+}
+
+TEST_F(WindowTest, AQuestionMarkShowsEveryKey) {
+  run_once();
+  view()->setFocus();
+  QStringList words;
+  QTimer::singleShot(200, [&] {
+    QWidget* sheet = QApplication::activeModalWidget();
+    ASSERT_NE(sheet, nullptr);
+    for (const QLabel* label : sheet->findChildren<QLabel*>()) words << label->text();
+    sheet->close();
+  });
+  QTest::keyClick(view(), Qt::Key_Question, Qt::ShiftModifier);
+  for (const char* key : {"Ctrl+Return", "Space", ",", ".", "1", "5", "hold Shift", "S", "0", "F", "Ctrl+0", "Esc", "Ctrl+.", "Alt+1", "Ctrl+Z"}) {
+    EXPECT_TRUE(words.contains(key)) << key;
+  }
+}
+
+TEST_F(WindowTest, F11LeavesTheViewAloneAndEscapeBringsTheRestBack) {
+  run_once();
+  QTest::keyClick(window_.get(), Qt::Key_F11);
+  EXPECT_FALSE(window_->request()->isVisible());
+  EXPECT_TRUE(wait([&] { return view()->width() > window_->width() - 40; }, 2000)) << view()->width();
+  QTest::keyClick(view(), Qt::Key_Escape);
+  EXPECT_TRUE(window_->request()->isVisible());
+  QTest::keyClick(window_.get(), Qt::Key_B, Qt::ControlModifier);
+  EXPECT_FALSE(window_->request()->isVisible());
+  QTest::keyClick(window_.get(), Qt::Key_B, Qt::ControlModifier);
+  EXPECT_TRUE(window_->request()->isVisible());
+}
+
 TEST_F(WindowTest, LightAndTextScaleChangeAtOnceAndNothingIsLost) {
   run_once();
   const auto shown = session_->shown();
