@@ -15,7 +15,7 @@ namespace ditscope::gui {
 namespace {
 
 QString keys_of(const Command& command) {
-  return command.keys_text.isEmpty() ? command.keys.toString(QKeySequence::NativeText) : command.keys_text;
+  return command.keys_text.isEmpty() ? command.keys.toString(QKeySequence::NativeText).replace("Return", "Enter") : command.keys_text;
 }
 
 /// The field keeps the focus; up, down and Enter go to the list.

@@ -127,7 +127,7 @@ QWidget* MainWindow::build_header() {
     for (const Command& command : commands_) {
       if (command.menu != title) continue;
       if (command.name.startsWith("Light: as") || command.name == "Reset layout" || command.name == "Quit" || command.name == "Another seed") menu->addSeparator();
-      QAction* action = menu->addAction(command.keys.isEmpty() ? command.name : command.name + "\t" + command.keys.toString(QKeySequence::NativeText));
+      QAction* action = menu->addAction(command.keys.isEmpty() ? command.name : command.name + "\t" + command.keys.toString(QKeySequence::NativeText).replace("Return", "Enter"));
       connect(action, &QAction::triggered, this, [run = command.run] {
         // Later: the command may replace the menu bar that it came from.
         QMetaObject::invokeMethod(qApp, run, Qt::QueuedConnection);

@@ -34,6 +34,16 @@ QString run_name(const MethodChoice& method) {
 
 QString text_of(const std::string& text) { return QString::fromStdString(text); }
 
+/// A pair as the Request panel can show it: full attention first, two to four methods, each known and within its ranges.
+/// @throws Error naming what no method of this version knows
+PairRequest checked(PairRequest pair) {
+  if (pair.methods.empty() || pair.methods.front().key != "full") pair.methods.insert(pair.methods.begin(), MethodChoice{"full", {}});
+  if (pair.methods.size() == 1) pair.methods.push_back(MethodChoice{"re-ttention", {}});
+  if (pair.methods.size() > kMostMethods) pair.methods.resize(kMostMethods);
+  for (const MethodChoice& method : pair.methods) resolve(method);
+  return pair;
+}
+
 }  // namespace
 
 Session::Session(EngineFactory make_engine, const std::filesystem::path& data_folder, QObject* parent)
@@ -104,7 +114,13 @@ void Session::redo() {
 }
 
 void Session::restore(const PairRequest& pair) {
-  PairRequest wanted = pair;
+  PairRequest wanted;
+  try {
+    wanted = checked(pair);
+  } catch (const Error& problem) {
+    say(Message::Kind::Error, "The settings stay as they are: " + text_of(problem.what()));
+    return;
+  }
   std::error_code ignored;
   // A file made on another machine names the folder there; the model of the same name here is meant.
   if (!wanted.base.model.empty() && !std::filesystem::exists(wanted.base.model, ignored)) {
@@ -381,12 +397,11 @@ void Session::open_path(const std::filesystem::path& path) {
     if (json.contains("methods") && json["methods"].is_array()) {
       for (const auto& text : json["methods"]) pair.methods.push_back(parse_method_choice(text.get<std::string>()));
     } else {
-      pair.methods = {MethodChoice{"full", {}}};
-      pair.methods.push_back(pair.base.method.key == "full" ? MethodChoice{"re-ttention", {}} : pair.base.method);
+      pair.methods = {pair.base.method};
     }
     pair.base.method = {};
     restore(pair);
-    last_outcome_ = QString("Settings of %1 are back.").arg(text_of(path.filename().string()));
+    last_outcome_ = QString("%1 was read.").arg(text_of(path.filename().string()));
     Q_EMIT snapshot_changed();
   } catch (const std::exception& problem) {
     say(Message::Kind::Error, text_of(problem.what()));

@@ -291,6 +291,7 @@ void ComparePanel::refresh_clips() {
     job_->clear();
     remark_->clear();
   }
+  modes_->button(1)->setText(QString(QChar('A' + view_->second())));
   against_->setVisible(runs_shown() > 2);
   if (runs_shown() > 2) {
     QStringList names;

@@ -33,7 +33,7 @@ void MessageBar::refresh() {
     line->setSpacing(style.px(8));
     auto* icon = new QLabel;
     icon->setPixmap(style.pixmap(kIcons[kind], style.colour(kTokens[kind]), style.px(14), devicePixelRatioF()));
-    line->addWidget(icon, 0, Qt::AlignTop);
+    line->addWidget(icon, 0, Qt::AlignVCenter);
     auto* text = new QLabel(message.text);
     text->setTextFormat(Qt::PlainText);
     text->setWordWrap(true);
@@ -51,7 +51,7 @@ void MessageBar::refresh() {
     }
     auto* close = make_icon_button("close", "Dismiss");
     connect(close, &QToolButton::clicked, this, [this, id] { session_.dismiss(id); });
-    line->addWidget(close, 0, Qt::AlignTop);
+    line->addWidget(close, 0, Qt::AlignVCenter);
     layout_->addWidget(box);
   }
   setVisible(!session_.messages().empty());

@@ -399,7 +399,7 @@ void RequestPanel::refresh_derived() {
       parts << QString("%1 %2").arg(QChar('A' + static_cast<int>(i))).arg(text_of(views::clock_text(estimate->seconds[i])));
     }
     time_->setText(QString("Time, from #%1").arg(estimate->job));
-    time_figure_->setText("about <b>" + number_span(text_of(views::clock_text(sum))) + "</b> " + number_span(parts.join(", ")));
+    time_figure_->setText("about <b>" + number_span(text_of(views::clock_text(sum))) + "</b>" + (parts.size() <= 2 ? " " + number_span(parts.join(", ")) : QString()));
   } else {
     time_->setText("Time");
     time_figure_->setText("known after the first run");

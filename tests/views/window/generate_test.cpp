@@ -201,6 +201,36 @@ TEST_F(WindowTest, AFileWithoutSettingsIsSaidAndChangesNothing) {
   EXPECT_EQ(session_->request().base.prompt, prompt);
 }
 
+TEST_F(WindowTest, HostileSettingsInAFileAreSaidAndChangeNothing) {
+  const std::string prompt = session_->request().base.prompt;
+  const char* texts[] = {R"({"prompt":"x","method":{"key":"re-tension","parameters":{}}})",
+                         R"({"prompt":"x","methods":["full","re-ttention:kept_ratio=7"]})",
+                         R"({"prompt":"x","methods":[1,2]})", R"({"prompt":["x"]})"};
+  for (const char* text : texts) {
+    while (!session_->messages().empty()) session_->dismiss(session_->messages().front().id);
+    const auto file = folder_ / "a.mp4.json";
+    QFile out(QString::fromStdString(file.string()));
+    ASSERT_TRUE(out.open(QIODevice::WriteOnly));
+    out.write(text);
+    out.close();
+    session_->open_path(file);
+    EXPECT_FALSE(session_->messages().empty()) << text;
+    EXPECT_EQ(session_->request().base.prompt, prompt) << text;
+  }
+}
+
+TEST_F(WindowTest, SettingsWithoutMethodsOrWithTooManyStillMakeAPair) {
+  gui::PairRequest pair = session_->request();
+  pair.methods.clear();
+  session_->restore(pair);
+  ASSERT_EQ(session_->request().methods.size(), 2u);
+  EXPECT_EQ(session_->request().methods[0].key, "full");
+  pair.methods.assign(9, MethodChoice{"window", {}});
+  session_->restore(pair);
+  ASSERT_EQ(session_->request().methods.size(), 4u);
+  EXPECT_EQ(session_->request().methods[0].key, "full");
+}
+
 TEST_F(WindowTest, OutOfMemoryEndsTheRunAndTheProgramLives) {
   behaviour_->out_of_memory = true;
   session_->generate();
