@@ -18,7 +18,8 @@ class TrainableWeights final : public WeightSource {
   TrainableWeights(std::uint64_t seed, at::Device device, std::map<std::string, at::Tensor> initial = {});
 
   at::Tensor take(const std::string& key, at::IntArrayRef shape) override;
-  bool has(const std::string&) const override { return true; }
+  /// Nothing optional is made: a weight known by two names gets its first.
+  bool has(const std::string&) const override { return false; }
 
   const std::vector<std::string>& keys() const { return keys_; }
   const std::vector<at::Tensor>& tensors() const { return tensors_; }
