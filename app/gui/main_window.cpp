@@ -179,6 +179,11 @@ void MainWindow::build_commands() {
 void MainWindow::generate(bool at_the_end) {
   // A press of Generate on the first page leaves it as soon as something runs.
   if (page_ == Page::FirstRun) page_ = Page::Automatic;
+  // A number that is still being typed counts as typed.
+  if (auto* field = qobject_cast<QLineEdit*>(QApplication::focusWidget())) {
+    field->clearFocus();
+    field->setFocus();
+  }
   session_.generate(at_the_end);
 }
 

@@ -54,6 +54,7 @@ const Frames* CompareView::shape() const {
 bool CompareView::has_clip() const { return shape() != nullptr; }
 
 void CompareView::set_clips(const std::array<Clip, 4>& clips) {
+  if (clips == clips_) return;
   const Frames* former = shape();
   const int width = former ? former->width : 0, height = former ? former->height : 0;
   for (std::size_t i = 0; i < clips.size(); ++i) {

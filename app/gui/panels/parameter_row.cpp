@@ -159,6 +159,7 @@ void ParameterRow::show_value(const ParameterValue& value, const ParameterValue&
     field_->set_value(number_of(value) * (is_ratio() ? 100 : 1));
     slider_->set_value(number_of(value));
     slider_->set_default(number_of(standard));
+    slider_->setAccessibleDescription(value_text(parameter_, value) + " " + text_of(parameter_.unit));
   }
   if (kept_) {
     kept_->set_percent(number_of(value));

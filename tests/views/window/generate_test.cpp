@@ -23,6 +23,20 @@ TEST_F(WindowTest, TypingAPromptAndPressingCtrlEnterShowsFullAndSparseSideBySide
   EXPECT_TRUE(view()->has_clip());
 }
 
+TEST_F(WindowTest, ANumberThatIsStillBeingTypedCountsWhenGenerateIsPressed) {
+  QLineEdit* steps = nullptr;
+  for (QLineEdit* field : window_->findChildren<QLineEdit*>()) {
+    if (field->accessibleName() == "Steps") steps = field;
+  }
+  ASSERT_NE(steps, nullptr);
+  steps->setFocus();
+  steps->selectAll();
+  QTest::keyClicks(steps, "7");
+  QTest::keyClick(steps, Qt::Key_Return, Qt::ControlModifier);
+  ASSERT_TRUE(wait([&] { return session_->shown() != nullptr; }));
+  EXPECT_EQ(session_->shown()->runs[0]->result->steps.size(), 7u);
+}
+
 TEST_F(WindowTest, TheFirstPageGivesWayToTheRun) {
   EXPECT_TRUE(window_->shows_first_run());
   QPushButton* generate = window_->findChild<QPushButton*>("generate");
