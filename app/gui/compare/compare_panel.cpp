@@ -10,6 +10,7 @@
 
 #include "app/gui/compare/compare_view.h"
 #include "app/gui/compare/scrubber.h"
+#include "app/gui/compare/time_plot.h"
 #include "app/gui/panels/results_table.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
@@ -71,6 +72,13 @@ ComparePanel::ComparePanel(Session& session, bool compact, QWidget* parent)
   empty_->setAlignment(Qt::AlignCenter);
   empty_->setWordWrap(true);
   stack_->addWidget(empty_);
+  plot_ = new TimePlot;
+  stack_->addWidget(plot_);
+  connect(plot_, &TimePlot::sought, this, [this](int frame) {
+    views::Playback playback = views::seek(view_->playback(), frame);
+    playback.playing = false;
+    view_->set_playback(playback);
+  });
   layout->addWidget(stack_, 1);
   layout->addWidget(transport_ = build_transport());
   results_ = new ResultsTable(compact);
@@ -100,18 +108,24 @@ QWidget* ComparePanel::build_header() {
   auto* line = new QHBoxLayout(header);
   line->setContentsMargins(0, 0, style.px(12), 0);
   line->setSpacing(style.px(8));
-  auto* tab = make_button("Compare", {}, "tab");
-  tab->setCheckable(true);
-  tab->setChecked(true);
-  tab->setFocusPolicy(Qt::NoFocus);
-  connect(tab, &QPushButton::clicked, tab, [tab] { tab->setChecked(true); });
-  line->addWidget(tab);
+  for (const char* title : {"Compare", "Difference over time"}) {
+    const int index = static_cast<int>(tabs_.size());
+    auto* tab = make_button(title, {}, "tab");
+    tab->setCheckable(true);
+    tab->setChecked(index == 0);
+    connect(tab, &QPushButton::clicked, this, [this, index] { set_tab(index); });
+    tabs_.push_back(tab);
+    line->addWidget(tab);
+  }
+  line->setSpacing(0);
   live_ = make_label("", "text2");
+  line->addSpacing(style.px(8));
   line->addWidget(live_);
   line->addStretch(1);
   job_ = make_label("", "number");
   remark_ = make_label("", "text2");
   line->addWidget(job_);
+  line->addSpacing(style.px(8));
   line->addWidget(remark_);
   return header;
 }
@@ -270,7 +284,8 @@ void ComparePanel::refresh_clips() {
     playback.playing = true;
     view_->set_playback(playback);
   }
-  stack_->setCurrentIndex(has ? 0 : 1);
+  plot_->show_job(session_.shown());
+  stack_->setCurrentIndex(!has ? 1 : tab_ == 0 ? 0 : 2);
   empty_->setText(session_.busy() ? "The first preview comes after the first step." : "No run is shown. Generate makes one; a card of the history brings one back.");
   transport_->setEnabled(has);
   mode_bar_->setEnabled(has);
@@ -346,6 +361,14 @@ void ComparePanel::refresh_frame(int frame) {
   frame_->setText(playback.frames > 0 ? QString("frame %1 / %2").arg(frame).arg(playback.frames - 1) : "");
   seconds_->setText(playback.frames > 0 ? QString("%1 s").arg(playback.seconds(), 0, 'f', 2) : "");
   scrubber_->show_frame(frame);
+  plot_->show_frame(frame);
+}
+
+void ComparePanel::set_tab(int tab) {
+  tab_ = tab;
+  for (std::size_t i = 0; i < tabs_.size(); ++i) tabs_[i]->setChecked(static_cast<int>(i) == tab);
+  mode_bar_->setVisible(tab == 0);
+  refresh_clips();
 }
 
 void ComparePanel::refresh_zoom() { zoom_->setText(QString("%1 ×").arg(view_->zoom(), 0, 'f', view_->zoom() < 10 ? 1 : 0)); }
@@ -377,6 +400,7 @@ void ComparePanel::toggle_play() { view_->set_playback(views::toggle(view_->play
 void ComparePanel::step(int by) { view_->set_playback(views::step_frames(view_->playback(), by)); }
 
 void ComparePanel::set_bare(bool bare) {
+  if (bare && tab_ != 0) set_tab(0);
   for (QWidget* part : {header_, mode_bar_, transport_}) part->setVisible(!bare);
   results_->setVisible(!bare && session_.shown());
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include <QWidget>
+#include <vector>
 
 #include "app/gui/session.h"
 
@@ -16,6 +17,7 @@ class NumberField;
 class ResultsTable;
 class Scrubber;
 class Segments;
+class TimePlot;
 
 /// The middle of the Generate workspace: mode bar, GL view, transport, results.
 class ComparePanel : public QWidget {
@@ -24,6 +26,8 @@ class ComparePanel : public QWidget {
   ComparePanel(Session& session, bool compact, QWidget* parent = nullptr);
   CompareView* view() const { return view_; }
   void set_bare(bool bare);  ///< the view alone
+  /// 0 the clips, 1 difference over time.
+  void set_tab(int tab);
   void next_difference();
   void choose_mode(int index);
   void swap();
@@ -46,6 +50,9 @@ class ComparePanel : public QWidget {
 
   Session& session_;
   bool compact_;
+  int tab_ = 0;
+  std::vector<QPushButton*> tabs_;
+  TimePlot* plot_ = nullptr;
   CompareView* view_;
   QStackedWidget* stack_;
   QLabel *job_ = nullptr, *remark_ = nullptr, *empty_ = nullptr, *zoom_ = nullptr, *frame_ = nullptr, *seconds_ = nullptr;

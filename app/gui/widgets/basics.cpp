@@ -44,12 +44,20 @@ QPushButton* make_button(const QString& text, const QString& icon, const char* k
   button->setAccessibleName(text);
   const Style& style = Style::current();
   if (*kind) button->setProperty("kind", kind);
+  if (QString(kind) == "tab") set_tab_text(button, text);
   if (!icon.isEmpty()) {
     const bool primary = QString(kind) == "primary";
     button->setIcon(style.icon(icon, primary ? "on_accent" : "text"));
     button->setIconSize(QSize(style.px(14), style.px(14)));
   }
   return button;
+}
+
+void set_tab_text(QPushButton* button, const QString& text) {
+  const Style& style = Style::current();
+  button->setText(text);
+  button->setAccessibleName(text);
+  button->setMinimumWidth(QFontMetrics(style.words(13, QFont::DemiBold)).horizontalAdvance(text) + style.px(27));
 }
 
 QString tooltip_text(const QString& name, const QString& meaning, const QString& formula, const QString& source) {

@@ -18,6 +18,8 @@ void set_role(QWidget* widget, const char* role);
 QFrame* make_line(QWidget* parent = nullptr);
 /// An icon alone: for play, step, lock, export, help, undo. `name` is its accessible name and tooltip.
 QToolButton* make_icon_button(const QString& icon, const QString& name, const char* token = "text2");
+/// A button of kind "tab" is as wide as its text in bold, which it shows while it is on.
+void set_tab_text(QPushButton* button, const QString& text);
 QPushButton* make_button(const QString& text, const QString& icon = {}, const char* kind = "");
 /// Word-wrapped rich text of a tooltip: name, meaning, formula, source.
 QString tooltip_text(const QString& name, const QString& meaning, const QString& formula = {}, const QString& source = {});

@@ -1,3 +1,4 @@
+#include "app/gui/compare/time_plot.h"
 #include "app/gui/panels/parameter_row.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/number_field.h"
@@ -157,6 +158,20 @@ TEST_F(WindowTest, PixelValuesAppearFromFiftyPixelsAPixel) {
   zoom_to(56);
   EXPECT_LE(squares, 25) << "at most four by four squares of flat colour, and their neighbours";
   EXPECT_GT(colours(), 3 * squares) << "digits bring their antialiased edges";
+}
+
+TEST_F(WindowTest, DifferenceOverTimeSharesTheFrameWithTheView) {
+  run_once();
+  window_->compare()->set_tab(1);
+  auto* plot = window_->findChild<gui::TimePlot*>();
+  ASSERT_NE(plot, nullptr);
+  EXPECT_TRUE(wait([&] { return plot->isVisible(); }, 1000));
+  plot->setFocus();
+  const int frame = view()->playback().frame();
+  QTest::keyClick(plot, frame == 0 ? Qt::Key_Right : Qt::Key_Left);
+  EXPECT_EQ(view()->playback().frame(), frame == 0 ? 1 : frame - 1);
+  window_->compare()->set_tab(0);
+  EXPECT_TRUE(view()->isVisible());
 }
 
 TEST_F(WindowTest, ThePaletteFindsACommandByPartOfItsNameAndDoesIt) {
