@@ -77,7 +77,8 @@ void automate(MainWindow& window, const Automation& wanted) {
     if (!wanted.screenshot.isEmpty()) {
       QTimer::singleShot(2500, &window, [&window, wanted] {
         const auto& history = window.session().history();
-        if (wanted.page == "generate" && !history.empty() && !window.session().shown()) window.session().open_history(history.front().id);
+        if (wanted.page == "generate" && !history.empty() && !window.session().shown())
+          window.session().open_history(history.front().id);
         QTimer::singleShot(1500, &window, [&window, wanted] { take_screenshot(window, wanted); });
       });
     }
@@ -157,7 +158,8 @@ int run_application(int argc, char** argv, EngineFactory make_engine) {
     }
     Style::current().load_fonts();
     Light light = static_cast<Light>(QSettings().value("look/light", 0).toInt());
-    if (parser.isSet("light")) light = parser.value("light") == "light" ? Light::Light : parser.value("light") == "dark" ? Light::Dark : Light::System;
+    if (parser.isSet("light"))
+      light = parser.value("light") == "light" ? Light::Light : parser.value("light") == "dark" ? Light::Dark : Light::System;
     double scale = QSettings().value("look/textScale", 1.0).toDouble();
     if (parser.isSet("text-scale")) scale = parser.value("text-scale").toDouble();
     Style::current().apply(light, scale);
@@ -168,7 +170,8 @@ int run_application(int argc, char** argv, EngineFactory make_engine) {
     if (!prompt.isEmpty()) session.edit("", [&](PairRequest& pair) { pair.base.prompt = prompt.toStdString(); });
     session.open_model(parser.value("model").toStdString());
 
-    Automation wanted{parser.value("screenshot"), {}, parser.value("page"), prompt, parser.isSet("run"), -1, -1, -1, parser.value("steps").toInt()};
+    Automation wanted{parser.value("screenshot"),   {}, parser.value("page"), prompt, parser.isSet("run"), -1, -1, -1,
+                      parser.value("steps").toInt()};
     if (parser.isSet("at-step")) wanted.at_step = parser.value("at-step").toInt();
     if (parser.isSet("mode")) wanted.mode = parser.value("mode").toInt();
     if (parser.isSet("frame")) wanted.frame = parser.value("frame").toInt();

@@ -15,13 +15,15 @@ namespace ditscope::gui {
 namespace {
 
 QString keys_of(const Command& command) {
-  return command.keys_text.isEmpty() ? command.keys.toString(QKeySequence::NativeText).replace("Return", "Enter") : command.keys_text;
+  return command.keys_text.isEmpty() ? command.keys.toString(QKeySequence::NativeText).replace("Return", "Enter")
+                                     : command.keys_text;
 }
 
 /// The field keeps the focus; up, down and Enter go to the list.
 class Palette : public QDialog {
  public:
-  Palette(const std::vector<Command>& commands, QWidget* parent) : QDialog(parent, Qt::Dialog | Qt::FramelessWindowHint), commands_(commands) {
+  Palette(const std::vector<Command>& commands, QWidget* parent)
+      : QDialog(parent, Qt::Dialog | Qt::FramelessWindowHint), commands_(commands) {
     const Style& style = Style::current();
     setObjectName("palette");
     setWindowTitle("Find a command");

@@ -10,8 +10,8 @@ namespace ditscope::gui {
 
 /// Something the window can do. Menus, palette, key sheet and shortcuts are made from one list of these.
 struct Command {
-  QString menu;   ///< "File"; empty: in no menu
-  QString name;   ///< "Generate"
+  QString menu;  ///< "File"; empty: in no menu
+  QString name;  ///< "Generate"
   QKeySequence keys;
   std::function<void()> run;
   bool view_key = false;  ///< acts on the compare view, never while text is edited

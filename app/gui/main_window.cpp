@@ -32,11 +32,13 @@ namespace ditscope::gui {
 MainWindow::MainWindow(Session& session, QWidget* parent) : QMainWindow(parent), session_(session) {
   setWindowTitle("DiTScope");
   QIcon mark;
-  for (const int size : {16, 32, 64, 128}) mark.addPixmap(Style::current().pixmap("mark", Style::current().colour("text"), size, 1));
+  for (const int size : {16, 32, 64, 128})
+    mark.addPixmap(Style::current().pixmap("mark", Style::current().colour("text"), size, 1));
   setWindowIcon(mark);
   setAcceptDrops(true);
   setMinimumSize(960, 600);
-  // A window that gets its first OpenGL widget while it is shown is made anew by Qt, and loses the focus. This one has it from the start.
+  // A window that gets its first OpenGL widget while it is shown is made anew by Qt, and loses the focus. This one has it from
+  // the start.
   (new QOpenGLWidget(this))->hide();
   build_commands();
   qApp->installEventFilter(this);
@@ -56,7 +58,9 @@ MainWindow::MainWindow(Session& session, QWidget* parent) : QMainWindow(parent),
   rebuild();
 }
 
-MainWindow::~MainWindow() { qApp->removeEventFilter(this); }
+MainWindow::~MainWindow() {
+  qApp->removeEventFilter(this);
+}
 
 bool MainWindow::wants_first_run() const {
   if (page_ != Page::Automatic) return page_ == Page::FirstRun;
@@ -72,13 +76,15 @@ void MainWindow::set_gl_check(const Check& check) {
   gl_check_ = check;
   if (first_run_) first_run_->set_gl_check(check);
   if (check.state == Check::State::Failed) {
-    session_.say(Message::Kind::Warning, "This display gives no OpenGL 3.3: the compare view stays empty. Runs, figures and saving work.");
+    session_.say(Message::Kind::Warning,
+                 "This display gives no OpenGL 3.3: the compare view stays empty. Runs, figures and saving work.");
   }
 }
 
 void MainWindow::apply_look() {
   const QSettings settings;
-  Style::current().apply(static_cast<Light>(settings.value("look/light", 0).toInt()), settings.value("look/textScale", 1.0).toDouble());
+  Style::current().apply(static_cast<Light>(settings.value("look/light", 0).toInt()),
+                         settings.value("look/textScale", 1.0).toDouble());
   rebuild();
 }
 
@@ -92,7 +98,8 @@ void MainWindow::build_commands() {
   add("File", "Open model folder…", "Ctrl+O", [this] { choose_folder(); });
   add("File", "Open settings of a saved file…", "Ctrl+Shift+O", [this] { choose_file(); });
   add("File", "Save…", "Ctrl+S", [this] {
-    show_save_menu(session_, compare_ ? compare_->view()->playback().frame() : 0, this, mapToGlobal(QPoint(width() / 2, Style::current().px(80))));
+    show_save_menu(session_, compare_ ? compare_->view()->playback().frame() : 0, this,
+                   mapToGlobal(QPoint(width() / 2, Style::current().px(80))));
   });
   add("File", "Quit", "Ctrl+Q", [this] { close(); });
   add("Edit", "Undo", "Ctrl+Z", [this] { session_.undo(); });
@@ -133,12 +140,15 @@ void MainWindow::build_commands() {
   add("Help", "Keys", "", [this] { show_key_sheet(commands_, this); });
   add("Help", "Find a command…", "Ctrl+Shift+P", [this] { show_palette(commands_, this); });
   add("Help", "How PSNR and SSIM are measured", "", [this] {
-    session_.say(Message::Kind::Note, "PSNR is 10·log10(1/MSE) on decoded RGB in 0–1 before encoding, mean over frames. SSIM uses an 11 × 11 "
-                                      "Gaussian window with σ 1.5 per channel. Both compare a run with A of the same job.");
+    session_.say(Message::Kind::Note,
+                 "PSNR is 10·log10(1/MSE) on decoded RGB in 0–1 before encoding, mean over frames. SSIM uses an 11 × 11 "
+                 "Gaussian window with σ 1.5 per channel. Both compare a run with A of the same job.");
   });
   add("Help", "About DiTScope", "", [this] {
-    session_.say(Message::Kind::Note, QString("DiTScope %1. Generates videos with diffusion transformers and shows what their attention does. "
-                                              "Apache License 2.0.").arg(QCoreApplication::applicationVersion()));
+    session_.say(Message::Kind::Note,
+                 QString("DiTScope %1. Generates videos with diffusion transformers and shows what their attention does. "
+                         "Apache License 2.0.")
+                     .arg(QCoreApplication::applicationVersion()));
   });
 
   add_view("Play or pause", "Space", [this] { compare_->toggle_play(); });
@@ -188,22 +198,25 @@ void MainWindow::generate(bool at_the_end) {
 }
 
 void MainWindow::choose_folder() {
-  const QString folder = QFileDialog::getExistingDirectory(this, "Open a diffusers folder", QSettings().value("models/folder").toString());
+  const QString folder =
+      QFileDialog::getExistingDirectory(this, "Open a diffusers folder", QSettings().value("models/folder").toString());
   if (folder.isEmpty()) return;
   QSettings().setValue("models/folder", folder);
   session_.open_model(folder.toStdString());
 }
 
 void MainWindow::choose_file() {
-  const QString file = QFileDialog::getOpenFileName(this, "Bring back the settings of a saved file", QSettings().value("save/folder").toString(),
-                                                    "Saved by DiTScope (*.mp4 *.gif *.png *.json)");
+  const QString file =
+      QFileDialog::getOpenFileName(this, "Bring back the settings of a saved file", QSettings().value("save/folder").toString(),
+                                   "Saved by DiTScope (*.mp4 *.gif *.png *.json)");
   if (!file.isEmpty()) session_.open_path(file.toStdString());
 }
 
 void MainWindow::set_workspace(int index) {
   workspace_ = index;
   workspaces_->setCurrentIndex(index);
-  for (int i = 0; i < static_cast<int>(workspace_buttons_.size()); ++i) workspace_buttons_[static_cast<std::size_t>(i)]->setChecked(i == index);
+  for (int i = 0; i < static_cast<int>(workspace_buttons_.size()); ++i)
+    workspace_buttons_[static_cast<std::size_t>(i)]->setChecked(i == index);
 }
 
 void MainWindow::peel() {
@@ -264,7 +277,8 @@ bool MainWindow::eventFilter(QObject* watched, QEvent* event) {
     auto* key = static_cast<QKeyEvent*>(event);
     auto* widget = qobject_cast<QWidget*>(watched);
     // Each key comes by once: as it reaches the widget that has the focus.
-    if (!widget || widget->window() != this || widget != (QApplication::focusWidget() ? QApplication::focusWidget() : this)) return false;
+    if (!widget || widget->window() != this || widget != (QApplication::focusWidget() ? QApplication::focusWidget() : this))
+      return false;
     const bool in_text = qobject_cast<QLineEdit*>(widget) || qobject_cast<QPlainTextEdit*>(widget);
     if (key->key() == Qt::Key_Shift && compare_ && !key->isAutoRepeat()) {
       const bool on = event->type() == QEvent::KeyPress && !in_text && compare_->view()->has_clip();
@@ -291,9 +305,12 @@ bool MainWindow::eventFilter(QObject* watched, QEvent* event) {
 void MainWindow::resizeEvent(QResizeEvent* event) {
   QMainWindow::resizeEvent(event);
   if (!building_ && width_class() != built_width_) {
-    QMetaObject::invokeMethod(this, [this] {
-      if (width_class() != built_width_) rebuild();
-    }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        this,
+        [this] {
+          if (width_class() != built_width_) rebuild();
+        },
+        Qt::QueuedConnection);
   }
 }
 
@@ -313,8 +330,10 @@ void MainWindow::dropEvent(QDropEvent* event) {
 void MainWindow::closeEvent(QCloseEvent* event) {
   // Modal only where work would be lost.
   if (session_.busy()) {
-    const auto answer = QMessageBox::question(this, "A run goes on", "A run goes on. Closing ends it, and its latents are lost. Requests that wait "
-                                              "go on with the next start.", QMessageBox::Close | QMessageBox::Cancel, QMessageBox::Cancel);
+    const auto answer = QMessageBox::question(this, "A run goes on",
+                                              "A run goes on. Closing ends it, and its latents are lost. Requests that wait "
+                                              "go on with the next start.",
+                                              QMessageBox::Close | QMessageBox::Cancel, QMessageBox::Cancel);
     if (answer != QMessageBox::Close) {
       event->ignore();
       return;

@@ -86,7 +86,7 @@ class MainWindow : public QMainWindow {
   ComparePanel* compare_ = nullptr;
   HistoryPage* history_ = nullptr;
   FirstRunPage* first_run_ = nullptr;
-  class DockTabs *running_tabs_ = nullptr;
+  class DockTabs* running_tabs_ = nullptr;
   int queue_tab_ = -1;
   QLabel *status_ = nullptr, *status_dot_ = nullptr;
   QLabel *queue_chip_ = nullptr, *device_chip_ = nullptr, *memory_chip_ = nullptr;

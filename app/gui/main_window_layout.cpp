@@ -31,7 +31,9 @@ namespace {
 
 constexpr int kStandardFrom_px = 1440, kWideFrom_px = 2048;
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 }  // namespace
 
@@ -79,10 +81,14 @@ void MainWindow::rebuild() {
   layout->addWidget(new MessageBar(session_));
   workspaces_ = new QStackedWidget;
   workspaces_->addWidget(build_generate());
-  workspaces_->addWidget(build_later("No run is open.", "Inspect will show maps, masks and drift of a recorded run. This version does not record runs yet; "
-                                     "Generate shows outputs, kept ratios and times."));
-  workspaces_->addWidget(build_later("No run is open.", "Tune will repaint the schedule of a recorded run while it is replayed. This version does not record "
-                                     "runs yet; the parameters of each method are in Generate."));
+  workspaces_->addWidget(
+      build_later("No run is open.",
+                  "Inspect will show maps, masks and drift of a recorded run. This version does not record runs yet; "
+                  "Generate shows outputs, kept ratios and times."));
+  workspaces_->addWidget(
+      build_later("No run is open.",
+                  "Tune will repaint the schedule of a recorded run while it is replayed. This version does not record "
+                  "runs yet; the parameters of each method are in Generate."));
   layout->addWidget(workspaces_, 1);
   QWidget* status = build_status_bar();
   layout->addWidget(status);
@@ -90,7 +96,8 @@ void MainWindow::rebuild() {
   setCentralWidget(central);
 
   static const char* kNames[] = {"compact", "standard", "wide"};
-  layout_key_ = QString("layout/%1-%2/").arg(kNames[static_cast<int>(built_width_)]).arg(std::lround(Style::current().text_scale() * 10));
+  layout_key_ =
+      QString("layout/%1-%2/").arg(kNames[static_cast<int>(built_width_)]).arg(std::lround(Style::current().text_scale() * 10));
   for (QSplitter* splitter : central->findChildren<QSplitter*>()) {
     const QByteArray state = QSettings().value(layout_key_ + splitter->objectName()).toByteArray();
     if (!state.isEmpty()) splitter->restoreState(state);
@@ -126,15 +133,21 @@ QWidget* MainWindow::build_header() {
     QMenu* menu = menus->addMenu(title);
     for (const Command& command : commands_) {
       if (command.menu != title) continue;
-      if (command.name.startsWith("Light: as") || command.name == "Reset layout" || command.name == "Quit" || command.name == "Another seed") menu->addSeparator();
-      QAction* action = menu->addAction(command.keys.isEmpty() ? command.name : command.name + "\t" + command.keys.toString(QKeySequence::NativeText).replace("Return", "Enter"));
+      if (command.name.startsWith("Light: as") || command.name == "Reset layout" || command.name == "Quit" ||
+          command.name == "Another seed")
+        menu->addSeparator();
+      QAction* action =
+          menu->addAction(command.keys.isEmpty()
+                              ? command.name
+                              : command.name + "\t" + command.keys.toString(QKeySequence::NativeText).replace("Return", "Enter"));
       connect(action, &QAction::triggered, this, [run = command.run] {
         // Later: the command may replace the menu bar that it came from.
         QMetaObject::invokeMethod(qApp, run, Qt::QueuedConnection);
       });
       if (command.name == "Undo" || command.name == "Redo") {
         const bool undo = command.name == "Undo";
-        connect(menu, &QMenu::aboutToShow, action, [this, action, undo] { action->setEnabled(undo ? session_.can_undo() : session_.can_redo()); });
+        connect(menu, &QMenu::aboutToShow, action,
+                [this, action, undo] { action->setEnabled(undo ? session_.can_undo() : session_.can_redo()); });
       }
       if (command.name == "Stop" || command.name == "Stop and decode" || command.name == "Pause or resume") {
         connect(menu, &QMenu::aboutToShow, action, [this, action] { action->setEnabled(session_.busy()); });
@@ -188,7 +201,9 @@ QWidget* MainWindow::build_status_bar() {
   line->addSpacing(style.px(6));
   line->addWidget(status_, 1);
   using Hint = std::pair<const char*, const char*>;
-  std::vector<Hint> hints{{"1", ""}, {"–5", " mode"}, {"Space", "play"}, {",", ""}, {".", "frame"}, {"Shift", "hold to flicker"}, {"wheel", "zoom"}, {"?", "all keys"}};
+  std::vector<Hint> hints{{"1", ""},         {"–5", " mode"},  {"Space", "play"},
+                          {",", ""},         {".", "frame"},   {"Shift", "hold to flicker"},
+                          {"wheel", "zoom"}, {"?", "all keys"}};
   if (first_run_) hints = {{"Ctrl+Enter", "generate"}, {"Ctrl+Shift+P", "find a command"}, {"?", "all keys"}};
   if (!first_run_) line->addWidget(make_label("Compare:", "note"));
   for (const auto& [key, word] : hints) {
@@ -241,7 +256,10 @@ QWidget* MainWindow::build_generate() {
     connect(first_run_, &FirstRunPage::generate, this, [this] { generate(false); });
     connect(first_run_, &FirstRunPage::open_folder, this, &MainWindow::choose_folder);
     // Later: the page that asks is replaced.
-    connect(first_run_, &FirstRunPage::look_changed, this, [this] { QMetaObject::invokeMethod(this, [this] { apply_look(); }, Qt::QueuedConnection); });
+    connect(first_run_, &FirstRunPage::look_changed, this, [this] {
+      QMetaObject::invokeMethod(
+          this, [this] { apply_look(); }, Qt::QueuedConnection);
+    });
     main->addWidget(first_run_);
     main->setStretchFactor(1, 1);
     main->setSizes({request_width, width() - request_width});
@@ -249,9 +267,8 @@ QWidget* MainWindow::build_generate() {
   }
   auto* middle = make_splitter(Qt::Vertical, "middle");
   compare_ = new ComparePanel(session_, compact);
-  connect(compare_, &ComparePanel::save, this, [this] {
-    show_save_menu(session_, compare_->view()->playback().frame(), this, QCursor::pos());
-  });
+  connect(compare_, &ComparePanel::save, this,
+          [this] { show_save_menu(session_, compare_->view()->playback().frame(), this, QCursor::pos()); });
   middle->addWidget(compare_);
   running_tabs_ = new DockTabs("Running");
   auto* running = new RunningPage(session_);
@@ -301,8 +318,12 @@ void MainWindow::refresh_status() {
     }
     QString doing = text_of(snapshot->doing);
     while (doing.endsWith('.')) doing.chop(1);
-    text = QString("#%1 %2, %3%4").arg(job.job.id).arg(doing, method, job.job.pair.base.guidance_scale > 1 ? ", both guidance passes" : "");
-    if (snapshot->paused) text = QString("Paused after step %1. Memory stays in use.").arg(job.runs[run]->steps.empty() ? 0 : job.runs[run]->steps.back().index);
+    text = QString("#%1 %2, %3%4")
+               .arg(job.job.id)
+               .arg(doing, method, job.job.pair.base.guidance_scale > 1 ? ", both guidance passes" : "");
+    if (snapshot->paused)
+      text = QString("Paused after step %1. Memory stays in use.")
+                 .arg(job.runs[run]->steps.empty() ? 0 : job.runs[run]->steps.back().index);
   } else if (!session_.last_outcome().isEmpty()) {
     text = session_.last_outcome();
   } else if (session_.model()) {
@@ -322,14 +343,18 @@ void MainWindow::refresh_chips() {
   const auto snapshot = session_.snapshot();
   const int waiting = static_cast<int>(snapshot->waiting.size());
   queue_chip_->setVisible(snapshot->running || waiting > 0);
-  queue_chip_->setText("Queue&nbsp; " + number_span(QString("%1").arg(snapshot->running ? 1 : 0)) + " running, " + number_span(QString::number(waiting)) + " waiting");
+  queue_chip_->setText("Queue&nbsp; " + number_span(QString("%1").arg(snapshot->running ? 1 : 0)) + " running, " +
+                       number_span(QString::number(waiting)) + " waiting");
   bool cuda = false;
   if (session_.shown()) {
     for (const auto& run : session_.shown()->runs) cuda = cuda || (run->result && run->result->request.device == "cuda");
   }
-  device_chip_->setText(cuda ? QString("GPU&nbsp; CUDA") : "CPU&nbsp; " + number_span(QString::number(std::max(1u, std::thread::hardware_concurrency()))) + " threads");
+  device_chip_->setText(cuda ? QString("GPU&nbsp; CUDA")
+                             : "CPU&nbsp; " + number_span(QString::number(std::max(1u, std::thread::hardware_concurrency()))) +
+                                   " threads");
   const MemoryState memory = read_memory();
-  memory_chip_->setText("Memory&nbsp; " + number_span(text_of(views::gigabytes_text(memory.process_bytes)) + " of " + text_of(views::gigabytes_text(memory.total_bytes)) + " GB"));
+  memory_chip_->setText("Memory&nbsp; " + number_span(text_of(views::gigabytes_text(memory.process_bytes)) + " of " +
+                                                      text_of(views::gigabytes_text(memory.total_bytes)) + " GB"));
   memory_chip_->setToolTip("Resident memory of this program, of what the machine has");
 }
 

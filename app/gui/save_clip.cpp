@@ -17,7 +17,9 @@
 namespace ditscope::gui {
 namespace {
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 std::string method_name(const MethodChoice& method) {
   for (const MethodEntry& entry : methods()) {
@@ -31,7 +33,8 @@ Frames composed(const JobView& job) {
   for (const auto& run : job.runs) {
     if (!run->result || run->result->frames.empty()) continue;
     std::string detail = views::seconds_text(run->result->seconds);
-    if (run->result->kept_ratio.requested < 1) detail = views::kept_text(run->result->kept_ratio.requested) + "  \u00b7  " + detail;
+    if (run->result->kept_ratio.requested < 1)
+      detail = views::kept_text(run->result->kept_ratio.requested) + "  \u00b7  " + detail;
     if (run->metrics) detail += "  \u00b7  " + views::decibel_text(run->metrics->psnr_db);
     panes.push_back({&run->result->frames, method_name(run->method), detail});
   }
@@ -41,10 +44,14 @@ Frames composed(const JobView& job) {
 void ask_and_save(Session& session, std::shared_ptr<const JobView> job, int run, SaveFormat format, int frame, QWidget* parent) {
   QSettings settings;
   const QString folder = settings.value("save/folder", QDir::homePath()).toString();
-  const QString name = QString("%1/ditscope-%2%3").arg(folder).arg(job->job.id).arg(run < 0 ? QString("-side-by-side") : QString("-%1").arg(QChar('a' + run)));
-  const QString file = format == SaveFormat::PngSequence
-                           ? QFileDialog::getSaveFileName(parent, "Save as a folder of PNGs", name)
-                           : QFileDialog::getSaveFileName(parent, QString("Save as %1").arg(format_name(format)), name + format_extension(format));
+  const QString name = QString("%1/ditscope-%2%3")
+                           .arg(folder)
+                           .arg(job->job.id)
+                           .arg(run < 0 ? QString("-side-by-side") : QString("-%1").arg(QChar('a' + run)));
+  const QString file =
+      format == SaveFormat::PngSequence
+          ? QFileDialog::getSaveFileName(parent, "Save as a folder of PNGs", name)
+          : QFileDialog::getSaveFileName(parent, QString("Save as %1").arg(format_name(format)), name + format_extension(format));
   if (file.isEmpty()) return;
   settings.setValue("save/folder", QFileInfo(file).absolutePath());
   QPointer<Session> self(&session);
@@ -55,14 +62,18 @@ void ask_and_save(Session& session, std::shared_ptr<const JobView> job, int run,
     } catch (const std::exception& error) {
       problem = QString::fromUtf8(error.what());
     }
-    QMetaObject::invokeMethod(qApp, [self, file, problem] {
-      if (!self) return;
-      if (problem.isEmpty()) {
-        self->say(Message::Kind::Note, QString("Saved %1. Its settings are inside: drop it here to bring them back.").arg(file));
-      } else {
-        self->say(Message::Kind::Error, problem);
-      }
-    }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        qApp,
+        [self, file, problem] {
+          if (!self) return;
+          if (problem.isEmpty()) {
+            self->say(Message::Kind::Note,
+                      QString("Saved %1. Its settings are inside: drop it here to bring them back.").arg(file));
+          } else {
+            self->say(Message::Kind::Error, problem);
+          }
+        },
+        Qt::QueuedConnection);
   });
 }
 
@@ -70,20 +81,28 @@ void ask_and_save(Session& session, std::shared_ptr<const JobView> job, int run,
 
 const char* format_name(SaveFormat format) {
   switch (format) {
-    case SaveFormat::Mp4: return "MP4, H.264";
-    case SaveFormat::Gif: return "GIF";
-    case SaveFormat::PngSequence: return "PNG sequence";
-    case SaveFormat::Png: return "PNG of this frame";
+    case SaveFormat::Mp4:
+      return "MP4, H.264";
+    case SaveFormat::Gif:
+      return "GIF";
+    case SaveFormat::PngSequence:
+      return "PNG sequence";
+    case SaveFormat::Png:
+      return "PNG of this frame";
   }
   return "";
 }
 
 const char* format_extension(SaveFormat format) {
   switch (format) {
-    case SaveFormat::Mp4: return ".mp4";
-    case SaveFormat::Gif: return ".gif";
-    case SaveFormat::PngSequence: return "";
-    case SaveFormat::Png: return ".png";
+    case SaveFormat::Mp4:
+      return ".mp4";
+    case SaveFormat::Gif:
+      return ".gif";
+    case SaveFormat::PngSequence:
+      return "";
+    case SaveFormat::Png:
+      return ".png";
   }
   return "";
 }
@@ -133,8 +152,12 @@ void save_clip(const JobView& job, int run, SaveFormat format, int frame, const 
       write_gif(*frames, file, options);
       return;
     }
-    case SaveFormat::PngSequence: write_png_sequence(*frames, file, parameters); return;
-    case SaveFormat::Png: write_png(*frames, std::clamp(frame, 0, frames->count - 1), file, parameters); return;
+    case SaveFormat::PngSequence:
+      write_png_sequence(*frames, file, parameters);
+      return;
+    case SaveFormat::Png:
+      write_png(*frames, std::clamp(frame, 0, frames->count - 1), file, parameters);
+      return;
   }
 }
 

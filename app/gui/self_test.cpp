@@ -18,7 +18,9 @@
 namespace ditscope::gui {
 namespace {
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 /// A banded problem with a tail block, on the instruction set that runs will use, against the float64 reference.
 Check check_kernels() {
@@ -66,7 +68,8 @@ Check check_video(const QString& folder) {
   write_video(frames, file, {});
   const Media back = read_media(file);
   const bool good = back.frames.count == 3 && back.frames.width == 64;
-  return {good ? Check::State::Good : Check::State::Failed, "Video", good ? "H.264 by libx264" : "a written clip does not read back"};
+  return {good ? Check::State::Good : Check::State::Failed, "Video",
+          good ? "H.264 by libx264" : "a written clip does not read back"};
 }
 
 Check guarded(const QString& name, const std::function<Check()>& check) {
@@ -83,13 +86,13 @@ std::vector<Check> run_self_test(const QString& scratch_folder) {
   std::vector<Check> checks;
   checks.push_back(guarded("CPU kernels", check_kernels));
   const bool device = QFile::exists("/dev/nvidiactl");
-  checks.push_back({device ? Check::State::Good : Check::State::Absent, "GPU",
-                    device ? "NVIDIA driver found" : "none; runs on the CPU"});
+  checks.push_back(
+      {device ? Check::State::Good : Check::State::Absent, "GPU", device ? "NVIDIA driver found" : "none; runs on the CPU"});
   const MemoryState memory = read_memory();
   const bool enough = memory.available_bytes > 3'000'000'000;
   checks.push_back({enough ? Check::State::Good : Check::State::Warning, "Memory",
-                    text_of(views::gigabytes_text(memory.total_bytes)) + " GB, " + text_of(views::gigabytes_text(memory.available_bytes)) +
-                        " GB free"});
+                    text_of(views::gigabytes_text(memory.total_bytes)) + " GB, " +
+                        text_of(views::gigabytes_text(memory.available_bytes)) + " GB free"});
   QDir().mkpath(scratch_folder);
   checks.push_back(guarded("Video", [&] { return check_video(scratch_folder); }));
   const QStorageInfo disk(scratch_folder);

@@ -10,8 +10,8 @@ struct Check {
   QString name, finding;
 };
 
-/// What this machine can do, found out by doing it: the blocked attention kernel against the float64 reference, an H.264 clip written
-/// and read back. Runs in a second or two on any thread; OpenGL is asked separately, on the GUI thread.
+/// What this machine can do, found out by doing it: the blocked attention kernel against the float64 reference, an H.264 clip
+/// written and read back. Runs in a second or two on any thread; OpenGL is asked separately, on the GUI thread.
 /// @param scratch_folder  where the clip may be written and where room on disk is asked
 std::vector<Check> run_self_test(const QString& scratch_folder);
 QString report_of(const std::vector<Check>& checks, double seconds);

@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "app/gui/undo_history.h"
+#include "app/gui/worker/history_store.h"
 #include "app/gui/worker/job.h"
 #include "app/gui/worker/probe.h"
 #include "app/gui/worker/worker.h"
-#include "app/gui/worker/history_store.h"
 
 namespace ditscope::gui {
 
@@ -62,7 +62,7 @@ class Session : public QObject {
   QStringList recent_models() const;
 
   // What follows from the request.
-  int tokens() const { return tokens_; }                ///< of the prompt; -1: not known yet
+  int tokens() const { return tokens_; }  ///< of the prompt; -1: not known yet
   const std::map<std::string, std::int64_t>& bytes() const { return bytes_; }
   const QString& request_problem() const { return request_problem_; }
   struct TimeEstimate {
@@ -105,7 +105,7 @@ class Session : public QObject {
 
  Q_SIGNALS:
   void request_changed();
-  void derived_changed();   ///< tokens, bytes, estimates
+  void derived_changed();  ///< tokens, bytes, estimates
   void model_changed();
   void snapshot_changed();
   void shown_changed();

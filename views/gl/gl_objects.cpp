@@ -1,9 +1,9 @@
 #include "views/gl/gl_objects.h"
 
-#include <algorithm>
-#include <cmath>
 #include <QOpenGLContext>
 #include <QOpenGLExtraFunctions>
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "kernels/error.h"
@@ -48,7 +48,8 @@ void upload_layer(const Frames& frames, int layer, bool bytes, std::vector<unsig
   scratch.resize(frames.frame_size());
   std::transform(source, source + frames.frame_size(), scratch.begin(),
                  [](float value) { return static_cast<unsigned char>(std::lround(std::clamp(value, 0.0f, 1.0f) * 255.0f)); });
-  gl().glTexSubImage3D(GL_TEXTURE_2D_ARRAY, 0, 0, 0, layer, frames.width, frames.height, 1, GL_RGB, GL_UNSIGNED_BYTE, scratch.data());
+  gl().glTexSubImage3D(GL_TEXTURE_2D_ARRAY, 0, 0, 0, layer, frames.width, frames.height, 1, GL_RGB, GL_UNSIGNED_BYTE,
+                       scratch.data());
 }
 
 }  // namespace
@@ -76,10 +77,18 @@ Program::~Program() {
   if (id_ && functions()) functions()->glDeleteProgram(id_);
 }
 
-void Program::use() const { gl().glUseProgram(id_); }
-void Program::set(const char* name, int value) const { gl().glUniform1i(gl().glGetUniformLocation(id_, name), value); }
-void Program::set(const char* name, float value) const { gl().glUniform1f(gl().glGetUniformLocation(id_, name), value); }
-void Program::set(const char* name, float x, float y) const { gl().glUniform2f(gl().glGetUniformLocation(id_, name), x, y); }
+void Program::use() const {
+  gl().glUseProgram(id_);
+}
+void Program::set(const char* name, int value) const {
+  gl().glUniform1i(gl().glGetUniformLocation(id_, name), value);
+}
+void Program::set(const char* name, float value) const {
+  gl().glUniform1f(gl().glGetUniformLocation(id_, name), value);
+}
+void Program::set(const char* name, float x, float y) const {
+  gl().glUniform2f(gl().glGetUniformLocation(id_, name), x, y);
+}
 void Program::set(const char* name, float x, float y, float z) const {
   gl().glUniform3f(gl().glGetUniformLocation(id_, name), x, y, z);
 }
@@ -167,6 +176,8 @@ void clear(float r, float g, float b) {
   gl().glClear(GL_COLOR_BUFFER_BIT);
 }
 
-void viewport(int width_px, int height_px) { gl().glViewport(0, 0, width_px, height_px); }
+void viewport(int width_px, int height_px) {
+  gl().glViewport(0, 0, width_px, height_px);
+}
 
 }  // namespace ditscope::gl

@@ -1,10 +1,11 @@
 #include "views/gl/imgui_qt.h"
 
+#include <backends/imgui_impl_opengl3.h>
+#include <imgui.h>
+
 #include <QMouseEvent>
 #include <QWheelEvent>
 #include <algorithm>
-#include <backends/imgui_impl_opengl3.h>
-#include <imgui.h>
 
 namespace ditscope::gl {
 
@@ -26,10 +27,14 @@ const ImWchar kGlyphs[] = {0x0020, 0x00FF, 0x0370, 0x03FF, 0x2010, 0x2027, 0x219
 
 int button_index(Qt::MouseButton button) {
   switch (button) {
-    case Qt::LeftButton: return 0;
-    case Qt::RightButton: return 1;
-    case Qt::MiddleButton: return 2;
-    default: return -1;
+    case Qt::LeftButton:
+      return 0;
+    case Qt::RightButton:
+      return 1;
+    case Qt::MiddleButton:
+      return 2;
+    default:
+      return -1;
   }
 }
 
@@ -60,7 +65,9 @@ ImGuiQt::ImGuiQt() : impl_(std::make_unique<Impl>()) {
   ImGui::SetCurrentContext(former);
 }
 
-ImGuiQt::~ImGuiQt() { ImGui::DestroyContext(impl_->context); }
+ImGuiQt::~ImGuiQt() {
+  ImGui::DestroyContext(impl_->context);
+}
 
 void ImGuiQt::set_fonts(const Fonts& fonts, double text_scale, double device_ratio) {
   const double scale = text_scale * device_ratio;
@@ -105,8 +112,11 @@ bool ImGuiQt::handle(const QEvent& event) {
       if (io.WantCaptureMouse) io.MouseWheel += static_cast<float>(wheel.angleDelta().y()) / 120.0f;
       return io.WantCaptureMouse;
     }
-    case QEvent::Leave: io.MousePos = ImVec2(-1e6f, -1e6f); return false;
-    default: return false;
+    case QEvent::Leave:
+      io.MousePos = ImVec2(-1e6f, -1e6f);
+      return false;
+    default:
+      return false;
   }
 }
 
@@ -132,8 +142,14 @@ void ImGuiQt::release() {
   impl_->backend = false;
 }
 
-ImFont* ImGuiQt::words() const { return impl_->words; }
-ImFont* ImGuiQt::words_strong() const { return impl_->words_strong; }
-ImFont* ImGuiQt::numbers() const { return impl_->numbers; }
+ImFont* ImGuiQt::words() const {
+  return impl_->words;
+}
+ImFont* ImGuiQt::words_strong() const {
+  return impl_->words_strong;
+}
+ImFont* ImGuiQt::numbers() const {
+  return impl_->numbers;
+}
 
 }  // namespace ditscope::gl

@@ -1,16 +1,19 @@
 #include "views/panels/compare_overlay.h"
 
+#include <imgui.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <imgui.h>
 
 namespace ditscope::views {
 namespace {
 
 constexpr double kPixelValuesFrom = 50;  ///< view px a pixel
 
-ImU32 packed(Rgb colour, float alpha = 1.0f) { return ImGui::GetColorU32(ImVec4(colour.r, colour.g, colour.b, alpha)); }
+ImU32 packed(Rgb colour, float alpha = 1.0f) {
+  return ImGui::GetColorU32(ImVec4(colour.r, colour.g, colour.b, alpha));
+}
 
 struct Painter {
   ImDrawList* list;
@@ -75,11 +78,13 @@ void draw_wipe(const Painter& paint, const Pane& pane, double wipe, bool hovered
   const float near = paint.px(2.5), far = paint.px(7), half = paint.px(3.5);
   const auto arrow = [&](float side) {
     if (pane.horizontal) {
-      paint.list->AddTriangleFilled(ImVec2(handle.x - half, handle.y + side * near), ImVec2(handle.x + half, handle.y + side * near),
-                                    ImVec2(handle.x, handle.y + side * far), dark);
+      paint.list->AddTriangleFilled(ImVec2(handle.x - half, handle.y + side * near),
+                                    ImVec2(handle.x + half, handle.y + side * near), ImVec2(handle.x, handle.y + side * far),
+                                    dark);
     } else {
-      paint.list->AddTriangleFilled(ImVec2(handle.x + side * near, handle.y - half), ImVec2(handle.x + side * near, handle.y + half),
-                                    ImVec2(handle.x + side * far, handle.y), dark);
+      paint.list->AddTriangleFilled(ImVec2(handle.x + side * near, handle.y - half),
+                                    ImVec2(handle.x + side * near, handle.y + half), ImVec2(handle.x + side * far, handle.y),
+                                    dark);
     }
   };
   arrow(-1);
@@ -114,7 +119,8 @@ void draw_pixel_values(const Painter& paint, const Pane& pane, const Camera& cam
         std::snprintf(text, sizeof text, "%d", static_cast<int>(std::lround(std::clamp(rgb[c], 0.0f, 1.0f) * 255)));
         const ImVec2 size = paint.measure(paint.imgui.numbers(), text);
         paint.text(paint.imgui.numbers(),
-                   ImVec2(static_cast<float>(middle.x) - size.x / 2, static_cast<float>(middle.y) + (static_cast<float>(c) - 1.5f) * line),
+                   ImVec2(static_cast<float>(middle.x) - size.x / 2,
+                          static_cast<float>(middle.y) + (static_cast<float>(c) - 1.5f) * line),
                    ink, text);
       }
     }
@@ -127,8 +133,9 @@ CompareIntents draw_legend(const Painter& paint, const Pane& pane, const Compare
   CompareIntents intents;
   const std::string legend = difference_legend(state, overlay.p99, overlay.first.letter, overlay.second.letter);
   const Rgb ground = paint.theme.dark ? Rgb{0.06f, 0.06f, 0.06f} : Rgb{1, 1, 1};
-  ImGui::SetNextWindowPos(ImVec2(static_cast<float>(pane.rect.x) + paint.px(8), static_cast<float>(pane.rect.bottom()) - paint.px(8)),
-                          ImGuiCond_Always, ImVec2(0, 1));
+  ImGui::SetNextWindowPos(
+      ImVec2(static_cast<float>(pane.rect.x) + paint.px(8), static_cast<float>(pane.rect.bottom()) - paint.px(8)),
+      ImGuiCond_Always, ImVec2(0, 1));
   ImGui::PushStyleColor(ImGuiCol_WindowBg, ImVec4(ground.r, ground.g, ground.b, 0.86f));
   ImGui::PushStyleColor(ImGuiCol_Text, packed(paint.theme.colour("text")));
   ImGui::PushStyleColor(ImGuiCol_FrameBg, packed(paint.theme.colour("raised")));
@@ -170,8 +177,12 @@ CompareIntents draw_compare_overlay(const CompareOverlay& overlay, const Compare
   for (const Pane& pane : panes) {
     if (camera.scale >= kPixelValuesFrom) draw_pixel_values(paint, pane, camera, overlay, state.wipe);
     switch (pane.content) {
-      case Pane::Content::First: draw_tag(paint, pane.rect, overlay.flickering ? overlay.second : overlay.first, false, false); break;
-      case Pane::Content::Second: draw_tag(paint, pane.rect, overlay.second, false, false); break;
+      case Pane::Content::First:
+        draw_tag(paint, pane.rect, overlay.flickering ? overlay.second : overlay.first, false, false);
+        break;
+      case Pane::Content::Second:
+        draw_tag(paint, pane.rect, overlay.second, false, false);
+        break;
       case Pane::Content::Wipe:
         draw_wipe(paint, pane, state.wipe, overlay.wipe_hovered);
         if (overlay.flickering) {

@@ -19,7 +19,7 @@ struct CompareOverlay {
     int frame = 0;
   };
   Run first, second;
-  double p99 = 0;         ///< difference of the pair
+  double p99 = 0;  ///< difference of the pair
   bool flickering = false;
   bool focused = false;
   bool wipe_hovered = false;
@@ -28,7 +28,7 @@ struct CompareOverlay {
 /// What the user did to the overlay's own controls.
 struct CompareIntents {
   bool range_changed = false;
-  double range = 0;       ///< 0: back to the percentile
+  double range = 0;  ///< 0: back to the percentile
 };
 
 /// Tags, wipe line and handle, pixel values from 50 view px a pixel, the difference legend with its range. Between begin() and

@@ -5,7 +5,9 @@
 namespace ditscope::views {
 namespace {
 
-void set_colour(const gl::Program& program, const char* name, Rgb colour) { program.set(name, colour.r, colour.g, colour.b); }
+void set_colour(const gl::Program& program, const char* name, Rgb colour) {
+  program.set(name, colour.r, colour.g, colour.b);
+}
 
 }  // namespace
 
@@ -18,7 +20,9 @@ void CompareScene::set_clip(int index, const Frames& frames) {
   if (!frames.empty()) clip = gl::FrameArray(frames);
 }
 
-bool CompareScene::has_clip(int index) const { return static_cast<bool>(clips_.at(static_cast<std::size_t>(index))); }
+bool CompareScene::has_clip(int index) const {
+  return static_cast<bool>(clips_.at(static_cast<std::size_t>(index)));
+}
 
 void CompareScene::clear() {
   for (auto& clip : clips_) clip = gl::FrameArray();
@@ -57,7 +61,8 @@ void CompareScene::draw(const CompareState& state, const std::vector<Pane>& pane
   for (const Pane& pane : panes) {
     const double ratio = view.ratio;
     program_.set("pane", static_cast<float>(std::round(pane.rect.x * ratio)), static_cast<float>(std::round(pane.rect.y * ratio)),
-                 static_cast<float>(std::round(pane.rect.width * ratio)), static_cast<float>(std::round(pane.rect.height * ratio)));
+                 static_cast<float>(std::round(pane.rect.width * ratio)),
+                 static_cast<float>(std::round(pane.rect.height * ratio)));
     program_.set("content", static_cast<int>(pane.content));
     program_.set("horizontal", pane.horizontal ? 1 : 0);
     corners_.draw_strip(4);

@@ -24,9 +24,10 @@ class CompareScene {
     double ratio = 1;              ///< device px per view px
     int first_run = 0, second_run = 1;
     int first_frame = 0, second_frame = 0;
-    double range = 1;              ///< of the difference
+    double range = 1;  ///< of the difference
   };
-  void draw(const CompareState& state, const std::vector<Pane>& panes, const Camera& camera, const View& view, const Theme& theme);
+  void draw(const CompareState& state, const std::vector<Pane>& panes, const Camera& camera, const View& view,
+            const Theme& theme);
 
  private:
   gl::Program program_;

@@ -16,9 +16,9 @@ struct Rect {
 /// Where a pane looks at its image. One camera serves all panes of a view, so that they stay linked: it is kept relative to the
 /// middle of a pane, never to a place in the window.
 struct Camera {
-  Point centre;       ///< the image point (image px) in the middle of the pane
-  double scale = 0;   ///< view px per image px; 0: not yet fitted
-  bool fitted = true; ///< follows the pane's size until the user zooms or pans
+  Point centre;        ///< the image point (image px) in the middle of the pane
+  double scale = 0;    ///< view px per image px; 0: not yet fitted
+  bool fitted = true;  ///< follows the pane's size until the user zooms or pans
 
   Point to_view(Point image, const Rect& pane) const;
   Point to_image(Point view, const Rect& pane) const;

@@ -14,31 +14,44 @@ constexpr double kLogFloor = 1e-3;
 
 const char* compare_mode_name(CompareMode mode) {
   switch (mode) {
-    case CompareMode::A: return "A";
-    case CompareMode::B: return "B";
-    case CompareMode::Wipe: return "Wipe";
-    case CompareMode::SideBySide: return "Side by side";
-    case CompareMode::Difference: return "Difference";
-    case CompareMode::Triple: return "A, B and wipe";
+    case CompareMode::A:
+      return "A";
+    case CompareMode::B:
+      return "B";
+    case CompareMode::Wipe:
+      return "Wipe";
+    case CompareMode::SideBySide:
+      return "Side by side";
+    case CompareMode::Difference:
+      return "Difference";
+    case CompareMode::Triple:
+      return "A, B and wipe";
   }
   return "";
 }
 
 const char* difference_mode_name(DifferenceMode mode) {
   switch (mode) {
-    case DifferenceMode::Signed: return "signed";
-    case DifferenceMode::Absolute: return "absolute";
-    case DifferenceMode::Root: return "square root";
-    case DifferenceMode::Logarithmic: return "logarithmic";
+    case DifferenceMode::Signed:
+      return "signed";
+    case DifferenceMode::Absolute:
+      return "absolute";
+    case DifferenceMode::Root:
+      return "square root";
+    case DifferenceMode::Logarithmic:
+      return "logarithmic";
   }
   return "";
 }
 
 const char* third_pane_name(ThirdPane pane) {
   switch (pane) {
-    case ThirdPane::WipeVertical: return "Wipe, vertical";
-    case ThirdPane::WipeHorizontal: return "Wipe, horizontal";
-    case ThirdPane::Difference: return "Difference";
+    case ThirdPane::WipeVertical:
+      return "Wipe, vertical";
+    case ThirdPane::WipeHorizontal:
+      return "Wipe, horizontal";
+    case ThirdPane::Difference:
+      return "Difference";
   }
   return "";
 }
@@ -47,11 +60,21 @@ std::vector<Pane> layout_panes(const CompareState& state, double width, double h
   using Content = Pane::Content;
   std::vector<Pane> panes;
   switch (state.mode) {
-    case CompareMode::A: panes = {{{}, Content::First, false}}; break;
-    case CompareMode::B: panes = {{{}, Content::Second, false}}; break;
-    case CompareMode::Wipe: panes = {{{}, Content::Wipe, state.wipe_horizontal}}; break;
-    case CompareMode::Difference: panes = {{{}, Content::Difference, false}}; break;
-    case CompareMode::SideBySide: panes = {{{}, Content::First, false}, {{}, Content::Second, false}}; break;
+    case CompareMode::A:
+      panes = {{{}, Content::First, false}};
+      break;
+    case CompareMode::B:
+      panes = {{{}, Content::Second, false}};
+      break;
+    case CompareMode::Wipe:
+      panes = {{{}, Content::Wipe, state.wipe_horizontal}};
+      break;
+    case CompareMode::Difference:
+      panes = {{{}, Content::Difference, false}};
+      break;
+    case CompareMode::SideBySide:
+      panes = {{{}, Content::First, false}, {{}, Content::Second, false}};
+      break;
     case CompareMode::Triple:
       panes = {{{}, Content::First, false}, {{}, Content::Second, false}};
       if (state.third == ThirdPane::Difference) {
@@ -73,7 +96,9 @@ bool flicker_shows_second(const CompareState& state, double seconds) {
   return std::fmod(seconds * state.flicker_hz, 1.0) >= 0.5;
 }
 
-DifferenceMode next_difference(DifferenceMode mode) { return static_cast<DifferenceMode>((static_cast<int>(mode) + 1) % 4); }
+DifferenceMode next_difference(DifferenceMode mode) {
+  return static_cast<DifferenceMode>((static_cast<int>(mode) + 1) % 4);
+}
 
 double wipe_at(const Pane& pane, Point view) {
   const double at = pane.horizontal ? (view.y - pane.rect.y) / pane.rect.height : (view.x - pane.rect.x) / pane.rect.width;
@@ -127,9 +152,12 @@ std::string difference_legend(const CompareState& state, double p99, char first,
 double difference_value(DifferenceMode mode, double a, double b, double range) {
   const double scaled = (b - a) / range, size = std::fabs(scaled);
   switch (mode) {
-    case DifferenceMode::Signed: return std::clamp(scaled, -1.0, 1.0);
-    case DifferenceMode::Absolute: return std::min(size, 1.0);
-    case DifferenceMode::Root: return std::sqrt(std::min(size, 1.0));
+    case DifferenceMode::Signed:
+      return std::clamp(scaled, -1.0, 1.0);
+    case DifferenceMode::Absolute:
+      return std::min(size, 1.0);
+    case DifferenceMode::Root:
+      return std::sqrt(std::min(size, 1.0));
     case DifferenceMode::Logarithmic:
       return std::clamp(std::log10(std::max(size, kLogFloor)) / -std::log10(kLogFloor) + 1.0, 0.0, 1.0);
   }

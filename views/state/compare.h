@@ -25,11 +25,11 @@ struct CompareState {
   double wipe = 0.57;            ///< where the line is, 0..1 of the pane
   bool wipe_follows_mouse = false;
   DifferenceMode difference = DifferenceMode::Absolute;
-  double range = 0;              ///< half width of the signed range, top of the others; 0: the 99th percentile of this pair
-  int shift_b = 0;               ///< frames that B is ahead
-  bool swapped = false;          ///< A and B change places
-  bool flicker = false;          ///< while Shift is held: A and B in turn
-  double flicker_hz = 2;         ///< 1..8
+  double range = 0;       ///< half width of the signed range, top of the others; 0: the 99th percentile of this pair
+  int shift_b = 0;        ///< frames that B is ahead
+  bool swapped = false;   ///< A and B change places
+  bool flicker = false;   ///< while Shift is held: A and B in turn
+  double flicker_hz = 2;  ///< 1..8
 };
 
 /// What one pane shows.

@@ -15,7 +15,9 @@ double wrapped(double value, double length) {
 
 }  // namespace
 
-int Playback::frame() const { return frames <= 0 ? 0 : std::clamp(static_cast<int>(std::floor(position)), 0, frames - 1); }
+int Playback::frame() const {
+  return frames <= 0 ? 0 : std::clamp(static_cast<int>(std::floor(position)), 0, frames - 1);
+}
 
 Playback advance(Playback state, double seconds) {
   if (!state.playing || state.frames <= 1 || seconds <= 0) return state;
@@ -72,6 +74,8 @@ Playback next_speed(Playback state) {
   return state;
 }
 
-int shifted_frame(int frame, int shift, int frames) { return frames <= 0 ? 0 : std::clamp(frame + shift, 0, frames - 1); }
+int shifted_frame(int frame, int shift, int frames) {
+  return frames <= 0 ? 0 : std::clamp(frame + shift, 0, frames - 1);
+}
 
 }  // namespace ditscope::views

@@ -5,13 +5,13 @@ namespace ditscope::views {
 /// Which frame of a clip is shown, and how it goes on. Plain values: time comes in, a frame comes out.
 struct Playback {
   enum class Loop { Once, Repeat, PingPong };
-  int frames = 0;      ///< of the clip
+  int frames = 0;  ///< of the clip
   double fps = 8;
-  double speed = 1;    ///< 0.25 .. 4
+  double speed = 1;  ///< 0.25 .. 4
   Loop loop = Loop::Repeat;
   bool playing = false;
-  double position = 0; ///< in frames; frame() is its floor
-  int direction = 1;   ///< -1 on the way back of a ping-pong
+  double position = 0;  ///< in frames; frame() is its floor
+  int direction = 1;    ///< -1 on the way back of a ping-pong
 
   int frame() const;
   double seconds() const { return fps > 0 ? frame() / fps : 0; }

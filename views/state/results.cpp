@@ -16,10 +16,14 @@ Band band_of(double psnr_db) {
 
 const char* band_name(Band band) {
   switch (band) {
-    case Band::NearIdentical: return "near-identical";
-    case Band::Close: return "close";
-    case Band::Visible: return "visible";
-    case Band::Diverged: return "diverged";
+    case Band::NearIdentical:
+      return "near-identical";
+    case Band::Close:
+      return "close";
+    case Band::Visible:
+      return "visible";
+    case Band::Diverged:
+      return "diverged";
   }
   return "";
 }
@@ -79,7 +83,8 @@ std::string speed_text(double factor) {
 std::optional<double> estimate_seconds(const Request& wanted, const Request& known, double known_seconds) {
   if (known_seconds <= 0 || known.steps <= 0 || wanted.model != known.model || wanted.method.key != known.method.key) return {};
   const double frames = static_cast<double>(wanted.frames) / std::max(1, known.frames);
-  const double area = static_cast<double>(wanted.width) * wanted.height / std::max(1.0, static_cast<double>(known.width) * known.height);
+  const double area =
+      static_cast<double>(wanted.width) * wanted.height / std::max(1.0, static_cast<double>(known.width) * known.height);
   // Attention grows faster than the token count, so a clip of another size is no basis for an estimate.
   if (std::fabs(frames - 1) > 1e-9 || std::fabs(area - 1) > 1e-9) return {};
   const double branches = (wanted.guidance_scale > 1 ? 2.0 : 1.0) / (known.guidance_scale > 1 ? 2.0 : 1.0);

@@ -13,7 +13,7 @@ struct PairMetrics {
   double psnr_db = 0;                  ///< mean over frames
   double worst_db = 0;                 ///< lowest frame
   double ssim = 0;
-  bool frames_from_video = false;      ///< frames read back from a stored video: their PSNR is near the raw one, not it
+  bool frames_from_video = false;  ///< frames read back from a stored video: their PSNR is near the raw one, not it
   bool operator==(const PairMetrics&) const = default;
 };
 

@@ -10,9 +10,13 @@
 namespace ditscope::views {
 namespace {
 
-double linear(double value) { return value <= 0.04045 ? value / 12.92 : std::pow((value + 0.055) / 1.055, 2.4); }
+double linear(double value) {
+  return value <= 0.04045 ? value / 12.92 : std::pow((value + 0.055) / 1.055, 2.4);
+}
 
-double luminance(Rgb colour) { return 0.2126 * linear(colour.r) + 0.7152 * linear(colour.g) + 0.0722 * linear(colour.b); }
+double luminance(Rgb colour) {
+  return 0.2126 * linear(colour.r) + 0.7152 * linear(colour.g) + 0.0722 * linear(colour.b);
+}
 
 int digit(char character) {
   if (character >= '0' && character <= '9') return character - '0';
@@ -58,9 +62,13 @@ double contrast_ratio(Rgb a, Rgb b) {
   return (std::max(first, second) + 0.05) / (std::min(first, second) + 0.05);
 }
 
-Rgb Theme::colour(std::string_view token) const { return look_up(colours, token); }
+Rgb Theme::colour(std::string_view token) const {
+  return look_up(colours, token);
+}
 
-double Theme::metric(std::string_view token) const { return look_up(metrics, token); }
+double Theme::metric(std::string_view token) const {
+  return look_up(metrics, token);
+}
 
 Rgb Theme::run(int index) const {
   static constexpr std::string_view kTokens[] = {"run_a", "run_b", "run_c", "run_d"};

@@ -23,8 +23,8 @@ double contrast_ratio(Rgb a, Rgb b);
 struct Theme {
   bool dark = true;
   std::map<std::string, Rgb, std::less<>> colours;
-  std::map<std::string, double, std::less<>> metrics;    ///< px at text scale 1
-  std::map<std::string, double, std::less<>> type_sizes; ///< px at text scale 1
+  std::map<std::string, double, std::less<>> metrics;     ///< px at text scale 1
+  std::map<std::string, double, std::less<>> type_sizes;  ///< px at text scale 1
   std::string words_family, numbers_family;
 
   /// @throws Error{NotFound} naming the token

@@ -34,9 +34,13 @@ std::string percent_text(double ratio) {
   return print("%.1f %%", percent);
 }
 
-std::string factor_text(double factor) { return print("%.2f \u00d7", factor); }
+std::string factor_text(double factor) {
+  return print("%.2f \u00d7", factor);
+}
 
-std::string gigabytes_text(std::int64_t bytes) { return print("%.1f", static_cast<double>(bytes) / 1e9); }
+std::string gigabytes_text(std::int64_t bytes) {
+  return print("%.1f", static_cast<double>(bytes) / 1e9);
+}
 
 std::string size_text(std::int64_t bytes) {
   const double value = static_cast<double>(bytes);
@@ -50,10 +54,16 @@ std::string decibel_text(double db) {
   return db >= 99.95 ? "identical" : print("%.1f dB", db);
 }
 
-std::string number_text(double value, int digits) { return print("%.*f", digits, value); }
+std::string number_text(double value, int digits) {
+  return print("%.*f", digits, value);
+}
 
-std::string kept_text(double kept_ratio) { return "kept " + percent_text(kept_ratio); }
+std::string kept_text(double kept_ratio) {
+  return "kept " + percent_text(kept_ratio);
+}
 
-std::string skipped_text(double kept_ratio) { return "skipped " + percent_text(1 - kept_ratio); }
+std::string skipped_text(double kept_ratio) {
+  return "skipped " + percent_text(1 - kept_ratio);
+}
 
 }  // namespace ditscope::views

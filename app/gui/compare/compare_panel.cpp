@@ -22,7 +22,9 @@ namespace {
 
 using views::CompareMode;
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 QString method_name(const MethodChoice& method) {
   try {
@@ -85,8 +87,10 @@ ComparePanel::ComparePanel(Session& session, bool compact, QWidget* parent)
   layout->addWidget(results_);
 
   views::CompareState state = view_->state();
-  state.mode = static_cast<CompareMode>(
-      QSettings().value(compact_ ? "compare/modeCompact" : "compare/mode", static_cast<int>(compact_ ? CompareMode::SideBySide : CompareMode::Triple)).toInt());
+  state.mode = static_cast<CompareMode>(QSettings()
+                                            .value(compact_ ? "compare/modeCompact" : "compare/mode",
+                                                   static_cast<int>(compact_ ? CompareMode::SideBySide : CompareMode::Triple))
+                                            .toInt());
   view_->set_state(state);
   connect(view_, &CompareView::state_changed, this, &ComparePanel::refresh_state);
   connect(view_, &CompareView::frame_changed, this, &ComparePanel::refresh_frame);
@@ -158,21 +162,25 @@ QWidget* ComparePanel::build_mode_bar() {
   third_ = new ChoiceButton("Third pane");
   std::vector<ChoiceButton::Item> thirds;
   for (int i = 0; i < 3; ++i) {
-    thirds.push_back({views::third_pane_name(static_cast<views::ThirdPane>(i)), "", [this, i] {
+    thirds.push_back({views::third_pane_name(static_cast<views::ThirdPane>(i)), "",
+                      [this, i] {
                         views::CompareState state = view_->state();
                         state.third = static_cast<views::ThirdPane>(i);
                         view_->set_state(state);
-                      }, true, false, ""});
+                      },
+                      true, false, ""});
   }
   third_->set_items(std::move(thirds));
   difference_ = new ChoiceButton("Difference");
   std::vector<ChoiceButton::Item> differences;
   for (int i = 0; i < 4; ++i) {
-    differences.push_back({views::difference_mode_name(static_cast<views::DifferenceMode>(i)), "", [this, i] {
+    differences.push_back({views::difference_mode_name(static_cast<views::DifferenceMode>(i)), "",
+                           [this, i] {
                              views::CompareState state = view_->state();
                              state.difference = static_cast<views::DifferenceMode>(i);
                              view_->set_state(state);
-                           }, true, false, ""});
+                           },
+                           true, false, ""});
   }
   difference_->set_items(std::move(differences));
   difference_->setToolTip("Key 0: the next one");
@@ -286,7 +294,8 @@ void ComparePanel::refresh_clips() {
   }
   plot_->show_job(session_.shown());
   stack_->setCurrentIndex(!has ? 1 : tab_ == 0 ? 0 : 2);
-  empty_->setText(session_.busy() ? "The first preview comes after the first step." : "No run is shown. Generate makes one; a card of the history brings one back.");
+  empty_->setText(session_.busy() ? "The first preview comes after the first step."
+                                  : "No run is shown. Generate makes one; a card of the history brings one back.");
   transport_->setEnabled(has);
   mode_bar_->setEnabled(has);
   results_->setVisible(session_.shown() != nullptr);
@@ -340,8 +349,8 @@ void ComparePanel::refresh_state() {
   third_label_->setVisible(state.mode == CompareMode::Triple && !compact_);
   third_->setVisible(state.mode == CompareMode::Triple);
   third_->set_shown(views::third_pane_name(state.third));
-  const bool difference = state.mode == CompareMode::Difference ||
-                          (state.mode == CompareMode::Triple && state.third == views::ThirdPane::Difference);
+  const bool difference =
+      state.mode == CompareMode::Difference || (state.mode == CompareMode::Triple && state.third == views::ThirdPane::Difference);
   difference_->setVisible(difference);
   difference_->set_shown(views::difference_mode_name(state.difference));
   shift_->set_value(state.shift_b);
@@ -350,7 +359,8 @@ void ComparePanel::refresh_state() {
   play_->setToolTip(playback.playing ? "Pause (Space)" : "Play (Space)");
   static const char* kLoops[] = {"once", "loop", "ping-pong"};
   static const char* kLoopNames[] = {"Plays once", "Loops", "There and back"};
-  loop_->setIcon(style.icon(kLoops[static_cast<int>(playback.loop)], playback.loop == views::Playback::Loop::Once ? "text2" : "accent"));
+  loop_->setIcon(
+      style.icon(kLoops[static_cast<int>(playback.loop)], playback.loop == views::Playback::Loop::Once ? "text2" : "accent"));
   loop_->setToolTip(kLoopNames[static_cast<int>(playback.loop)]);
   loop_->setAccessibleName(kLoopNames[static_cast<int>(playback.loop)]);
   speed_->setText(QString("%1 ×").arg(playback.speed));
@@ -371,7 +381,9 @@ void ComparePanel::set_tab(int tab) {
   refresh_clips();
 }
 
-void ComparePanel::refresh_zoom() { zoom_->setText(QString("%1 ×").arg(view_->zoom(), 0, 'f', view_->zoom() < 10 ? 1 : 0)); }
+void ComparePanel::refresh_zoom() {
+  zoom_->setText(QString("%1 ×").arg(view_->zoom(), 0, 'f', view_->zoom() < 10 ? 1 : 0));
+}
 
 void ComparePanel::choose_mode(int index) {
   views::CompareState state = view_->state();
@@ -395,9 +407,13 @@ void ComparePanel::swap() {
   view_->set_state(state);
 }
 
-void ComparePanel::toggle_play() { view_->set_playback(views::toggle(view_->playback())); }
+void ComparePanel::toggle_play() {
+  view_->set_playback(views::toggle(view_->playback()));
+}
 
-void ComparePanel::step(int by) { view_->set_playback(views::step_frames(view_->playback(), by)); }
+void ComparePanel::step(int by) {
+  view_->set_playback(views::step_frames(view_->playback(), by));
+}
 
 void ComparePanel::set_bare(bool bare) {
   if (bare && tab_ != 0) set_tab(0);

@@ -20,7 +20,9 @@ std::string shader(const char* name) {
   return file.readAll().toStdString();
 }
 
-views::Point point_of(QPointF point) { return {point.x(), point.y()}; }
+views::Point point_of(QPointF point) {
+  return {point.x(), point.y()};
+}
 
 }  // namespace
 
@@ -34,7 +36,9 @@ CompareView::CompareView(QWidget* parent) : QOpenGLWidget(parent), imgui_(std::m
   connect(&timer_, &QTimer::timeout, this, &CompareView::tick);
 }
 
-CompareView::~CompareView() { release_gl(); }
+CompareView::~CompareView() {
+  release_gl();
+}
 
 void CompareView::release_gl() {
   if (!scene_) return;
@@ -51,7 +55,9 @@ const Frames* CompareView::shape() const {
   return nullptr;
 }
 
-bool CompareView::has_clip() const { return shape() != nullptr; }
+bool CompareView::has_clip() const {
+  return shape() != nullptr;
+}
 
 void CompareView::set_clips(const std::array<Clip, 4>& clips) {
   if (clips == clips_) return;
@@ -174,7 +180,8 @@ void CompareView::upload() {
     } catch (const Error& problem) {
       gl_problem_ = QString::fromUtf8(problem.what());
       // Later: this is inside a paint.
-      QMetaObject::invokeMethod(this, [this, text = gl_problem_] { Q_EMIT gl_failed(text); }, Qt::QueuedConnection);
+      QMetaObject::invokeMethod(
+          this, [this, text = gl_problem_] { Q_EMIT gl_failed(text); }, Qt::QueuedConnection);
     }
   }
 }
@@ -200,7 +207,8 @@ void CompareView::paintGL() {
   if (flicker) {
     // Every pane that shows the first run shows the second one instead.
     for (views::Pane& pane : all) {
-      if (pane.content == views::Pane::Content::First || pane.content == views::Pane::Content::Wipe) pane.content = views::Pane::Content::Second;
+      if (pane.content == views::Pane::Content::First || pane.content == views::Pane::Content::Wipe)
+        pane.content = views::Pane::Content::Second;
     }
   }
   views::CompareScene::View view;
@@ -235,7 +243,8 @@ void CompareView::paintGL() {
   imgui_->end();
   if (intents.range_changed) {
     state_.range = intents.range;
-    QMetaObject::invokeMethod(this, [this] { set_state(state_); }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        this, [this] { set_state(state_); }, Qt::QueuedConnection);
   }
 }
 
@@ -257,7 +266,8 @@ bool CompareView::event(QEvent* event) {
         wipe_hovered_ = false;
         update();
         break;
-      default: break;
+      default:
+        break;
     }
   }
   return QOpenGLWidget::event(event);
@@ -265,7 +275,8 @@ bool CompareView::event(QEvent* event) {
 
 bool CompareView::near_wipe_line(const views::Pane& pane, views::Point at) const {
   if (pane.content != views::Pane::Content::Wipe) return false;
-  const double line = pane.horizontal ? pane.rect.y + pane.rect.height * state_.wipe : pane.rect.x + pane.rect.width * state_.wipe;
+  const double line =
+      pane.horizontal ? pane.rect.y + pane.rect.height * state_.wipe : pane.rect.x + pane.rect.width * state_.wipe;
   return std::fabs((pane.horizontal ? at.y : at.x) - line) <= Style::current().px(14);
 }
 
@@ -339,8 +350,9 @@ void CompareView::focusOutEvent(QFocusEvent* event) {
 }
 
 void CompareView::update_accessible_text() {
-  setAccessibleDescription(QString("%1, A %2, %3 %4").arg(views::compare_mode_name(state_.mode), clips_[0].name, QChar('A' + second_),
-                                                          clips_[static_cast<std::size_t>(second_)].name));
+  setAccessibleDescription(QString("%1, A %2, %3 %4")
+                               .arg(views::compare_mode_name(state_.mode), clips_[0].name, QChar('A' + second_),
+                                    clips_[static_cast<std::size_t>(second_)].name));
 }
 
 }  // namespace ditscope::gui

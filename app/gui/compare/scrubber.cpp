@@ -23,8 +23,12 @@ Scrubber::Scrubber(QWidget* parent) : QWidget(parent) {
   setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
 }
 
-QSize Scrubber::sizeHint() const { return {Style::current().px(400), Style::current().px(32)}; }
-QSize Scrubber::minimumSizeHint() const { return {Style::current().px(120), Style::current().px(32)}; }
+QSize Scrubber::sizeHint() const {
+  return {Style::current().px(400), Style::current().px(32)};
+}
+QSize Scrubber::minimumSizeHint() const {
+  return {Style::current().px(120), Style::current().px(32)};
+}
 
 void Scrubber::show_clip(int frames, const std::vector<double>& psnr_db) {
   frames_ = frames;
@@ -68,7 +72,9 @@ void Scrubber::paintEvent(QPaintEvent*) {
   }
 }
 
-void Scrubber::mousePressEvent(QMouseEvent* event) { mouseMoveEvent(event); }
+void Scrubber::mousePressEvent(QMouseEvent* event) {
+  mouseMoveEvent(event);
+}
 
 void Scrubber::mouseMoveEvent(QMouseEvent* event) {
   if (!(event->buttons() & Qt::LeftButton) || frames_ <= 0) return;

@@ -22,7 +22,9 @@ QString name_of(const MethodChoice& method) {
 }
 
 /// Runs differ by line as well as by colour: solid, solid, dashed, dotted.
-Qt::PenStyle line_of(int run) { return run == 2 ? Qt::DashLine : run == 3 ? Qt::DotLine : Qt::SolidLine; }
+Qt::PenStyle line_of(int run) {
+  return run == 2 ? Qt::DashLine : run == 3 ? Qt::DotLine : Qt::SolidLine;
+}
 
 }  // namespace
 
@@ -61,7 +63,8 @@ double TimePlot::x_of(double frame) const {
   return left + all * frame / std::max(1, frames_ - 1);
 }
 
-void TimePlot::paint_plot(QPainter& painter, const QRectF& area, const Axis& axis, const std::vector<Curve>& curves, bool bands) const {
+void TimePlot::paint_plot(QPainter& painter, const QRectF& area, const Axis& axis, const std::vector<Curve>& curves,
+                          bool bands) const {
   const Style& style = Style::current();
   const auto y_of = [&](double value) {
     return area.bottom() - area.height() * (std::clamp(value, axis.low, axis.high) - axis.low) / (axis.high - axis.low);
@@ -109,8 +112,9 @@ void TimePlot::paint_plot(QPainter& painter, const QRectF& area, const Axis& axi
     if (frame_ >= curve.first && frame_ < static_cast<int>(curve.values.size())) {
       painter.setFont(style.numbers(12));
       painter.setPen(style.colour("text2"));
-      painter.drawText(QRectF(left + style.px(22), legend, style.px(kRight_px), row), Qt::AlignVCenter,
-                       QString::number(curve.values[static_cast<std::size_t>(frame_)], 'f', std::max(1, axis.digits)) + " " + axis.unit);
+      painter.drawText(
+          QRectF(left + style.px(22), legend, style.px(kRight_px), row), Qt::AlignVCenter,
+          QString::number(curve.values[static_cast<std::size_t>(frame_)], 'f', std::max(1, axis.digits)) + " " + axis.unit);
       legend += row;
     }
   }
@@ -149,23 +153,30 @@ void TimePlot::paintEvent(QPaintEvent*) {
   for (const Curve& curve : change_) {
     for (const double value : curve.values) most = std::max(most, value);
   }
-  paint_plot(painter, lower, {"Change from the former frame, mean over pixels: motion and flicker", "%", 0, most * 100, 1}, [&] {
-    std::vector<Curve> percent = change_;
-    for (Curve& curve : percent) {
-      for (double& value : curve.values) value *= 100;
-    }
-    return percent;
-  }(), false);
+  paint_plot(
+      painter, lower, {"Change from the former frame, mean over pixels: motion and flicker", "%", 0, most * 100, 1},
+      [&] {
+        std::vector<Curve> percent = change_;
+        for (Curve& curve : percent) {
+          for (double& value : curve.values) value *= 100;
+        }
+        return percent;
+      }(),
+      false);
   painter.setFont(style.numbers(11));
   painter.setPen(style.colour("text3"));
   for (const double tick : views::ticks(0, frames_ - 1, 12)) {
-    painter.drawText(QRectF(x_of(tick) - 20, height() - style.px(kBottom_px), 40, style.px(16)), Qt::AlignCenter, QString::number(tick, 'f', 0));
+    painter.drawText(QRectF(x_of(tick) - 20, height() - style.px(kBottom_px), 40, style.px(16)), Qt::AlignCenter,
+                     QString::number(tick, 'f', 0));
   }
   painter.setFont(style.words(12));
-  painter.drawText(QRectF(left + across + style.px(12), height() - style.px(kBottom_px), style.px(100), style.px(16)), Qt::AlignVCenter, "frame");
+  painter.drawText(QRectF(left + across + style.px(12), height() - style.px(kBottom_px), style.px(100), style.px(16)),
+                   Qt::AlignVCenter, "frame");
 }
 
-void TimePlot::mousePressEvent(QMouseEvent* event) { mouseMoveEvent(event); }
+void TimePlot::mousePressEvent(QMouseEvent* event) {
+  mouseMoveEvent(event);
+}
 
 void TimePlot::mouseMoveEvent(QMouseEvent* event) {
   if (!(event->buttons() & Qt::LeftButton) || frames_ < 2) return;

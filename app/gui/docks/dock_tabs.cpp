@@ -45,7 +45,9 @@ int DockTabs::add_page(const QString& title, QWidget* page, QWidget* tools) {
   return index;
 }
 
-void DockTabs::set_title(int index, const QString& title) { set_tab_text(tabs_.at(static_cast<std::size_t>(index)), title); }
+void DockTabs::set_title(int index, const QString& title) {
+  set_tab_text(tabs_.at(static_cast<std::size_t>(index)), title);
+}
 
 void DockTabs::set_current(int index) {
   pages_->setCurrentIndex(index);

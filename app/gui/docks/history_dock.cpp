@@ -19,7 +19,9 @@ namespace {
 
 enum Role { kId = Qt::UserRole, kSearch, kMethods, kFigure, kState, kStateToken, kStateIcon, kPrompt };
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 QString method_name(const MethodChoice& method) {
   for (const MethodEntry& entry : methods()) {
@@ -62,7 +64,8 @@ class CardDelegate : public QStyledItemDelegate {
     const auto line = [&](const QFont& font, const QColor& colour, const QString& text) {
       painter->setFont(font);
       painter->setPen(colour);
-      painter->drawText(QRectF(left, y, width, style.px(17)), Qt::AlignVCenter, painter->fontMetrics().elidedText(text, Qt::ElideRight, static_cast<int>(width)));
+      painter->drawText(QRectF(left, y, width, style.px(17)), Qt::AlignVCenter,
+                        painter->fontMetrics().elidedText(text, Qt::ElideRight, static_cast<int>(width)));
       y += style.px(17);
     };
     line(style.words(12, QFont::DemiBold), style.colour("text"), QString("#%1").arg(index.data(kId).toLongLong()));
@@ -71,18 +74,21 @@ class CardDelegate : public QStyledItemDelegate {
     const double number = painter->fontMetrics().horizontalAdvance(QString("#%1 ").arg(index.data(kId).toLongLong()));
     painter->setFont(style.words(12));
     painter->setPen(style.colour("text2"));
-    painter->drawText(QRectF(left + number, y, width - number, style.px(17)), Qt::AlignVCenter,
-                      painter->fontMetrics().elidedText(index.data(kPrompt).toString(), Qt::ElideRight, static_cast<int>(width - number)));
+    painter->drawText(
+        QRectF(left + number, y, width - number, style.px(17)), Qt::AlignVCenter,
+        painter->fontMetrics().elidedText(index.data(kPrompt).toString(), Qt::ElideRight, static_cast<int>(width - number)));
     y += style.px(17);
     line(style.words(12), style.colour("text"), index.data(kMethods).toString());
     line(style.numbers(11), style.colour("text"), index.data(kFigure).toString());
     const QByteArray token = index.data(kStateToken).toString().toLatin1();
     const int icon = style.px(12);
     painter->drawPixmap(QPointF(left, y + (style.px(17) - icon) / 2.0),
-                        style.pixmap(index.data(kStateIcon).toString(), style.colour(token.constData()), icon, painter->device()->devicePixelRatioF()));
+                        style.pixmap(index.data(kStateIcon).toString(), style.colour(token.constData()), icon,
+                                     painter->device()->devicePixelRatioF()));
     painter->setFont(style.words(11));
     painter->setPen(style.colour(token.constData()));
-    painter->drawText(QRectF(left + icon + style.px(4), y, width - icon - style.px(4), style.px(17)), Qt::AlignVCenter, index.data(kState).toString());
+    painter->drawText(QRectF(left + icon + style.px(4), y, width - icon - style.px(4), style.px(17)), Qt::AlignVCenter,
+                      index.data(kState).toString());
     painter->restore();
   }
 };
@@ -178,10 +184,13 @@ void HistoryPage::refresh() {
     item->setData(QString(state.token), kStateToken);
     item->setData(QString(state.icon), kStateIcon);
     item->setData(QString("#%1 %2 %3 %4").arg(card.id).arg(prompt, keys.join(' ')).arg(card.pair.base.seed), kSearch);
-    item->setData(QString("#%1, %2, %3, %4 %5").arg(card.id).arg(prompt, names.join(", "), state.figure, state.text), Qt::AccessibleTextRole);
-    item->setToolTip(QString("%1\n%2, %3 steps, seed %4").arg(prompt, names.join(", ")).arg(card.pair.base.steps).arg(card.pair.base.seed));
+    item->setData(QString("#%1, %2, %3, %4 %5").arg(card.id).arg(prompt, names.join(", "), state.figure, state.text),
+                  Qt::AccessibleTextRole);
+    item->setToolTip(
+        QString("%1\n%2, %3 steps, seed %4").arg(prompt, names.join(", ")).arg(card.pair.base.steps).arg(card.pair.base.seed));
     QPixmap pixmap;
-    if (!card.thumbnail_png.empty()) pixmap.loadFromData(card.thumbnail_png.data(), static_cast<uint>(card.thumbnail_png.size()), "PNG");
+    if (!card.thumbnail_png.empty())
+      pixmap.loadFromData(card.thumbnail_png.data(), static_cast<uint>(card.thumbnail_png.size()), "PNG");
     item->setData(pixmap, Qt::DecorationRole);
     model_->appendRow(item);
   }

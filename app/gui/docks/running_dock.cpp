@@ -14,7 +14,9 @@
 namespace ditscope::gui {
 namespace {
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 QString method_names(const PairRequest& pair) {
   QStringList names;
@@ -106,7 +108,11 @@ void RunningPage::refresh() {
   const RunView& view = *job->runs[run];
   const QString colour = style.run_colour(static_cast<int>(run)).name();
   const QString method = method_names({{}, {view.method}});
-  name_->setText(QString("<span style='color:%1'>#%2 %3 %4</span>").arg(colour).arg(job->job.id).arg(QChar('A' + static_cast<int>(run))).arg(method));
+  name_->setText(QString("<span style='color:%1'>#%2 %3 %4</span>")
+                     .arg(colour)
+                     .arg(job->job.id)
+                     .arg(QChar('A' + static_cast<int>(run)))
+                     .arg(method));
   const bool running = busy && view.state == RunState::Running;
   strip_->show_run(job, run, running ? static_cast<int>(view.steps.size()) : -1);
   preview_->setStyleSheet(QString("background: %1; border: 2px solid %2;").arg(style.colour("view").name(), colour));
@@ -119,7 +125,8 @@ void RunningPage::refresh() {
   if (frames && !frames->empty()) {
     const QSize room = preview_->size() - QSize(4, 4);
     const double ratio = devicePixelRatioF();
-    QPixmap pixmap = QPixmap::fromImage(image_of(*frames, frames->count / 2)).scaled(room * ratio, Qt::KeepAspectRatio, Qt::SmoothTransformation);
+    QPixmap pixmap = QPixmap::fromImage(image_of(*frames, frames->count / 2))
+                         .scaled(room * ratio, Qt::KeepAspectRatio, Qt::SmoothTransformation);
     pixmap.setDevicePixelRatio(ratio);
     preview_->setPixmap(pixmap);
   } else {
@@ -139,13 +146,15 @@ void RunningPage::refresh_clock() {
     clock_->clear();
     return;
   }
-  const double passed = snapshot->paused ? 0 : std::chrono::duration<double>(std::chrono::steady_clock::now() - snapshot->taken).count();
+  const double passed =
+      snapshot->paused ? 0 : std::chrono::duration<double>(std::chrono::steady_clock::now() - snapshot->taken).count();
   QString text = text_of(views::clock_text(snapshot->elapsed_seconds + passed)) + " elapsed";
   if (snapshot->paused) {
     text = "paused";
   } else if (snapshot->remaining_seconds > 0) {
     text += ", about " + text_of(views::clock_text(std::max(0.0, snapshot->remaining_seconds - passed))) + " left";
-    const std::size_t after = snapshot->running->runs.size() - 1 - std::min(snapshot->running->current(), snapshot->running->runs.size() - 1);
+    const std::size_t after =
+        snapshot->running->runs.size() - 1 - std::min(snapshot->running->current(), snapshot->running->runs.size() - 1);
     if (after > 0) text += after == 1 ? ", then 1 more run" : QString(", then %1 more runs").arg(after);
   }
   clock_->setText(text);
@@ -172,9 +181,12 @@ QueuePage::QueuePage(Session& session, QWidget* parent) : QWidget(parent), sessi
   const auto with_current = [this](auto action) {
     if (const QListWidgetItem* item = list_->currentItem()) action(item->data(Qt::UserRole).toLongLong());
   };
-  connect(up_, &QPushButton::clicked, this, [this, with_current] { with_current([this](std::int64_t id) { session_.move_job(id, -1); }); });
-  connect(down_, &QPushButton::clicked, this, [this, with_current] { with_current([this](std::int64_t id) { session_.move_job(id, 1); }); });
-  connect(remove_, &QPushButton::clicked, this, [this, with_current] { with_current([this](std::int64_t id) { session_.remove_job(id); }); });
+  connect(up_, &QPushButton::clicked, this,
+          [this, with_current] { with_current([this](std::int64_t id) { session_.move_job(id, -1); }); });
+  connect(down_, &QPushButton::clicked, this,
+          [this, with_current] { with_current([this](std::int64_t id) { session_.move_job(id, 1); }); });
+  connect(remove_, &QPushButton::clicked, this,
+          [this, with_current] { with_current([this](std::int64_t id) { session_.remove_job(id); }); });
   connect(&session_, &Session::snapshot_changed, this, &QueuePage::refresh);
   refresh();
 }
@@ -189,8 +201,11 @@ void QueuePage::refresh() {
   if (!same) {
     list_->clear();
     for (const Job& job : snapshot->waiting) {
-      auto* item = new QListWidgetItem(QString("#%1  %2  (%3, %4 steps, seed %5)").arg(job.id).arg(text_of(job.pair.base.prompt), method_names(job.pair))
-                                           .arg(job.pair.base.steps).arg(job.pair.base.seed));
+      auto* item = new QListWidgetItem(QString("#%1  %2  (%3, %4 steps, seed %5)")
+                                           .arg(job.id)
+                                           .arg(text_of(job.pair.base.prompt), method_names(job.pair))
+                                           .arg(job.pair.base.steps)
+                                           .arg(job.pair.base.seed));
       item->setData(Qt::UserRole, static_cast<qlonglong>(job.id));
       list_->addItem(item);
       if (job.id == chosen) list_->setCurrentItem(item);

@@ -15,7 +15,9 @@ namespace {
 constexpr int kLabels_px = 84, kNumbers_px = 16, kRight_px = 12;
 constexpr int kKept_px = 22, kSeconds_px = 28, kGap_px = 4;
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 }  // namespace
 
@@ -63,7 +65,8 @@ QRectF StepStrip::cell(int step, double top, double height) const {
 
 void StepStrip::paint_kept(QPainter& painter, const StepRecord& step, const QRectF& cell) const {
   const Style& style = Style::current();
-  const bool hatched = step.kind == StepRecord::Kind::Full || step.kind == StepRecord::Kind::Refresh || step.kind == StepRecord::Kind::Search;
+  const bool hatched =
+      step.kind == StepRecord::Kind::Full || step.kind == StepRecord::Kind::Refresh || step.kind == StepRecord::Kind::Search;
   if (hatched) {
     painter.fillRect(cell, style.colour("line"));
     painter.fillRect(cell, QBrush(style.colour("text3"), Qt::BDiagPattern));
@@ -111,7 +114,8 @@ void StepStrip::paint_seconds(QPainter& painter, const StepRecord& step, const Q
   const bool inside = height > style.px(14);
   painter.setPen(inside ? style.colour(sparse ? "on_run" : "view") : style.colour("text2"));
   const double text_height = style.px(13);
-  painter.drawText(QRectF(cell.x(), inside ? cell.bottom() - text_height : bar.top() - text_height, cell.width(), text_height), Qt::AlignCenter, text);
+  painter.drawText(QRectF(cell.x(), inside ? cell.bottom() - text_height : bar.top() - text_height, cell.width(), text_height),
+                   Qt::AlignCenter, text);
 }
 
 QImage StepStrip::preview(std::size_t step, int height_px) const {
@@ -157,7 +161,8 @@ void StepStrip::paintEvent(QPaintEvent*) {
     const QRectF column = cell(i, 0, height());
     painter.setFont(style.numbers(11, running ? QFont::Bold : QFont::Normal));
     painter.setPen(running ? style.colour("text") : style.colour("text3"));
-    if (i % every == 0 || running) painter.drawText(column.adjusted(-6, 0, 6, 0), Qt::AlignTop | Qt::AlignHCenter, QString::number(i));
+    if (i % every == 0 || running)
+      painter.drawText(column.adjusted(-6, 0, 6, 0), Qt::AlignTop | Qt::AlignHCenter, QString::number(i));
     const QRectF kept_cell = cell(i, kept, style.px(kKept_px)), seconds_cell = cell(i, seconds, style.px(kSeconds_px));
     const QRectF preview_cell = cell(i, previews, previews_height);
     if (i < static_cast<int>(run.steps.size())) {
@@ -193,12 +198,15 @@ bool StepStrip::event(QEvent* event) {
     const auto* help = static_cast<QHelpEvent*>(event);
     for (const StepRecord& step : job_->runs[run_]->steps) {
       if (!cell(step.index, 0, height()).contains(help->pos())) continue;
-      QToolTip::showText(help->globalPos(), QString("step %1, %2\nt = %3\n%4, asked %5\n%6, attention %7")
-                                                .arg(step.index).arg(step_kind_name(step.kind)).arg(step.timestep, 0, 'f', 0)
-                                                .arg(text_of(views::kept_text(step.kept_ratio_achieved)),
-                                                     text_of(views::percent_text(step.kept_ratio_requested)),
-                                                     text_of(views::seconds_text(step.seconds)),
-                                                     text_of(views::seconds_text(step.attention_seconds))), this);
+      QToolTip::showText(
+          help->globalPos(),
+          QString("step %1, %2\nt = %3\n%4, asked %5\n%6, attention %7")
+              .arg(step.index)
+              .arg(step_kind_name(step.kind))
+              .arg(step.timestep, 0, 'f', 0)
+              .arg(text_of(views::kept_text(step.kept_ratio_achieved)), text_of(views::percent_text(step.kept_ratio_requested)),
+                   text_of(views::seconds_text(step.seconds)), text_of(views::seconds_text(step.attention_seconds))),
+          this);
       return true;
     }
   }

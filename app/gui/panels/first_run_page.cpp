@@ -28,7 +28,9 @@ namespace {
 
 constexpr int kPictureHeight_px = 200, kScene_px = 384;
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 /// Wraps, and takes the height it is given: a label that asks for a height by its width keeps its whole page from stretching.
 QLabel* make_wrapped(const QString& text, const char* role) {
@@ -51,7 +53,8 @@ QPainterPath card_top(const QRectF& rect, double radius) {
 
 }  // namespace
 
-/// A clip of the bundled model's world, drawn here, under a wipe line: what a pair will look like. The badge says that it is no result.
+/// A clip of the bundled model's world, drawn here, under a wipe line: what a pair will look like. The badge says that it is no
+/// result.
 class PairPicture : public QWidget {
  public:
   PairPicture() {
@@ -74,7 +77,8 @@ class PairPicture : public QWidget {
     if (!image.isNull()) {
       const double scale = std::max(width() * 1.0 / image.width(), height() * 1.0 / image.height());
       const QSizeF size(image.width() * scale, image.height() * scale);
-      painter.drawImage(QRectF((width() - size.width()) / 2, (height() - size.height()) * 0.42, size.width(), size.height()), image);
+      painter.drawImage(QRectF((width() - size.width()) / 2, (height() - size.height()) * 0.42, size.width(), size.height()),
+                        image);
     }
     painter.fillRect(QRectF(width() / 2.0 - 2, 0, 4, height()), QColor(16, 16, 16, 200));
     painter.fillRect(QRectF(width() / 2.0 - 1, 0, 2, height()), Qt::white);
@@ -103,8 +107,9 @@ class FolderPicture : public QWidget {
 
  protected:
   void paintEvent(QPaintEvent*) override {
-    static constexpr const char* kRows[][2] = {{"model_index.json", "read first"}, {"transformer", "weights"}, {"text_encoder", "T5"},
-                                               {"tokenizer", "spiece.model"}, {"vae", "decoder"}, {"scheduler", "DDIM"}};
+    static constexpr const char* kRows[][2] = {
+        {"model_index.json", "read first"}, {"transformer", "weights"}, {"text_encoder", "T5"},
+        {"tokenizer", "spiece.model"},      {"vae", "decoder"},         {"scheduler", "DDIM"}};
     const Style& style = Style::current();
     QPainter painter(this);
     painter.setRenderHint(QPainter::Antialiasing);
@@ -155,12 +160,17 @@ FirstRunPage::FirstRunPage(Session& session, QWidget* parent) : QWidget(parent),
   auto* start = make_button("Generate A and B", "play", "primary");
   connect(start, &QPushButton::clicked, this, &FirstRunPage::generate);
   pair_ = new PairPicture;
-  cards->addWidget(make_card(pair_, "Make your first pair", "The same prompt and noise with full and with sparse attention, side by side. "
-                             "Step previews from the first second.", start), 1);
+  cards->addWidget(make_card(pair_, "Make your first pair",
+                             "The same prompt and noise with full and with sparse attention, side by side. "
+                             "Step previews from the first second.",
+                             start),
+                   1);
   auto* choose = make_button("Choose a folder…", "folder", "tall");
   connect(choose, &QPushButton::clicked, this, &FirstRunPage::open_folder);
-  cards->addWidget(make_card(folder_ = new FolderPicture, "Use your own model",
-                             "A diffusers folder of CogVideoX: 2B, 5B or 1.5. Other layouts are recognised and explained.", choose), 1);
+  cards->addWidget(
+      make_card(folder_ = new FolderPicture, "Use your own model",
+                "A diffusers folder of CogVideoX: 2B, 5B or 1.5. Other layouts are recognised and explained.", choose),
+      1);
   layout->addLayout(cards, 100);
   auto* lower = new QHBoxLayout;
   lower->setSpacing(style.px(16));
@@ -186,11 +196,14 @@ FirstRunPage::FirstRunPage(Session& session, QWidget* parent) : QWidget(parent),
         }
       }
     }
-    QMetaObject::invokeMethod(qApp, [self, image] {
-      if (!self) return;
-      self->pair_->image = image;
-      self->pair_->update();
-    }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        qApp,
+        [self, image] {
+          if (!self) return;
+          self->pair_->image = image;
+          self->pair_->update();
+        },
+        Qt::QueuedConnection);
   });
   connect(&session_, &Session::model_changed, this, &FirstRunPage::refresh_model);
   run_checks();
@@ -315,12 +328,15 @@ void FirstRunPage::run_checks() {
     timer.start();
     const std::vector<Check> checks = run_self_test(folder);
     const double seconds = static_cast<double>(timer.elapsed()) / 1000;
-    QMetaObject::invokeMethod(qApp, [self, checks, seconds] {
-      if (!self) return;
-      self->checks_ = checks;
-      self->seconds_ = seconds;
-      self->show_checks();
-    }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        qApp,
+        [self, checks, seconds] {
+          if (!self) return;
+          self->checks_ = checks;
+          self->seconds_ = seconds;
+          self->show_checks();
+        },
+        Qt::QueuedConnection);
   });
 }
 
@@ -329,7 +345,9 @@ void FirstRunPage::set_gl_check(const Check& check) {
   show_checks();
 }
 
-void FirstRunPage::refresh_model() { show_checks(); }
+void FirstRunPage::refresh_model() {
+  show_checks();
+}
 
 void FirstRunPage::show_checks() {
   const Style& style = Style::current();
@@ -341,14 +359,17 @@ void FirstRunPage::show_checks() {
   time_->setText("self-test, " + text_of(views::seconds_text(seconds_)));
   std::vector<Check> all(checks_.begin(), checks_.begin() + 2);
   const auto& model = session_.model();
-  all.push_back(model ? Check{Check::State::Good, model->bundled ? "Bundled model" : "Model", text_of(model->name) + ", configs valid"}
-                      : Check{session_.model_problem().isEmpty() ? Check::State::Absent : Check::State::Warning, "Bundled model",
-                              session_.model_problem().isEmpty() ? "is being read" : "not found"});
+  all.push_back(
+      model ? Check{Check::State::Good, model->bundled ? "Bundled model" : "Model", text_of(model->name) + ", configs valid"}
+            : Check{session_.model_problem().isEmpty() ? Check::State::Absent : Check::State::Warning, "Bundled model",
+                    session_.model_problem().isEmpty() ? "is being read" : "not found"});
   all.push_back(checks_[2]);
   if (!gl_check_.name.isEmpty()) all.push_back(gl_check_);
   all.insert(all.end(), checks_.begin() + 3, checks_.end());
-  all.push_back({Check::State::Good, "Session", QString("%1, scale %2").arg(QGuiApplication::platformName() == "xcb" ? "X11" : QGuiApplication::platformName())
-                                                   .arg(devicePixelRatioF(), 0, 'f', 1)});
+  all.push_back({Check::State::Good, "Session",
+                 QString("%1, scale %2")
+                     .arg(QGuiApplication::platformName() == "xcb" ? "X11" : QGuiApplication::platformName())
+                     .arg(devicePixelRatioF(), 0, 'f', 1)});
   const int rows = (static_cast<int>(all.size()) + 1) / 2;
   static const char* kIcons[] = {"check", "warn", "close", "circle"};
   static const char* kTokens[] = {"ok", "warn", "error", "text3"};
@@ -371,7 +392,8 @@ void FirstRunPage::show_checks() {
     }
   }
   note_->setText(note);
-  note_icon_->setPixmap(note.isEmpty() ? QPixmap() : style.pixmap("warn", style.colour("warn"), style.px(13), devicePixelRatioF()));
+  note_icon_->setPixmap(note.isEmpty() ? QPixmap()
+                                       : style.pixmap("warn", style.colour("warn"), style.px(13), devicePixelRatioF()));
 }
 
 }  // namespace ditscope::gui

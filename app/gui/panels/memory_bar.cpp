@@ -19,7 +19,8 @@ struct Part {
   const char* token;
 };
 // In the order of Generator::estimate_bytes().
-constexpr Part kParts[] = {{"weights", "weights", "text"}, {"activations", "act.", "text3"}, {"vae", "VAE", "edge"}, {"method", "method", "accent"}};
+constexpr Part kParts[] = {
+    {"weights", "weights", "text"}, {"activations", "act.", "text3"}, {"vae", "VAE", "edge"}, {"method", "method", "accent"}};
 
 std::int64_t field_kilobytes(const char* file, const char* name) {
   QFile source(file);
@@ -73,8 +74,9 @@ MemoryBar::MemoryBar(QWidget* parent) : QWidget(parent) {
   layout->addWidget(strip_);
   legend_ = make_label("", "note");
   layout->addWidget(legend_);
-  setToolTip(tooltip_text("Memory of this request", "An estimate before the run: weights, activations of the largest step, the VAE, "
-                                                    "and what the method remembers between steps."));
+  setToolTip(tooltip_text("Memory of this request",
+                          "An estimate before the run: weights, activations of the largest step, the VAE, "
+                          "and what the method remembers between steps."));
 }
 
 void MemoryBar::show_bytes(const std::map<std::string, std::int64_t>& bytes) {
@@ -97,8 +99,9 @@ void MemoryBar::show_bytes(const std::map<std::string, std::int64_t>& bytes) {
   const bool giga = sum >= 1'000'000'000;
   for (const auto& [part, size] : sizes) {
     const double value = static_cast<double>(size) / (giga ? 1e9 : 1e6);
-    legend << QString("<span style='color:%1'>■</span> %2 %3").arg(Style::current().colour(part->token).name(), part->name,
-               number_span(QString::number(value, 'f', giga ? 1 : 0)));
+    legend << QString("<span style='color:%1'>■</span> %2 %3")
+                  .arg(Style::current().colour(part->token).name(), part->name,
+                       number_span(QString::number(value, 'f', giga ? 1 : 0)));
   }
   const std::int64_t reachable = memory.available_bytes + memory.process_bytes;
   const bool fits = reachable <= 0 || sum <= reachable;

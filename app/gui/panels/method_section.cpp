@@ -14,7 +14,9 @@
 namespace ditscope::gui {
 namespace {
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 class Badge : public QWidget {
  public:
@@ -43,7 +45,9 @@ class Badge : public QWidget {
 
 }  // namespace
 
-QWidget* make_badge(int run, QWidget* parent) { return new Badge(run, parent); }
+QWidget* make_badge(int run, QWidget* parent) {
+  return new Badge(run, parent);
+}
 
 /// The method's name with a chevron; its menu is the catalog.
 class MethodButton : public QPushButton {
@@ -113,7 +117,8 @@ MethodSection::MethodSection(Session& session, std::size_t run, std::size_t main
   method_->setIcon(style.icon("chevron-down"));
   method_->setFont(style.words(13, QFont::DemiBold));
   method_->setStyleSheet(QString("QPushButton { font-size: %1px; font-weight: 600; color: %2; }")
-                             .arg(style.px(13)).arg(style.colour("text").name()));
+                             .arg(style.px(13))
+                             .arg(style.colour("text").name()));
   head->addWidget(method_);
   head->addStretch(1);
   if (run >= 2) {
@@ -139,12 +144,9 @@ MethodSection::MethodSection(Session& session, std::size_t run, std::size_t main
     }
     menu.exec(method_->mapToGlobal(QPoint(0, method_->height())));
   });
-  connect(reset_, &QToolButton::clicked, this, [this] {
-    session_.edit("", [&](PairRequest& pair) { pair.methods.at(run_).parameters.clear(); });
-  });
-  connect(help_, &QToolButton::clicked, this, [this] {
-    session_.say(Message::Kind::Note, help_->property("about").toString());
-  });
+  connect(reset_, &QToolButton::clicked, this,
+          [this] { session_.edit("", [&](PairRequest& pair) { pair.methods.at(run_).parameters.clear(); }); });
+  connect(help_, &QToolButton::clicked, this, [this] { session_.say(Message::Kind::Note, help_->property("about").toString()); });
   rows_layout_ = new QVBoxLayout;
   rows_layout_->setSpacing(style.px(4));
   layout->addLayout(rows_layout_);
@@ -157,7 +159,8 @@ void MethodSection::rebuild_rows(const MethodEntry& entry) {
   shown_key_ = entry.key;
   achieved_ = make_label("", "achieved");
   achieved_->setWordWrap(true);
-  achieved_->setStyleSheet(QString("color: %1; font-size: %2px;").arg(style.run_colour(static_cast<int>(run_)).name()).arg(style.px(11)));
+  achieved_->setStyleSheet(
+      QString("color: %1; font-size: %2px;").arg(style.run_colour(static_cast<int>(run_)).name()).arg(style.px(11)));
   achieved_->hide();
   more_ = new QWidget;
   more_layout_ = new QVBoxLayout(more_);
@@ -207,7 +210,8 @@ void MethodSection::refresh() {
   if (entry.key != shown_key_) rebuild_rows(entry);
   method_->setText(text_of(entry.name));
   method_->setAccessibleName(QString("Method %1: %2").arg(QChar('A' + static_cast<int>(run_))).arg(text_of(entry.name)));
-  const QString about = text_of(entry.name) + ": " + text_of(entry.summary) + (entry.paper.empty() ? "" : "  " + text_of(entry.paper));
+  const QString about =
+      text_of(entry.name) + ": " + text_of(entry.summary) + (entry.paper.empty() ? "" : "  " + text_of(entry.paper));
   help_->setProperty("about", about);
   help_->setToolTip(tooltip_text(text_of(entry.name), text_of(entry.summary), {}, text_of(entry.paper)));
   reset_->setEnabled(!choice.parameters.empty());
@@ -248,8 +252,9 @@ void MethodSection::refresh_achieved(const MethodChoice& choice) {
   }
   achieved_->setVisible(kept && has_ratio);
   if (kept) {
-    achieved_->setText(QString("▾ achieved %1 on sparse steps, %2 over the run")
-                           .arg(text_of(views::percent_text(kept->achieved)), text_of(views::percent_text(kept->schedule_average))));
+    achieved_->setText(
+        QString("▾ achieved %1 on sparse steps, %2 over the run")
+            .arg(text_of(views::percent_text(kept->achieved)), text_of(views::percent_text(kept->schedule_average))));
     achieved_->setToolTip("Text is always kept, and full steps count: both add to what was asked.");
   }
 }

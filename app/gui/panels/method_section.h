@@ -13,7 +13,8 @@ namespace ditscope::gui {
 class ChoiceButton;
 class ParameterRow;
 
-/// One run of the request: its letter, its method, and the rows of the method's parameters. Run 0 is the reference and has no choice.
+/// One run of the request: its letter, its method, and the rows of the method's parameters. Run 0 is the reference and has no
+/// choice.
 class MethodSection : public QWidget {
   Q_OBJECT
  public:

@@ -13,10 +13,14 @@
 namespace ditscope::gui {
 namespace {
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 /// Digits after the point that tell neighbouring steps apart.
-int digits_of(double step) { return step >= 1 || step <= 0 ? 0 : static_cast<int>(std::ceil(-std::log10(step) - 1e-9)); }
+int digits_of(double step) {
+  return step >= 1 || step <= 0 ? 0 : static_cast<int>(std::ceil(-std::log10(step) - 1e-9));
+}
 
 }  // namespace
 
@@ -29,10 +33,14 @@ double number_of(const ParameterValue& value) {
 
 QString value_text(const Parameter& parameter, const ParameterValue& value) {
   switch (parameter.kind) {
-    case ParameterKind::Ratio: return text_of(views::percent_text(number_of(value)));
-    case ParameterKind::Integer: return QString::number(static_cast<qlonglong>(number_of(value)));
-    case ParameterKind::Real: return QString::number(number_of(value), 'f', std::max(1, digits_of(parameter.step)));
-    case ParameterKind::Switch: return text_of(number_of(value) != 0 ? parameter.on_label : parameter.off_label);
+    case ParameterKind::Ratio:
+      return text_of(views::percent_text(number_of(value)));
+    case ParameterKind::Integer:
+      return QString::number(static_cast<qlonglong>(number_of(value)));
+    case ParameterKind::Real:
+      return QString::number(number_of(value), 'f', std::max(1, digits_of(parameter.step)));
+    case ParameterKind::Switch:
+      return text_of(number_of(value) != 0 ? parameter.on_label : parameter.off_label);
     case ParameterKind::Choice:
       if (const auto* text = std::get_if<std::string>(&value)) return text_of(*text);
   }
@@ -41,7 +49,8 @@ QString value_text(const Parameter& parameter, const ParameterValue& value) {
 
 ParameterRow::ParameterRow(const Parameter& parameter, QWidget* parent) : QWidget(parent), parameter_(parameter) {
   setAccessibleName(text_of(parameter.label));
-  setToolTip(tooltip_text(text_of(parameter.label), text_of(parameter.help), text_of(parameter.formula), text_of(parameter.source)));
+  setToolTip(
+      tooltip_text(text_of(parameter.label), text_of(parameter.help), text_of(parameter.formula), text_of(parameter.source)));
   was_ = make_label("", "ticks", this);
   reset_ = make_icon_button("undo", text_of("Reset " + parameter.label), "text3");
   reset_->setParent(this);
@@ -52,9 +61,15 @@ ParameterRow::ParameterRow(const Parameter& parameter, QWidget* parent) : QWidge
   switch (parameter_.kind) {
     case ParameterKind::Ratio:
     case ParameterKind::Integer:
-    case ParameterKind::Real: build_number(); break;
-    case ParameterKind::Choice: build_choice(); break;
-    case ParameterKind::Switch: build_switch(); break;
+    case ParameterKind::Real:
+      build_number();
+      break;
+    case ParameterKind::Choice:
+      build_choice();
+      break;
+    case ParameterKind::Switch:
+      build_switch();
+      break;
   }
 }
 

@@ -19,7 +19,9 @@
 namespace ditscope::gui {
 namespace {
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 QPlainTextEdit* make_text_field(const QString& name, int height) {
   auto* field = new QPlainTextEdit;
@@ -126,7 +128,8 @@ QWidget* RequestPanel::build_negative() {
   negative_ = make_text_field("Negative prompt", 42);
   negative_->setPlaceholderText("What it should not show; acts through guidance");
   connect(negative_, &QPlainTextEdit::textChanged, this, [this] {
-    session_.edit("negative prompt", [&](PairRequest& pair) { pair.base.negative_prompt = negative_->toPlainText().toStdString(); });
+    session_.edit("negative prompt",
+                  [&](PairRequest& pair) { pair.base.negative_prompt = negative_->toPlainText().toStdString(); });
   });
   return negative_;
 }
@@ -165,8 +168,10 @@ void RequestPanel::build_settings(QVBoxLayout* body) {
   guidance_ = new NumberField("Guidance");
   guidance_->set_range({0, 30, 0.5, 1});
   guidance_->set_prefix("guidance");
-  guidance_->setToolTip(tooltip_text("Guidance", "How far the prompt pulls away from the negative prompt. 1 and below: no guidance, "
-                                                 "and each step takes half the time.", "e = e_uncond + g (e_cond - e_uncond)"));
+  guidance_->setToolTip(tooltip_text("Guidance",
+                                     "How far the prompt pulls away from the negative prompt. 1 and below: no guidance, "
+                                     "and each step takes half the time.",
+                                     "e = e_uncond + g (e_cond - e_uncond)"));
 
   auto* block = new QVBoxLayout;
   block->setContentsMargins(style.px(12), 0, style.px(12), 0);
@@ -196,8 +201,9 @@ void RequestPanel::build_settings(QVBoxLayout* body) {
   block->addWidget(problem_);
   body->addLayout(block);
 
-  connect(steps_, &NumberField::changed, this,
-          [this](double value) { session_.edit("steps", [&](PairRequest& pair) { pair.base.steps = static_cast<int>(value); }); });
+  connect(steps_, &NumberField::changed, this, [this](double value) {
+    session_.edit("steps", [&](PairRequest& pair) { pair.base.steps = static_cast<int>(value); });
+  });
   connect(seed_, &NumberField::changed, this, [this](double value) {
     session_.edit("seed", [&](PairRequest& pair) { pair.base.seed = static_cast<std::uint64_t>(value); });
   });
@@ -212,9 +218,9 @@ void RequestPanel::build_settings(QVBoxLayout* body) {
   std::vector<ChoiceButton::Item> samplers;
   for (const SchedulerEntry& entry : schedulers()) {
     const std::string key = entry.key;
-    samplers.push_back({text_of(entry.name), "", [this, key] {
-                          session_.edit("", [&](PairRequest& pair) { pair.base.scheduler = key; });
-                        }, true, false, text_of(entry.summary)});
+    samplers.push_back({text_of(entry.name), "",
+                        [this, key] { session_.edit("", [&](PairRequest& pair) { pair.base.scheduler = key; }); }, true, false,
+                        text_of(entry.summary)});
   }
   sampler_->set_items(std::move(samplers));
 }
@@ -327,7 +333,8 @@ void RequestPanel::refresh_model() {
   items.push_back({"Bundled model", "", [this] { session_.open_model({}); }, true, false, "Works offline, on a CPU"});
   bool separator = true;
   for (const QString& folder : session_.recent_models()) {
-    items.push_back({folder.section('/', -1), "", [this, folder] { session_.open_model(folder.toStdString()); }, true, separator, folder});
+    items.push_back(
+        {folder.section('/', -1), "", [this, folder] { session_.open_model(folder.toStdString()); }, true, separator, folder});
     separator = false;
   }
   items.push_back({"Open folder…", "", [this] { Q_EMIT open_folder(); }, true, true, "A diffusers folder of CogVideoX"});
@@ -337,9 +344,13 @@ void RequestPanel::refresh_model() {
     return;
   }
   model_->set_shown(text_of(info->name), info->bundled ? "bundled" : text_of(info->family));
-  model_->setToolTip(tooltip_text(text_of(info->name), QString("%1: %2 layers, %3 heads of %4, %5 million parameters.")
-                                                           .arg(text_of(info->family)).arg(info->layers).arg(info->heads)
-                                                           .arg(info->head_dim).arg(info->parameters / 1e6, 0, 'f', 1),
+  model_->setToolTip(tooltip_text(text_of(info->name),
+                                  QString("%1: %2 layers, %3 heads of %4, %5 million parameters.")
+                                      .arg(text_of(info->family))
+                                      .arg(info->layers)
+                                      .arg(info->heads)
+                                      .arg(info->head_dim)
+                                      .arg(info->parameters / 1e6, 0, 'f', 1),
                                   {}, text_of(info->folder.string())));
   refresh_sizes(*info);
   if (words_) words_->setVisible(info->bundled);
@@ -349,23 +360,27 @@ void RequestPanel::refresh_model() {
 void RequestPanel::refresh_sizes(const ModelInfo& info) {
   std::vector<ChoiceButton::Item> sizes, counts;
   for (const auto& [width, height] : info.sizes) {
-    sizes.push_back({QString("%1 × %2").arg(width).arg(height), "", [this, width = width, height = height] {
+    sizes.push_back({QString("%1 × %2").arg(width).arg(height), "",
+                     [this, width = width, height = height] {
                        session_.edit("", [&](PairRequest& pair) {
                          pair.base.width = width;
                          pair.base.height = height;
                        });
-                     }, true, false, ""});
+                     },
+                     true, false, ""});
   }
   for (const int frames : info.frame_counts) {
     counts.push_back({QString("%1 frames").arg(frames), QString("%1 s").arg(frames / std::max(1.0, info.fps), 0, 'f', 1),
-                      [this, frames] { session_.edit("", [&](PairRequest& pair) { pair.base.frames = frames; }); }, true, false, ""});
+                      [this, frames] { session_.edit("", [&](PairRequest& pair) { pair.base.frames = frames; }); }, true, false,
+                      ""});
   }
   size_->set_items(std::move(sizes));
   frames_->set_items(std::move(counts));
   const QString sizes_rule = info.fixed_size ? QString("Positions are learned: only this size works.")
                                              : QString("Multiples of %1 px.").arg(info.size_multiple);
   size_->setToolTip(sizes_rule);
-  frames_->setToolTip(QString("%1 n + 1 frames%2.").arg(info.frame_multiple)
+  frames_->setToolTip(QString("%1 n + 1 frames%2.")
+                          .arg(info.frame_multiple)
                           .arg(info.max_frames > 0 ? QString(", at most %1").arg(info.max_frames) : QString()));
 }
 
@@ -373,7 +388,8 @@ void RequestPanel::refresh_derived() {
   const auto& info = session_.model();
   tokens_->setVisible(info && session_.tokens() >= 0);
   if (info && session_.tokens() >= 0) {
-    const int most = session_.request().base.max_sequence_length > 0 ? session_.request().base.max_sequence_length : info->max_text_tokens;
+    const int most =
+        session_.request().base.max_sequence_length > 0 ? session_.request().base.max_sequence_length : info->max_text_tokens;
     const bool over = session_.tokens() > most;
     tokens_->setText(QString("%1 of %2 tokens").arg(session_.tokens()).arg(most));
     set_role(tokens_, over ? "warn" : "number3");
@@ -399,7 +415,8 @@ void RequestPanel::refresh_derived() {
       parts << QString("%1 %2").arg(QChar('A' + static_cast<int>(i))).arg(text_of(views::clock_text(estimate->seconds[i])));
     }
     time_->setText(QString("Time, from #%1").arg(estimate->job));
-    time_figure_->setText("about <b>" + number_span(text_of(views::clock_text(sum))) + "</b>" + (parts.size() <= 2 ? " " + number_span(parts.join(", ")) : QString()));
+    time_figure_->setText("about <b>" + number_span(text_of(views::clock_text(sum))) + "</b>" +
+                          (parts.size() <= 2 ? " " + number_span(parts.join(", ")) : QString()));
   } else {
     time_->setText("Time");
     time_figure_->setText("known after the first run");
@@ -410,9 +427,8 @@ void RequestPanel::show_prompt_history() {
   QMenu menu(this);
   for (const QString& prompt : session_.prompt_history().mid(0, 20)) {
     QAction* action = menu.addAction(fontMetrics().elidedText(prompt, Qt::ElideRight, Style::current().px(420)));
-    connect(action, &QAction::triggered, this, [this, prompt] {
-      session_.edit("", [&](PairRequest& pair) { pair.base.prompt = prompt.toStdString(); });
-    });
+    connect(action, &QAction::triggered, this,
+            [this, prompt] { session_.edit("", [&](PairRequest& pair) { pair.base.prompt = prompt.toStdString(); }); });
   }
   if (menu.isEmpty()) menu.addAction("No prompts yet. Every run adds its own.")->setEnabled(false);
   menu.exec(QCursor::pos());

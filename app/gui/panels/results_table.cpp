@@ -18,7 +18,9 @@ namespace {
 
 enum Column { kBadge, kName, kTotal, kAttention, kSparseStep, kPsnr, kWorst, kSsim, kAsked, kSparse, kWhole, kColumns };
 
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
+QString text_of(const std::string& text) {
+  return QString::fromStdString(text);
+}
 
 const char* band_role(views::Band band) {
   return band == views::Band::Diverged || band == views::Band::Visible ? "warn" : "ok";
@@ -49,7 +51,8 @@ class HonestBars : public QWidget {
       painter.fillRect(track, style.colour("view"));
       const double half = track.height() / 2;
       if (bars[i].skipped) {
-        painter.fillRect(QRectF(track.x(), track.y(), track.width() * std::clamp(*bars[i].skipped, 0.0, 1.0), half), style.colour("text3"));
+        painter.fillRect(QRectF(track.x(), track.y(), track.width() * std::clamp(*bars[i].skipped, 0.0, 1.0), half),
+                         style.colour("text3"));
       }
       painter.fillRect(QRectF(track.x(), track.y() + half, track.width() * std::clamp(bars[i].saved, 0.0, 1.0), half), colour);
       painter.setFont(style.numbers(11));
@@ -100,7 +103,8 @@ void ResultsTable::add_row(int row, int run, const views::RunFigures& figures) {
   put(row, kName, text_of(figures.method_name) + (figures.stopped ? ", stopped" : ""), "", false);
   put(row, kTotal, text_of(views::seconds_text(figures.total_seconds)), "number");
   put(row, kAttention, text_of(views::seconds_text(figures.attention_seconds)), "number");
-  put(row, kSparseStep, figures.per_sparse_step_seconds ? text_of(views::seconds_text(*figures.per_sparse_step_seconds)) : "–", "number");
+  put(row, kSparseStep, figures.per_sparse_step_seconds ? text_of(views::seconds_text(*figures.per_sparse_step_seconds)) : "–",
+      "number");
   if (run == 0) {
     put(row, kPsnr, "reference", "text3");
     put(row, kWorst, "–", "text3");
@@ -108,7 +112,8 @@ void ResultsTable::add_row(int row, int run, const views::RunFigures& figures) {
   } else if (figures.metrics) {
     const auto& metrics = *figures.metrics;
     put(row, kPsnr, text_of(views::decibel_text(metrics.psnr_db)), "number");
-    auto* worst = put(row, kWorst, (metrics.frames_from_video ? "≈ " : "") + text_of(views::decibel_text(metrics.worst_db)), "number");
+    auto* worst =
+        put(row, kWorst, (metrics.frames_from_video ? "≈ " : "") + text_of(views::decibel_text(metrics.worst_db)), "number");
     if (metrics.frames_from_video) worst->setToolTip("Measured on the stored videos; the mean is of the raw frames.");
     put(row, kSsim, std::isnan(metrics.ssim) ? "–" : text_of(views::number_text(metrics.ssim, 3)), "number");
   } else {
@@ -159,15 +164,15 @@ void ResultsTable::show_job(const JobView* job, int second) {
   auto* title = new QLabel(QString("#%1, one run each").arg(job->job.id));
   title->setProperty("role", "text2");
   grid_->addWidget(title, 0, kBadge, 1, 2);
-  static const char* kTitles[] = {"", "", "total", "attention", "per sparse step", "PSNR", "worst frame", "SSIM",
-                                  "kept, asked", "sparse steps", "whole run"};
+  static const char* kTitles[] = {
+      "", "", "total", "attention", "per sparse step", "PSNR", "worst frame", "SSIM", "kept, asked", "sparse steps", "whole run"};
   for (int column = kTotal; column < kColumns; ++column) put(0, column, kTitles[column], "text2");
   grid_->itemAtPosition(0, kPsnr)->widget()->setToolTip(
-      tooltip_text("PSNR", QString::fromUtf8(psnr_formula().data(), static_cast<qsizetype>(psnr_formula().size())), "", "recipe " +
-                   QString::fromUtf8(Psnr::kRecipe.data(), static_cast<qsizetype>(Psnr::kRecipe.size()))));
+      tooltip_text("PSNR", QString::fromUtf8(psnr_formula().data(), static_cast<qsizetype>(psnr_formula().size())), "",
+                   "recipe " + QString::fromUtf8(Psnr::kRecipe.data(), static_cast<qsizetype>(Psnr::kRecipe.size()))));
   grid_->itemAtPosition(0, kSsim)->widget()->setToolTip(
-      tooltip_text("SSIM", QString::fromUtf8(ssim_formula().data(), static_cast<qsizetype>(ssim_formula().size())), "", "recipe " +
-                   QString::fromUtf8(Ssim::kRecipe.data(), static_cast<qsizetype>(Ssim::kRecipe.size()))));
+      tooltip_text("SSIM", QString::fromUtf8(ssim_formula().data(), static_cast<qsizetype>(ssim_formula().size())), "",
+                   "recipe " + QString::fromUtf8(Ssim::kRecipe.data(), static_cast<qsizetype>(Ssim::kRecipe.size()))));
   grid_->setColumnStretch(kName, 1);
 
   std::vector<std::optional<views::RunFigures>> figures;
@@ -185,7 +190,8 @@ void ResultsTable::show_job(const JobView* job, int second) {
   bars_->bars = views::honest_bars(*figures[0], *figures[at]);
   bars_->colour = Style::current().run_colour(second);
   bars_->update();
-  bars_title_->setText(QString("Honest speed: work skipped against <span style='color:%1'>time saved</span>").arg(bars_->colour.name()));
+  bars_title_->setText(
+      QString("Honest speed: work skipped against <span style='color:%1'>time saved</span>").arg(bars_->colour.name()));
   bars_block_->setVisible(!compact_);
 }
 

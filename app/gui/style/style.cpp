@@ -15,7 +15,9 @@
 #include "kernels/error.h"
 
 // Resources of a static library have to be asked for, outside of any namespace.
-static void init_resources() { Q_INIT_RESOURCE(ditscope); }
+static void init_resources() {
+  Q_INIT_RESOURCE(ditscope);
+}
 
 namespace ditscope::gui {
 namespace {
@@ -26,7 +28,9 @@ QByteArray resource(const QString& path) {
   return file.readAll();
 }
 
-QColor to_colour(views::Rgb rgb) { return QColor::fromRgbF(rgb.r, rgb.g, rgb.b); }
+QColor to_colour(views::Rgb rgb) {
+  return QColor::fromRgbF(rgb.r, rgb.g, rgb.b);
+}
 
 /// Qt 6.4 has no colour scheme property: the desktop's palette tells, as it was before ours was set.
 bool desktop_is_dark() {
@@ -105,11 +109,17 @@ void Style::apply(Light light, double text_scale) {
   qApp->setStyleSheet(filled_in(QString::fromUtf8(resource(":/theme/style.qss")), theme_, text_scale_));
 }
 
-int Style::px(double size) const { return static_cast<int>(std::lround(size * text_scale_)); }
+int Style::px(double size) const {
+  return static_cast<int>(std::lround(size * text_scale_));
+}
 
-QColor Style::colour(const char* token) const { return to_colour(theme_.colour(token)); }
+QColor Style::colour(const char* token) const {
+  return to_colour(theme_.colour(token));
+}
 
-QColor Style::run_colour(int index) const { return to_colour(theme_.run(index)); }
+QColor Style::run_colour(int index) const {
+  return to_colour(theme_.run(index));
+}
 
 QFont Style::words(double size, int weight) const {
   QFont font(QString::fromStdString(theme_.words_family));
@@ -163,7 +173,8 @@ gl::ImGuiQt::Fonts Style::overlay_fonts() const {
 }
 
 QString number_span(const QString& text) {
-  return "<span style=\"font-family:'" + QString::fromStdString(Style::current().theme().numbers_family) + "'\">" + text + "</span>";
+  return "<span style=\"font-family:'" + QString::fromStdString(Style::current().theme().numbers_family) + "'\">" + text +
+         "</span>";
 }
 
 }  // namespace ditscope::gui

@@ -118,9 +118,13 @@ void Segments::set_current(int index) {
   }
 }
 
-int Segments::current() const { return group_->checkedId(); }
+int Segments::current() const {
+  return group_->checkedId();
+}
 
-QPushButton* Segments::button(int index) const { return qobject_cast<QPushButton*>(group_->button(index)); }
+QPushButton* Segments::button(int index) const {
+  return qobject_cast<QPushButton*>(group_->button(index));
+}
 
 ChoiceButton::ChoiceButton(const QString& name, QWidget* parent) : QPushButton(parent), name_(name) {
   setAccessibleName(name);
@@ -137,7 +141,9 @@ void ChoiceButton::set_shown(const QString& text, const QString& remark, bool nu
   update();
 }
 
-void ChoiceButton::set_items(std::vector<Item> items) { items_ = std::move(items); }
+void ChoiceButton::set_items(std::vector<Item> items) {
+  items_ = std::move(items);
+}
 
 void ChoiceButton::open() {
   QMenu menu(this);
@@ -164,7 +170,9 @@ QSize ChoiceButton::sizeHint() const {
   return {metrics.horizontalAdvance(text_) + remark + style.px(36), style.px(26)};
 }
 
-QSize ChoiceButton::minimumSizeHint() const { return {Style::current().px(56), Style::current().px(26)}; }
+QSize ChoiceButton::minimumSizeHint() const {
+  return {Style::current().px(56), Style::current().px(26)};
+}
 
 void ChoiceButton::paintEvent(QPaintEvent*) {
   const Style& style = Style::current();
@@ -207,7 +215,9 @@ Toggle::Toggle(const QString& name, QWidget* parent) : QAbstractButton(parent) {
   setSizePolicy(QSizePolicy::Fixed, QSizePolicy::Fixed);
 }
 
-QSize Toggle::sizeHint() const { return {Style::current().px(30), Style::current().px(24)}; }
+QSize Toggle::sizeHint() const {
+  return {Style::current().px(30), Style::current().px(24)};
+}
 
 void Toggle::paintEvent(QPaintEvent*) {
   const Style& style = Style::current();
@@ -221,7 +231,8 @@ void Toggle::paintEvent(QPaintEvent*) {
   painter.setPen(Qt::NoPen);
   painter.setBrush(isChecked() ? style.colour("on_accent") : style.colour("text2"));
   const double radius = height_px / 2 - 3;
-  painter.drawEllipse(QPointF(isChecked() ? pill.right() - height_px / 2 : pill.left() + height_px / 2, pill.center().y()), radius, radius);
+  painter.drawEllipse(QPointF(isChecked() ? pill.right() - height_px / 2 : pill.left() + height_px / 2, pill.center().y()),
+                      radius, radius);
 }
 
 }  // namespace ditscope::gui

@@ -32,7 +32,10 @@ void set_flag(QWidget* widget, const char* name, bool on) {
 }  // namespace
 
 NumberField::NumberField(const QString& name, QWidget* parent)
-    : QFrame(parent), edit_(new QLineEdit(this)), unit_(make_label("", "", this)), prefix_(make_label("", "", this)),
+    : QFrame(parent),
+      edit_(new QLineEdit(this)),
+      unit_(make_label("", "", this)),
+      prefix_(make_label("", "", this)),
       row_(new QHBoxLayout(this)) {
   setObjectName("field");
   const Style& style = Style::current();
@@ -77,7 +80,8 @@ void NumberField::set_unit(const QString& unit) {
 void NumberField::fit_digits() {
   if (unit_->text().isEmpty()) return;
   const QFontMetrics metrics(Style::current().numbers(12));
-  edit_->setFixedWidth(metrics.horizontalAdvance(edit_->text().isEmpty() ? QString("0") : edit_->text()) + Style::current().px(6));
+  edit_->setFixedWidth(metrics.horizontalAdvance(edit_->text().isEmpty() ? QString("0") : edit_->text()) +
+                       Style::current().px(6));
 }
 
 void NumberField::set_prefix(const QString& prefix) {
@@ -85,7 +89,9 @@ void NumberField::set_prefix(const QString& prefix) {
   prefix_->setVisible(!prefix.isEmpty());
 }
 
-QString NumberField::text_of(double value) const { return QString::number(value, 'f', range_.digits); }
+QString NumberField::text_of(double value) const {
+  return QString::number(value, 'f', range_.digits);
+}
 
 void NumberField::set_value(double value) {
   value_ = value;
@@ -94,7 +100,9 @@ void NumberField::set_value(double value) {
   set_flag(this, "wrong", false);
 }
 
-void NumberField::add_button(QWidget* button) { row_->addWidget(button); }
+void NumberField::add_button(QWidget* button) {
+  row_->addWidget(button);
+}
 
 void NumberField::take(double value) {
   const double scale = std::pow(10.0, range_.digits);

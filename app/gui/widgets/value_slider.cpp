@@ -47,7 +47,9 @@ void ValueSlider::set_achieved(std::optional<double> value, const QColor& colour
   update();
 }
 
-QSize ValueSlider::sizeHint() const { return {Style::current().px(80), Style::current().px(20)}; }
+QSize ValueSlider::sizeHint() const {
+  return {Style::current().px(80), Style::current().px(20)};
+}
 
 double ValueSlider::position_of(double value) const {
   if (maximum_ <= minimum_) return 0;
@@ -111,7 +113,9 @@ void ValueSlider::mouseMoveEvent(QMouseEvent* event) {
   take(value_at((event->position().x() - radius) / std::max(1.0, width() - 2 * radius)));
 }
 
-void ValueSlider::mouseReleaseEvent(QMouseEvent*) { Q_EMIT released(); }
+void ValueSlider::mouseReleaseEvent(QMouseEvent*) {
+  Q_EMIT released();
+}
 
 void ValueSlider::keyPressEvent(QKeyEvent* event) {
   const auto stepped = [&](int direction, int count) {
@@ -120,19 +124,35 @@ void ValueSlider::keyPressEvent(QKeyEvent* event) {
   };
   switch (event->key()) {
     case Qt::Key_Right:
-    case Qt::Key_Up: take(stepped(1, 1)); break;
+    case Qt::Key_Up:
+      take(stepped(1, 1));
+      break;
     case Qt::Key_Left:
-    case Qt::Key_Down: take(stepped(-1, 1)); break;
-    case Qt::Key_PageUp: take(stepped(1, 5)); break;
-    case Qt::Key_PageDown: take(stepped(-1, 5)); break;
-    case Qt::Key_Home: take(minimum_); break;
-    case Qt::Key_End: take(maximum_); break;
-    default: QAbstractSlider::keyPressEvent(event); return;
+    case Qt::Key_Down:
+      take(stepped(-1, 1));
+      break;
+    case Qt::Key_PageUp:
+      take(stepped(1, 5));
+      break;
+    case Qt::Key_PageDown:
+      take(stepped(-1, 5));
+      break;
+    case Qt::Key_Home:
+      take(minimum_);
+      break;
+    case Qt::Key_End:
+      take(maximum_);
+      break;
+    default:
+      QAbstractSlider::keyPressEvent(event);
+      return;
   }
   Q_EMIT released();
 }
 
 // A wheel that scrolls the panel must not change what lies under the mouse.
-void ValueSlider::wheelEvent(QWheelEvent* event) { event->ignore(); }
+void ValueSlider::wheelEvent(QWheelEvent* event) {
+  event->ignore();
+}
 
 }  // namespace ditscope::gui

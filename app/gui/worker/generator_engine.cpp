@@ -31,6 +31,8 @@ class GeneratorEngine final : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> make_generator_engine() { return std::make_unique<GeneratorEngine>(); }
+std::unique_ptr<Engine> make_generator_engine() {
+  return std::make_unique<GeneratorEngine>();
+}
 
 }  // namespace ditscope::gui

@@ -14,13 +14,15 @@ namespace {
 constexpr int kThumbnail_px = 160;
 
 HistoryRun::Status status_of(RunState state) {
-  return state == RunState::Done ? HistoryRun::Status::Done
-                                 : state == RunState::Failed ? HistoryRun::Status::Failed : HistoryRun::Status::Stopped;
+  return state == RunState::Done     ? HistoryRun::Status::Done
+         : state == RunState::Failed ? HistoryRun::Status::Failed
+                                     : HistoryRun::Status::Stopped;
 }
 
 RunState state_of(HistoryRun::Status status) {
-  return status == HistoryRun::Status::Done ? RunState::Done
-                                            : status == HistoryRun::Status::Failed ? RunState::Failed : RunState::Stopped;
+  return status == HistoryRun::Status::Done     ? RunState::Done
+         : status == HistoryRun::Status::Failed ? RunState::Failed
+                                                : RunState::Stopped;
 }
 
 PairRequest pair_of(const std::vector<Request>& requests) {
@@ -202,7 +204,8 @@ std::shared_ptr<const JobView> HistoryStore::load(std::int64_t id) {
   for (const HistoryRun& kept : entry.runs) {
     const auto run = run_view(kept);
     if (!reference && run->result) reference = run->result;
-    if (kept.psnr_db && reference && run->result && !reference->frames.empty() && run->result->frames.count == reference->frames.count) {
+    if (kept.psnr_db && reference && run->result && !reference->frames.empty() &&
+        run->result->frames.count == reference->frames.count) {
       // The mean is the stored one, of raw frames; the curve comes from the stored videos.
       const Psnr curve = psnr(run->result->frames, reference->frames);
       run->metrics = views::PairMetrics{curve.per_frame_db, *kept.psnr_db, curve.min_db, kept.ssim.value_or(std::nan("")), true};

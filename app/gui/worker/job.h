@@ -12,10 +12,11 @@
 
 namespace ditscope::gui {
 
-/// What the Request panel edits and a press of Generate asks for: one request, run once for each method. The first is the reference.
+/// What the Request panel edits and a press of Generate asks for: one request, run once for each method. The first is the
+/// reference.
 struct PairRequest {
-  Request base;                      ///< its `method` is not used
-  std::vector<MethodChoice> methods; ///< 1..4
+  Request base;                       ///< its `method` is not used
+  std::vector<MethodChoice> methods;  ///< 1..4
   Request request_of(std::size_t run) const {
     Request request = base;
     request.method = methods.at(run);
@@ -58,9 +59,9 @@ struct JobView {
 struct Snapshot {
   std::shared_ptr<const JobView> running;  ///< null: idle
   std::vector<Job> waiting;
-  std::string doing;                       ///< "Sampling: step 12 of 30, layer 5 of 8"; empty when idle
-  double elapsed_seconds = 0;              ///< of the current run, at `taken`
-  double remaining_seconds = 0;            ///< estimate for the current run, at `taken`; 0: unknown
+  std::string doing;             ///< "Sampling: step 12 of 30, layer 5 of 8"; empty when idle
+  double elapsed_seconds = 0;    ///< of the current run, at `taken`
+  double remaining_seconds = 0;  ///< estimate for the current run, at `taken`; 0: unknown
   std::chrono::steady_clock::time_point taken;
   bool paused = false;
 };

@@ -14,7 +14,8 @@ namespace ditscope::gui {
 /// request needs. The newest question of a tag replaces one that is still waiting. It never loads a transformer.
 class Probe {
  public:
-  using Question = std::function<void(Engine&)>;  ///< answers by itself (posts to the GUI thread); what it throws is its own to catch
+  using Question =
+      std::function<void(Engine&)>;  ///< answers by itself (posts to the GUI thread); what it throws is its own to catch
   explicit Probe(EngineFactory make_engine);
   ~Probe();
   Probe(const Probe&) = delete;

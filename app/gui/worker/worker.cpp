@@ -27,7 +27,8 @@ class Worker::Sink final : public EventSink {
       publish(describe(*stage), nullptr);
     } else if (const auto* layer = std::get_if<LayerProgress>(&event)) {
       publish("Sampling: step " + std::to_string(layer->step) + " of " + std::to_string(layer->steps) + ", layer " +
-                  std::to_string(layer->layer) + " of " + std::to_string(layer->layers), nullptr);
+                  std::to_string(layer->layer) + " of " + std::to_string(layer->layers),
+              nullptr);
     } else if (const auto* step = std::get_if<StepFinished>(&event)) {
       auto run = std::make_shared<RunView>(*view_.runs[index_]);
       run->total_steps = step->steps;

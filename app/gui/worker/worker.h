@@ -17,9 +17,9 @@ namespace ditscope::gui {
 class Worker {
  public:
   struct Callbacks {
-    std::function<void()> changed;                                     ///< a new snapshot; called often, on the worker's thread
-    std::function<void(std::shared_ptr<const JobView>)> ended;         ///< done, stopped or failed; on the worker's thread
-    std::function<void(const std::vector<Job>&)> queue_changed;        ///< for the journal; on the caller's or worker's thread
+    std::function<void()> changed;                               ///< a new snapshot; called often, on the worker's thread
+    std::function<void(std::shared_ptr<const JobView>)> ended;   ///< done, stopped or failed; on the worker's thread
+    std::function<void(const std::vector<Job>&)> queue_changed;  ///< for the journal; on the caller's or worker's thread
   };
   Worker(EngineFactory make_engine, Callbacks callbacks);
   /// Stops what runs and waits for it. Jobs in line stay in the journal.

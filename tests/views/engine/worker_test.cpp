@@ -1,7 +1,8 @@
 #include "app/gui/worker/worker.h"
 
-#include <chrono>
 #include <gtest/gtest.h>
+
+#include <chrono>
 #include <thread>
 
 #include "app/gui/worker/generator_engine.h"

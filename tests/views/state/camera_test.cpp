@@ -1,7 +1,8 @@
 #include "views/state/camera.h"
 
-#include <cmath>
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 using namespace ditscope::views;
 
@@ -50,7 +51,9 @@ TEST(Camera, PanningNeverLosesTheImage) {
   EXPECT_GT(right_bottom.y, kPane.y);
 }
 
-TEST(Camera, OneToOneCountsDevicePixels) { EXPECT_DOUBLE_EQ(one_to_one(256, 256, 2.0).scale, 0.5); }
+TEST(Camera, OneToOneCountsDevicePixels) {
+  EXPECT_DOUBLE_EQ(one_to_one(256, 256, 2.0).scale, 0.5);
+}
 
 TEST(Camera, OnlyAFittedCameraFollowsThePane) {
   const Rect smaller{0, 0, 100, 100};

@@ -1,6 +1,7 @@
 #include "views/state/playback.h"
 
 #include <gtest/gtest.h>
+
 #include <vector>
 
 using namespace ditscope::views;

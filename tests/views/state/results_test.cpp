@@ -1,7 +1,8 @@
 #include "views/state/results.h"
 
-#include <cmath>
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 #include "views/state/words.h"
 

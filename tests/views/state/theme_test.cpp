@@ -1,9 +1,10 @@
 #include "views/state/theme.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -61,4 +62,6 @@ TEST(Theme, AnUnknownTokenOrABadColourIsNamed) {
   EXPECT_THROW(parse_theme("{}", true), Error);
 }
 
-TEST(Theme, HexComesBackAsItWas) { EXPECT_EQ(to_hex(parse_rgb("#6CA8FF")), "#6CA8FF"); }
+TEST(Theme, HexComesBackAsItWas) {
+  EXPECT_EQ(to_hex(parse_rgb("#6CA8FF")), "#6CA8FF");
+}

@@ -25,7 +25,8 @@ Frames draw(int count, int height, int width, double error, double sharpness) {
         const double inside = std::clamp((radius - std::hypot(x - x0, y - y0)) * sharpness / radius * 8 + 0.5, 0.0, 1.0);
         const double light = 1 - std::hypot(x - x0 + radius * 0.4, y - y0 + radius * 0.4) / (radius * 2.2);
         const bool floor = y > height * 0.6;
-        const double checker = (static_cast<int>(x * 10.0 / width) + static_cast<int>((y - height * 0.6) * 12.0 / height)) % 2 ? 0.8 : 0.35;
+        const double checker =
+            (static_cast<int>(x * 10.0 / width) + static_cast<int>((y - height * 0.6) * 12.0 / height)) % 2 ? 0.8 : 0.35;
         const double ground[3] = {floor ? checker : 0.42, floor ? checker : 0.52, floor ? checker * 0.95 : 0.6};
         const double ball[3] = {0.35 + 0.6 * light, 0.12 * light, 0.10 * light};
         const double noise = error * std::sin(x * 0.9 + f) * std::cos(y * 0.7 - f * 0.5);
@@ -43,7 +44,8 @@ class FakeEngine final : public gui::Engine {
   explicit FakeEngine(std::shared_ptr<FakeBehaviour> behaviour) : behaviour_(std::move(behaviour)) {}
 
   ModelInfo inspect(const std::filesystem::path& folder) override {
-    if (behaviour_->no_model) throw Error(ErrorKind::NotFound, "No model_index.json in " + folder.string() + ". Choose a diffusers folder.");
+    if (behaviour_->no_model)
+      throw Error(ErrorKind::NotFound, "No model_index.json in " + folder.string() + ". Choose a diffusers folder.");
     ModelInfo info;
     info.folder = folder;
     info.name = folder.filename().string();
@@ -84,7 +86,8 @@ class FakeEngine final : public gui::Engine {
 
   RunResult run(const Request& request, EventSink& sink, RunControl& control) override {
     ++behaviour_->runs;
-    if (behaviour_->out_of_memory) throw Error(ErrorKind::OutOfMemory, "Out of memory in VAE decode: needs 4.5 GB, 1.9 free. Use fewer frames.");
+    if (behaviour_->out_of_memory)
+      throw Error(ErrorKind::OutOfMemory, "Out of memory in VAE decode: needs 4.5 GB, 1.9 free. Use fewer frames.");
     RunResult result;
     result.request = complete(request);
     result.noise_hash = "0123456789abcdef";
@@ -124,7 +127,9 @@ class FakeEngine final : public gui::Engine {
       record.index = step;
       record.timestep = 999.0 * (request.steps - step) / request.steps;
       const bool dense = step < warm_up || step % 5 == 0;
-      record.kind = full || step < warm_up ? StepRecord::Kind::Full : dense ? StepRecord::Kind::Refresh : StepRecord::Kind::Sparse;
+      record.kind = full || step < warm_up ? StepRecord::Kind::Full
+                    : dense                ? StepRecord::Kind::Refresh
+                                           : StepRecord::Kind::Sparse;
       record.seconds = dense || full ? 1.30 + 0.02 * (step % 3) : 0.84;
       record.attention_seconds = dense || full ? 0.753 : 0.148;
       record.kept_ratio_requested = dense || full ? 1 : 0.031;

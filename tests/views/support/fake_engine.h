@@ -14,8 +14,8 @@ struct FakeBehaviour {
   std::atomic<int> runs{0};
 };
 
-/// An engine that draws a moving disc instead of sampling: same events, same stops, no model. Sparse methods add a fixed pattern, so
-/// that PSNR is finite.
+/// An engine that draws a moving disc instead of sampling: same events, same stops, no model. Sparse methods add a fixed pattern,
+/// so that PSNR is finite.
 gui::EngineFactory fake_engine(std::shared_ptr<FakeBehaviour> behaviour);
 
 }  // namespace ditscope::test

@@ -1,11 +1,13 @@
+#include <gtest/gtest.h>
+
 #include <QtTest/QtTest>
 #include <QtWidgets/QtWidgets>
 #include <cstdio>
-#include <gtest/gtest.h>
 
 #include "app/gui/style/style.h"
 
-// The window's tests need a display with OpenGL 3.3: the offscreen platform has none. Without a display this program says so and fails.
+// The window's tests need a display with OpenGL 3.3: the offscreen platform has none. Without a display this program says so and
+// fails.
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
   if (qEnvironmentVariableIsEmpty("DISPLAY") && qEnvironmentVariableIsEmpty("WAYLAND_DISPLAY")) {

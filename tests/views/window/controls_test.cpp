@@ -35,7 +35,8 @@ TEST_F(WindowTest, EveryParameterOfEveryMethodHasAControlOfItsKind) {
       gui::ParameterRow row(parameter);
       row.show_value(parameter.default_value, parameter.default_value);
       EXPECT_EQ(row.accessibleName().toStdString(), parameter.label);
-      const bool number = parameter.kind == ParameterKind::Ratio || parameter.kind == ParameterKind::Integer || parameter.kind == ParameterKind::Real;
+      const bool number = parameter.kind == ParameterKind::Ratio || parameter.kind == ParameterKind::Integer ||
+                          parameter.kind == ParameterKind::Real;
       EXPECT_EQ(row.findChildren<gui::ValueSlider*>().size(), number ? 1 : 0) << parameter.key;
       EXPECT_EQ(row.findChildren<gui::InlineNumber*>().size(), parameter.kind == ParameterKind::Ratio ? 2 : 0) << parameter.key;
     }
@@ -148,7 +149,8 @@ TEST_F(WindowTest, PixelValuesAppearFromFiftyPixelsAPixel) {
   const auto zoom_to = [&](double wanted) {
     while (view()->zoom() < wanted) {
       const QPointF at(view()->width() / 2.0, view()->height() / 2.0);
-      QWheelEvent event(at, view()->mapToGlobal(at), QPoint(), QPoint(0, 120), Qt::NoButton, Qt::NoModifier, Qt::NoScrollPhase, false);
+      QWheelEvent event(at, view()->mapToGlobal(at), QPoint(), QPoint(0, 120), Qt::NoButton, Qt::NoModifier, Qt::NoScrollPhase,
+                        false);
       QApplication::sendEvent(view(), &event);
     }
   };
@@ -199,7 +201,8 @@ TEST_F(WindowTest, AQuestionMarkShowsEveryKey) {
     sheet->close();
   });
   QTest::keyClick(view(), Qt::Key_Question, Qt::ShiftModifier);
-  for (const char* key : {"Ctrl+Enter", "Space", ",", ".", "1", "5", "hold Shift", "S", "0", "F", "Ctrl+0", "Esc", "Ctrl+.", "Alt+1", "Ctrl+Z"}) {
+  for (const char* key :
+       {"Ctrl+Enter", "Space", ",", ".", "1", "5", "hold Shift", "S", "0", "F", "Ctrl+0", "Esc", "Ctrl+.", "Alt+1", "Ctrl+Z"}) {
     EXPECT_TRUE(words.contains(key)) << key;
   }
 }
@@ -236,7 +239,9 @@ TEST_F(WindowTest, EveryControlThatTakesKeysHasAName) {
   run_once();
   for (const QWidget* widget : window_->findChildren<QWidget*>()) {
     if (widget->focusPolicy() == Qt::NoFocus || !widget->isVisible()) continue;
-    if (qobject_cast<const QScrollArea*>(widget) || widget->objectName().startsWith("qt_") || qobject_cast<const QMenuBar*>(widget)) continue;
+    if (qobject_cast<const QScrollArea*>(widget) || widget->objectName().startsWith("qt_") ||
+        qobject_cast<const QMenuBar*>(widget))
+      continue;
     const auto* button = qobject_cast<const QAbstractButton*>(widget);
     const bool named = !widget->accessibleName().isEmpty() || (button && !button->text().isEmpty());
     EXPECT_TRUE(named) << widget->metaObject()->className() << " " << widget->objectName().toStdString();

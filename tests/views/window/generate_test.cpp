@@ -1,5 +1,5 @@
-#include "core/media/media_reader.h"
 #include "app/gui/save_clip.h"
+#include "core/media/media_reader.h"
 #include "tests/views/window/window_fixture.h"
 
 namespace ditscope::test {
@@ -218,8 +218,8 @@ TEST_F(WindowTest, AFileWithoutSettingsIsSaidAndChangesNothing) {
 TEST_F(WindowTest, HostileSettingsInAFileAreSaidAndChangeNothing) {
   const std::string prompt = session_->request().base.prompt;
   const char* texts[] = {R"({"prompt":"x","method":{"key":"re-tension","parameters":{}}})",
-                         R"({"prompt":"x","methods":["full","re-ttention:kept_ratio=7"]})",
-                         R"({"prompt":"x","methods":[1,2]})", R"({"prompt":["x"]})"};
+                         R"({"prompt":"x","methods":["full","re-ttention:kept_ratio=7"]})", R"({"prompt":"x","methods":[1,2]})",
+                         R"({"prompt":["x"]})"};
   for (const char* text : texts) {
     while (!session_->messages().empty()) session_->dismiss(session_->messages().front().id);
     const auto file = folder_ / "a.mp4.json";

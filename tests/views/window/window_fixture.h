@@ -1,7 +1,8 @@
 #pragma once
+#include <gtest/gtest.h>
+
 #include <QtTest/QtTest>
 #include <QtWidgets/QtWidgets>
-#include <gtest/gtest.h>
 
 #include "app/gui/compare/compare_panel.h"
 #include "app/gui/compare/compare_view.h"
