@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/attention/registry.h"
+#include "core/bridge/accelerator.h"
 #include "kernels/error.h"
 
 namespace ditscope {
@@ -59,10 +60,12 @@ TokenOrder AttentionSession::preferred_order(const TokenLayout& layout) const {
 
 at::Tensor AttentionSession::attend(const LayerCall& call) {
   check(call);
+  wait_for(call.q.device());  // a few microseconds a layer, for a time that is attention's own
   const auto start = std::chrono::steady_clock::now();
   const BlockPlan plan = method_->plan(call);
   const double plan_seconds = seconds_since(start);
   at::Tensor out = method_->execute(call, plan);  // (B,H,T,D)
+  wait_for(call.q.device());
   const double seconds = seconds_since(start);
 
   StepSum& sum = sums_[static_cast<std::size_t>(std::min(call.step, steps_ - 1))];

@@ -35,7 +35,11 @@ bool cuda_available() {
     if (!driver_finds_a_device()) return false;
     // Global, because kernels and hooks register with symbols of libtorch_cpu; absent where only the CPU wheels were fetched.
     if (!dlopen(beside_libtorch("libtorch_cuda.so").c_str(), RTLD_NOW | RTLD_GLOBAL)) return false;
-    return at::globalContext().hasCUDA();
+    if (!at::globalContext().hasCUDA()) return false;
+    // float32 means float32: LibTorch would let cuDNN round the inputs of convolutions to TF32's 10 bits.
+    for (const auto op : {at::Float32Op::CONV, at::Float32Op::RNN, at::Float32Op::MATMUL})
+      at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, op, at::Float32Precision::IEEE);
+    return true;
   }();
   return available;
 }

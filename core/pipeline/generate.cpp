@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "core/bridge/accelerator.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/pipeline/process_memory.h"
 #include "kernels/error.h"
@@ -97,12 +98,14 @@ class Run {
   RunTensors tensors_;
   RunResult result_;
   PeakMemory memory_;
+  PeakDeviceMemory device_memory_;
   Clock::time_point layer_event_at_{};
 };
 
 // ---- 1. Prompt: the request, completed and checked by Generator::complete(); here it becomes sizes and timesteps.
 
-Run::Run(LoadedModel& model, const Request& request, Watch& watch) : model_(model), request_(request), watch_(watch) {
+Run::Run(LoadedModel& model, const Request& request, Watch& watch)
+    : model_(model), request_(request), watch_(watch), device_memory_(model.device()) {
   result_.request = request;
   scheduler_ = make_scheduler(model.configs().scheduler_json, request.scheduler);
   scheduler_->set_timesteps(request.steps);
@@ -332,7 +335,7 @@ RunResult Run::finish() {
     result_.attention_seconds = attention_->attention_seconds();
     result_.method_bytes = attention_->peak_bytes_held();
   }
-  result_.peak_bytes = std::max(result_.peak_bytes, memory_.bytes());
+  result_.peak_bytes = std::max(result_.peak_bytes, model_.device().is_cpu() ? memory_.bytes() : device_memory_.bytes());
   if (state_.latents.defined()) tensors_.latents = state_.latents.to(at::kCPU);
   result_.tensors = std::make_shared<const RunTensors>(tensors_);
   return result_;

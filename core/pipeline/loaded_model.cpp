@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "core/bridge/accelerator.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/pipeline/process_memory.h"
 #include "kernels/error.h"
@@ -135,7 +136,8 @@ void LoadedModel::finish_text() {
   const double widening =
       static_cast<double>(c10::elementSize(dtype_)) / static_cast<double>(c10::elementSize(weights.stored_dtype()));
   const double bytes = static_cast<double>(weights.stored_bytes()) * widening;
-  if (bytes > kLargestIdleShare * static_cast<double>(available_bytes())) text_encoder_.reset();
+  const std::int64_t free = device_.is_cpu() ? available_bytes() : free_device_bytes(device_);
+  if (bytes > kLargestIdleShare * static_cast<double>(free)) text_encoder_.reset();
 }
 
 const CogVideoXTransformer& LoadedModel::transformer(Watch& watch) {

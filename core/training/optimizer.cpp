@@ -23,7 +23,13 @@ double Optimizer::step(double learning_rate) {
   c10::NoGradGuard no_grad;
   std::vector<at::Tensor> gradients;
   gradients.reserve(weights_.size());
-  for (const auto& weight : weights_) gradients.push_back(weight.grad().defined() ? weight.grad() : at::zeros_like(weight));
+  for (const auto& weight : weights_) {
+    at::Tensor gradient = weight.grad().defined() ? weight.grad() : at::zeros_like(weight);
+    // The fused kernel of a GPU wants equal strides, also where a size of 1 makes them meaningless (1x1x1 convolutions).
+    if (gradient.strides() != weight.strides())
+      gradient = at::empty_strided(weight.sizes(), weight.strides(), gradient.options()).copy_(gradient);
+    gradients.push_back(gradient);
+  }
   const double norm = at::stack(at::_foreach_norm(gradients, 2)).norm().item<double>();
   const bool finite = std::isfinite(norm);
   if (finite) {

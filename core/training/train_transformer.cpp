@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 
+#include "core/bridge/accelerator.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/schedulers/scheduler.h"
 #include "core/text/tokenizer.h"
@@ -103,7 +104,7 @@ std::vector<TrainingPhase> default_phases(bool cuda) {
 }  // namespace
 
 void train_transformer(const TransformerTrainingOptions& options, const TrainingReport& report, const TrainingStop& stop) {
-  const at::Device device(options.device);
+  const at::Device device = usable_device(options.device);
   if (options.threads > 0) at::set_num_threads(options.threads);
   at::manual_seed(options.seed);
   std::filesystem::create_directories(options.folder);

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "core/bridge/accelerator.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/training/bundled_model.h"
 #include "core/training/clip_factory.h"
@@ -95,7 +96,7 @@ Quality measure_quality(const std::map<std::string, at::Tensor>& weights, at::De
 }  // namespace
 
 void train_vae(const TrainingOptions& options, const TrainingReport& report, const TrainingStop& stop) {
-  const at::Device device(options.device);
+  const at::Device device = usable_device(options.device);
   if (options.threads > 0) at::set_num_threads(options.threads);
   at::manual_seed(options.seed);
   TrainableWeights weights(options.seed, device, component_weights(options.initial_model, "vae", "diffusion_pytorch_model.safetensors"));
