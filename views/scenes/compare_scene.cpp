@@ -20,14 +20,6 @@ void CompareScene::set_clip(int index, const Frames& frames) {
   if (!frames.empty()) clip = gl::FrameArray(frames);
 }
 
-bool CompareScene::has_clip(int index) const {
-  return static_cast<bool>(clips_.at(static_cast<std::size_t>(index)));
-}
-
-void CompareScene::clear() {
-  for (auto& clip : clips_) clip = gl::FrameArray();
-}
-
 void CompareScene::draw(const CompareState& state, const std::vector<Pane>& panes, const Camera& camera, const View& view,
                         const Theme& theme) {
   const Rgb window = theme.colour("window"), ground = theme.colour("view");

@@ -16,8 +16,6 @@ class CompareScene {
 
   /// Replaces the clip of run `index`; empty frames clear it.
   void set_clip(int index, const Frames& frames);
-  bool has_clip(int index) const;
-  void clear();
 
   struct View {
     double width = 0, height = 0;  ///< view px

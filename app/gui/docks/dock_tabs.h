@@ -17,7 +17,6 @@ class DockTabs : public QWidget {
   int add_page(const QString& title, QWidget* page, QWidget* tools = nullptr);
   void set_title(int index, const QString& title);
   void set_current(int index);
-  int current() const { return pages_->currentIndex(); }
 
  private:
   QHBoxLayout* header_;

@@ -118,10 +118,6 @@ void Segments::set_current(int index) {
   }
 }
 
-int Segments::current() const {
-  return group_->checkedId();
-}
-
 QPushButton* Segments::button(int index) const {
   return qobject_cast<QPushButton*>(group_->button(index));
 }

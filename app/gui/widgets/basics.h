@@ -33,7 +33,6 @@ class Segments : public QWidget {
   explicit Segments(const QString& name, QWidget* parent = nullptr);
   void set_items(const QStringList& items);
   void set_current(int index);  ///< without a signal; -1: none
-  int current() const;
   QPushButton* button(int index) const;
 
  Q_SIGNALS:

@@ -63,7 +63,7 @@ TEST_F(WorkerTest, APairSharesItsNoiseAndIsMeasured) {
 }
 
 TEST_F(WorkerTest, AStoppedRunThatIsResumedEndsAsIfItHadNeverStopped) {
-  constexpr int kSteps = 80;
+  constexpr int kSteps = 40;
   worker_->enqueue(job(1, kSteps));
   ASSERT_TRUE(wait([&] {
     const auto running = worker_->snapshot()->running;
