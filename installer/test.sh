@@ -12,4 +12,4 @@ say "building with $(build_jobs) jobs"
 build_targets
 cd -- "$build"
 export LIBGL_ALWAYS_SOFTWARE=1 QT_QPA_PLATFORM=xcb
-exec xvfb-run -a -s '-screen 0 1920x1200x24' ctest --output-on-failure "$@"
+exec xvfb-run -a -s '-screen 0 1920x1200x24' ctest --parallel "$(build_jobs)" --output-on-failure "$@"

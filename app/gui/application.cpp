@@ -8,7 +8,9 @@
 #include <QStandardPaths>
 #include <QSurfaceFormat>
 #include <QTimer>
+#include <algorithm>
 #include <cstdio>
+#include <string_view>
 
 #include "app/gui/compare/compare_panel.h"
 #include "app/gui/compare/compare_view.h"
@@ -109,16 +111,7 @@ void automate(MainWindow& window, const Automation& wanted) {
   });
 }
 
-}  // namespace
-
-int run_application(int argc, char** argv, EngineFactory make_engine) {
-  QApplication application(argc, argv);
-  QCoreApplication::setOrganizationName("ditscope");
-  QCoreApplication::setApplicationName("ditscope");
-  QCoreApplication::setApplicationVersion(DITSCOPE_VERSION);
-  QGuiApplication::setDesktopFileName("ditscope");
-
-  QCommandLineParser parser;
+void add_options(QCommandLineParser& parser) {
   parser.setApplicationDescription("Generates videos with diffusion transformers and shows what their attention does.");
   parser.addHelpOption();
   parser.addVersionOption();
@@ -145,6 +138,36 @@ int run_application(int argc, char** argv, EngineFactory make_engine) {
   option("mode", "compare mode, 0 to 5", "mode", true);
   option("frame", "frame to show", "frame", true);
   option("steps", "sampling steps", "steps", true);
+}
+
+void name_application() {
+  QCoreApplication::setOrganizationName("ditscope");
+  QCoreApplication::setApplicationName("ditscope");
+  QCoreApplication::setApplicationVersion(DITSCOPE_VERSION);
+}
+
+/// True where only text is wanted: that works without a display.
+bool asks_for_text(int argc, char** argv) {
+  return std::any_of(argv + 1, argv + argc, [](std::string_view argument) {
+    return argument == "--help" || argument == "-h" || argument == "--help-all" || argument == "--version" || argument == "-v";
+  });
+}
+
+}  // namespace
+
+int run_application(int argc, char** argv, EngineFactory make_engine) {
+  name_application();
+  if (asks_for_text(argc, argv)) {
+    QCoreApplication application(argc, argv);
+    QCommandLineParser parser;
+    add_options(parser);
+    parser.process(application);  // prints and ends the program
+  }
+  QApplication application(argc, argv);
+  QGuiApplication::setDesktopFileName("ditscope");
+
+  QCommandLineParser parser;
+  add_options(parser);
   parser.process(application);
 
   try {
