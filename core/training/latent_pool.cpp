@@ -34,13 +34,13 @@ void LatentPool::add(int count) {
   std::vector<world::Scene> scenes;
   for (int i = 0; i < count; ++i) {
     const RenderedClip clip = factory_.next();
-    videos.push_back(video_tensor(clip));
+    videos.push_back(video_bytes(clip).clone());
     scenes.push_back(clip.scene);
   }
   at::Tensor mean;
   {
     Bfloat16Scope bfloat16(bfloat16_, device_.is_cuda());
-    mean = vae_.encode_moments(at::stack(videos).to(device_)).chunk(2, 1)[0];  // (B,C,F,Y,X)
+    mean = vae_.encode_moments(video_values(at::stack(videos).to(device_))).chunk(2, 1)[0];  // (B,C,F,Y,X)
   }
   const auto latents = (mean.to(at::kFloat) * vae_.config().scaling_factor).transpose(1, 2).to(at::kCPU, at::kHalf);  // (B,F,C,Y,X)
   for (int i = 0; i < count; ++i) {

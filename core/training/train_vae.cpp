@@ -45,9 +45,9 @@ at::Tensor random_crops(const std::vector<RenderedClip>& pool, int batch, int cr
     const int size = std::min(crop, clip.size);
     const int row = random.below(clip.size - size + 1);
     const int column = random.below(clip.size - size + 1);
-    crops.push_back(video_tensor(clip).slice(2, row, row + size).slice(3, column, column + size));  // (3,F,y,x)
+    crops.push_back(video_bytes(clip).slice(2, row, row + size).slice(3, column, column + size));  // (3,F,y,x)
   }
-  return at::stack(crops);  // (B,3,F,y,x)
+  return at::stack(crops);  // (B,3,F,y,x) bytes
 }
 
 struct VaeLoss {
@@ -127,7 +127,7 @@ void train_vae(const TrainingOptions& options, const TrainingReport& report, con
     const bool large = run.fraction() > 0.67;
     const int crop = large ? 128 : 64;
     const int batch = device.is_cuda() ? (large ? 4 : 16) : 1;
-    const auto video = random_crops(pool, batch, crop, random).to(device);
+    const auto video = video_values(random_crops(pool, batch, crop, random).to(device));
     VaeLoss loss;
     {
       Bfloat16Scope bfloat16(options.bfloat16, device.is_cuda());
