@@ -242,8 +242,8 @@ TEST_P(CudaRun, PeakBytesAreThoseOfTheRun) {
   EXPECT_GE(run(request("cuda")).peak_bytes, alone + (60 << 20));
 }
 
-TEST_P(CudaRun, AStoppedRunGoesOnToTheSameBits) {
-  const RunResult whole = run(request(test::device_name()));
+TEST_P(CudaRun, AStoppedRunGoesOnAsIfItHadNot) {
+  const at::Tensor whole = tensors(run(request(test::device_name()))).at("frames");
   RunControl control;
   class StopAfterOne final : public EventSink {
    public:
@@ -259,7 +259,7 @@ TEST_P(CudaRun, AStoppedRunGoesOnToTheSameBits) {
   ASSERT_TRUE(stopped.stopped);
   Silence silence;
   RunControl go;
-  EXPECT_EQ(generator_.resume(stopped, silence, go).frames.rgb, whole.frames.rgb);
+  expect_below("frames", relative_error(tensors(generator_.resume(stopped, silence, go)).at("frames"), whole), 1e-5);
 }
 
 using CudaMemory = test::OnDevice;
