@@ -2,7 +2,9 @@
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "core/bridge/accelerator.h"
 #include "core/checkpoint/safetensors.h"
@@ -18,16 +20,23 @@ namespace ditscope {
 
 namespace {
 
-constexpr int kWindowFrames = 17;      // two chunks of the decoder (3 + 2 latents), so the cached path is trained too
-constexpr std::size_t kPoolClips = 48; // windows that crops are drawn from
+constexpr int kWindowFrames = 17;      // of a pooled clip: two chunks of the decoder (3 + 2 latents)
+constexpr std::size_t kPoolClips = 96; // windows that crops are drawn from
 constexpr double kKlWeight = 1e-6;
 
-/// A window of 17 consecutive frames of a 33-frame clip at 128 or 256 px.
+/// Lengths that crops are cut to, and how many of them cost as much as one of 17 frames. Short crops show many objects and
+/// colours a step; long ones train the cached path of later chunks.
+struct CropShape {
+  int frames, batch;
+};
+constexpr CropShape kCropShapes[] = {{1, 16}, {9, 2}, {17, 1}};  // an odd number of latents each: others decode to more frames
+
+/// A window of 17 consecutive frames of a 33-frame clip at 64, 128 or 256 px.
 RenderedClip render_window(world::SceneRandom& random) {
   RenderedClip clip;
   clip.scene = world::sample_scene(random);
   clip.frames = kWindowFrames;
-  clip.size = random.below(2) ? 256 : 128;
+  clip.size = 64 << random.below(3);
   clip.rgb.resize(static_cast<std::size_t>(clip.frames) * clip.size * clip.size * 3);
   const int first = random.below(kClipFrames - kWindowFrames + 1);
   const std::size_t frame_bytes = static_cast<std::size_t>(clip.size) * clip.size * 3;
@@ -38,16 +47,17 @@ RenderedClip render_window(world::SceneRandom& random) {
   return clip;
 }
 
-at::Tensor random_crops(const std::vector<RenderedClip>& pool, int batch, int crop, world::SceneRandom& random) {
+at::Tensor random_crops(const std::vector<RenderedClip>& pool, int batch, int frames, int crop, world::SceneRandom& random) {
   std::vector<at::Tensor> crops;
-  for (int i = 0; i < batch; ++i) {
+  while (static_cast<int>(crops.size()) < batch) {
     const auto& clip = pool[random.below(static_cast<int>(pool.size()))];
-    const int size = std::min(crop, clip.size);
-    const int row = random.below(clip.size - size + 1);
-    const int column = random.below(clip.size - size + 1);
-    crops.push_back(video_bytes(clip).slice(2, row, row + size).slice(3, column, column + size));  // (3,F,y,x)
+    if (clip.size < crop) continue;
+    const int row = random.below(clip.size - crop + 1);
+    const int column = random.below(clip.size - crop + 1);
+    const int first = random.below(clip.frames - frames + 1);
+    crops.push_back(video_bytes(clip).slice(1, first, first + frames).slice(2, row, row + crop).slice(3, column, column + crop));  // (3,F,y,x)
   }
-  return at::stack(crops);  // (B,3,F,y,x) bytes
+  return at::stack(crops);  // (B,3,F,y,x)
 }
 
 struct VaeLoss {
@@ -106,9 +116,10 @@ void train_vae(const TrainingOptions& options, const TrainingReport& report, con
   run.restore(optimizer);
 
   world::SceneRandom random(options.seed + static_cast<std::uint64_t>(run.step()));
-  ClipFactory factory(render_window, options.render_threads, 4, random.next());
+  ClipFactory factory(render_window, options.render_threads, 8, random.next());
   std::vector<RenderedClip> pool;
-  while (pool.size() < 8 && !run.stopped()) pool.push_back(factory.next());
+  while (pool.size() < 24 && !run.stopped()) pool.push_back(factory.next());
+  std::size_t replaced = 0;
 
   const auto export_weights = [&](int clips) {
     const Quality quality = measure_quality(optimizer.average(), device, clips, options.bfloat16);
@@ -119,15 +130,16 @@ void train_vae(const TrainingOptions& options, const TrainingReport& report, con
   };
 
   while (!run.finished()) {
-    if (auto clip = factory.try_next()) {
+    if (auto clip = factory.try_next()) {  // one a step at most: rendering must not take the core that trains
       if (pool.size() < kPoolClips) pool.push_back(std::move(*clip));
-      else pool[static_cast<std::size_t>(run.step()) % kPoolClips] = std::move(*clip);
+      else pool[replaced++ % kPoolClips] = std::move(*clip);
     }
-    // Large crops in the last third: the statistics of the group norms then approach those of whole frames.
-    const bool large = run.fraction() > 0.67;
+    // Large crops towards the end: the statistics of the group norms then approach those of whole frames.
+    const bool large = run.fraction() > 0.8;
     const int crop = large ? 128 : 64;
-    const int batch = device.is_cuda() ? (large ? 4 : 16) : 1;
-    const auto video = video_values(random_crops(pool, batch, crop, random).to(device));
+    const CropShape shape = kCropShapes[random.below(static_cast<int>(std::size(kCropShapes)))];
+    const int batch = std::max(1, shape.batch * (device.is_cuda() ? 16 : 1) / (large ? 4 : 1));
+    const auto video = video_values(random_crops(pool, batch, shape.frames, crop, random).to(device));
     VaeLoss loss;
     {
       Bfloat16Scope bfloat16(options.bfloat16, device.is_cuda());

@@ -48,7 +48,7 @@ struct TransformerTrainingOptions : TrainingOptions {
   std::vector<TrainingPhase> phases;    ///< empty: images first, then clips at 128 px, then clips at 256 px
 };
 
-/// Trains the VAE of the bundled model from scratch on clips rendered on the fly: crops of short windows of 128 and 256 px
+/// Trains the VAE of the bundled model from scratch on clips rendered on the fly: crops of short windows of 64, 128 and 256 px
 /// clips, L1 + L2 + a small KL term, AdamW with linear decay; then measures PSNR on whole held-out clips.
 ///
 /// Writes into options.folder: state.safetensors (to go on), and vae/ (config.json and averaged weights in diffusers'

@@ -72,12 +72,12 @@ def main() -> None:
 
     for folder in options.models:
         info = json.loads(subprocess.run([options.cli, "models", folder, "--json"], check=True, capture_output=True, text=True).stdout)
-        info = info["models"][0]
-        size = {"frames": info["default_frames"], "height": info["default_height"], "width": info["default_width"]}
+        defaults = info["models"][0]["defaults"]
+        size = {key: defaults[key] for key in ("frames", "height", "width")}
         request = {"prompt": options.prompt, "steps": options.steps, "guidance": 6.0, "seed": 42, **size}
         call = {"prompt": options.prompt, "negative_prompt": "", "num_inference_steps": options.steps, "guidance_scale": 6.0, "seed": 42,
                 "num_frames": size["frames"], "height": size["height"], "width": size["width"],
-                "max_sequence_length": info["max_text_tokens"]}
+                "max_sequence_length": defaults["max_sequence_length"]}
         methods = options.methods.split(";")
         with tempfile.TemporaryDirectory() as temporary:
             workdir = pathlib.Path(temporary)
