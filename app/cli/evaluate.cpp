@@ -12,13 +12,12 @@
 #include "app/cli/interrupt.h"
 #include "core/media/video_writer.h"
 #include "core/pipeline/generator.h"
+#include "core/training/clip_factory.h"
 #include "core/training/world/judge.h"
 #include "core/training/world/renderer.h"
 
 namespace ditscope::cli {
 namespace {
-
-constexpr int kClipFrames = 33;
 
 struct EvaluateOptions {
   Request request;

@@ -1,8 +1,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include <algorithm>
-#include <cmath>
 #include <memory>
 
 #include "core/bridge/accelerator.h"
@@ -14,7 +12,6 @@
 #include "core/training/latent_pool.h"
 #include "core/training/trainable_weights.h"
 #include "core/training/training_run.h"
-#include "kernels/error.h"
 
 namespace ditscope {
 
@@ -82,7 +79,8 @@ at::Tensor velocity_loss(const Student& student, const Scheduler& scheduler, con
                          const at::Tensor& ids, DenseAttention& attention) {
   const auto batch = latents.size(0);
   const auto strata = (at::arange(batch, at::kFloat) + at::rand({batch})) / static_cast<double>(batch);
-  const auto timestep = (strata * scheduler.train_timesteps()).to(at::kLong).to(latents.device());  // (B)
+  // The last stratum can round up to 1 in float32; clamped, it stays a timestep.
+  const auto timestep = (strata * scheduler.train_timesteps()).to(at::kLong).clamp_max(scheduler.train_timesteps() - 1).to(latents.device());  // (B)
   const auto noise = at::randn_like(latents);                                                       // (B,F,C,Y,X)
   const auto noisy = scheduler.add_noise(latents, noise, timestep);
   const auto velocity = scheduler.get_velocity(latents, noise, timestep);
