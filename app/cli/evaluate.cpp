@@ -12,7 +12,7 @@
 #include "app/cli/interrupt.h"
 #include "core/media/video_writer.h"
 #include "core/pipeline/generator.h"
-#include "core/training/clip_factory.h"
+#include "core/training/example_factory.h"
 #include "core/training/world/judge.h"
 #include "core/training/world/renderer.h"
 

@@ -49,7 +49,7 @@ void add_common(CLI::App& command, TrainingOptions& options) {
   command.add_option("--out", options.folder, "Run folder; a run found there goes on")->required();
   command.add_option("--minutes", options.minutes, "Training time in all, resumed runs counted together")->check(CLI::PositiveNumber);
   command.add_option("--steps", options.steps, "Steps in all, instead of --minutes")->check(CLI::PositiveNumber);
-  command.add_option("--threads", options.threads, "LibTorch's threads; 0: all cores")->check(CLI::NonNegativeNumber);
+  command.add_option("--threads", options.threads, "Pieces of a batch computed side by side on a CPU; 0: one a core")->check(CLI::NonNegativeNumber);
   command.add_option("--render-threads", options.render_threads, "Threads that render clips")->check(CLI::PositiveNumber);
   command.add_option("--device", options.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
   command.add_option("--seed", options.seed, "Seed of weights, scenes and noise");

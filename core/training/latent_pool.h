@@ -4,12 +4,13 @@
 #include <memory>
 #include <vector>
 
-#include "core/training/clip_factory.h"
+#include "core/training/example_factory.h"
 #include "core/vae/cogvideox_vae.h"
 
 namespace ditscope {
 
-/// Latents of rendered clips of one length and size. New clips come in as they are drawn; old ones are drawn again.
+/// Latents of rendered clips of one length and size. New clips are rendered and encoded on threads of their own and come in as
+/// they are ready; old ones are drawn again.
 class LatentPool {
  public:
   struct Batch {
@@ -17,24 +18,30 @@ class LatentPool {
     std::vector<world::Scene> scenes;
   };
 
-  /// @param latent_scale  multiplies the VAE's mean, so that latents have unit deviation
   LatentPool(const CogVideoXVae& vae, at::Device device, int frames, int size, int render_threads, std::uint64_t seed,
              std::size_t capacity, bool bfloat16);
 
-  /// @param fresh  how many of the clips are rendered and encoded for this batch; the others are drawn from the pool
+  /// @param fresh  take in at most so many new clips, as far as they are ready. Waits only while the pool is smaller than a batch.
   Batch draw(int batch, int fresh, world::SceneRandom& random);
-  std::size_t size() const { return scenes_.size(); }
+  std::size_t size() const { return clips_.size(); }
 
  private:
-  void add(int count);
+  struct Clip {
+    at::Tensor latents;  // (F,C,Y,X) float16, on the CPU
+    world::Scene scene;
+  };
+  using Clips = std::vector<Clip>;  // encoded together
+
+  Clips make(world::SceneRandom& random) const;
+  void add(Clips clips);
 
   const CogVideoXVae& vae_;
   at::Device device_;
+  int frames_, size_;
   bool bfloat16_;
   std::size_t capacity_, next_ = 0;
-  std::vector<at::Tensor> latents_;  // (F,C,Y,X) float16 each, on the CPU
-  std::vector<world::Scene> scenes_;
-  ClipFactory factory_;
+  std::vector<Clip> clips_;
+  ExampleFactory<Clips> factory_;  // last: its threads use the members above
 };
 
 }  // namespace ditscope

@@ -6,15 +6,25 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/training/orthogonal_update.h"
+
 namespace ditscope {
 
 Optimizer::Optimizer(std::vector<std::string> keys, std::vector<at::Tensor> weights, const Options& options)
     : keys_(std::move(keys)), weights_(std::move(weights)), options_(options) {
   c10::NoGradGuard no_grad;
-  for (const auto& weight : weights_) {
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    const at::Tensor& weight = weights_[i];
     first_moments_.push_back(at::zeros_like(weight));
-    second_moments_.push_back(at::zeros_like(weight));
     averages_.push_back(weight.detach().clone());
+    if (takes_orthogonal_update(keys_[i], weight)) {
+      orthogonal_.push_back(i);
+      continue;
+    }
+    adam_.push_back(i);
+    adam_weights_.push_back(weight);
+    adam_first_moments_.push_back(first_moments_.back());
+    second_moments_.push_back(at::zeros_like(weight));
     step_counts_.push_back(at::zeros({}, weight.options().requires_grad(false)));
   }
 }
@@ -31,18 +41,41 @@ double Optimizer::step(double learning_rate) {
     gradients.push_back(gradient);
   }
   const double norm = at::stack(at::_foreach_norm(gradients, 2)).norm().item<double>();
-  const bool finite = std::isfinite(norm);
-  if (finite) {
+  if (std::isfinite(norm)) {
     if (norm > options_.clip_norm) at::_foreach_mul_(gradients, options_.clip_norm / (norm + 1e-6));
-    at::_foreach_add_(step_counts_, 1);
-    at::_fused_adamw_(weights_, gradients, first_moments_, second_moments_, {}, step_counts_, learning_rate, options_.beta1,
-                      options_.beta2, options_.weight_decay, options_.epsilon, false, false);
+    step_adam(gradients, learning_rate);
+    step_orthogonal(gradients, learning_rate);
     ++steps_;
     const double warm = (1.0 + static_cast<double>(steps_)) / (10.0 + static_cast<double>(steps_));
     at::_foreach_lerp_(averages_, weights_, 1.0 - std::min(options_.ema_decay, warm));
   }
   for (const auto& weight : weights_) weight.mutable_grad().reset();
   return norm;
+}
+
+void Optimizer::step_adam(const std::vector<at::Tensor>& gradients, double learning_rate) {
+  if (adam_.empty()) return;
+  std::vector<at::Tensor> own;
+  for (const auto i : adam_) own.push_back(gradients[i]);
+  at::_foreach_add_(step_counts_, 1);
+  at::_fused_adamw_(adam_weights_, own, adam_first_moments_, second_moments_, {}, step_counts_, learning_rate, options_.beta1,
+                    options_.beta2, options_.weight_decay, options_.epsilon, false, false);
+}
+
+void Optimizer::step_orthogonal(const std::vector<at::Tensor>& gradients, double learning_rate) {
+  if (orthogonal_.empty()) return;
+  std::vector<at::Tensor> weights, moments, ahead;
+  for (const auto i : orthogonal_) {
+    weights.push_back(weights_[i]);
+    moments.push_back(first_moments_[i]);
+    ahead.push_back(gradients[i]);
+  }
+  at::_foreach_mul_(moments, options_.momentum);
+  at::_foreach_add_(moments, ahead);
+  at::_foreach_add_(ahead, moments, options_.momentum);
+  const auto updates = orthogonal_updates(ahead);
+  at::_foreach_mul_(weights, 1.0 - learning_rate * options_.weight_decay);
+  at::_foreach_add_(weights, updates, -learning_rate);
 }
 
 std::map<std::string, at::Tensor> Optimizer::average() const {
@@ -56,9 +89,9 @@ std::map<std::string, at::Tensor> Optimizer::state() const {
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     result["weight/" + keys_[i]] = weights_[i].detach();
     result["first/" + keys_[i]] = first_moments_[i];
-    result["second/" + keys_[i]] = second_moments_[i];
     result["average/" + keys_[i]] = averages_[i];
   }
+  for (std::size_t i = 0; i < adam_.size(); ++i) result["second/" + keys_[adam_[i]]] = second_moments_[i];
   result["steps"] = at::scalar_tensor(steps_, at::kLong);
   return result;
 }
@@ -69,9 +102,12 @@ bool Optimizer::restore(const std::map<std::string, at::Tensor>& state) {
     return found != state.end() && found->second.sizes() == target.sizes();
   };
   for (std::size_t i = 0; i < keys_.size(); ++i) {
-    for (const char* prefix : {"weight/", "first/", "second/", "average/"}) {
+    for (const char* prefix : {"weight/", "first/", "average/"}) {
       if (!matches(prefix + keys_[i], weights_[i])) return false;
     }
+  }
+  for (const auto i : adam_) {
+    if (!matches("second/" + keys_[i], weights_[i])) return false;
   }
   if (!state.count("steps")) return false;
   c10::NoGradGuard no_grad;
@@ -79,8 +115,10 @@ bool Optimizer::restore(const std::map<std::string, at::Tensor>& state) {
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     weights_[i].copy_(state.at("weight/" + keys_[i]));
     first_moments_[i].copy_(state.at("first/" + keys_[i]));
-    second_moments_[i].copy_(state.at("second/" + keys_[i]));
     averages_[i].copy_(state.at("average/" + keys_[i]));
+  }
+  for (std::size_t i = 0; i < adam_.size(); ++i) {
+    second_moments_[i].copy_(state.at("second/" + keys_[adam_[i]]));
     step_counts_[i].fill_(static_cast<double>(steps_));
   }
   return true;

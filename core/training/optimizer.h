@@ -7,12 +7,13 @@
 
 namespace ditscope {
 
-/// AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) with gradient clipping and an exponential moving average of the
-/// weights, in fused LibTorch kernels.
+/// AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), for hidden matrices Muon (orthogonal_update.h), with gradient clipping and
+/// an exponential moving average of the weights, in fused LibTorch kernels.
 class Optimizer {
  public:
   struct Options {
     double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8, weight_decay = 0.01;
+    double momentum = 0.95;     ///< of orthogonal updates, after Nesterov
     double clip_norm = 1.0;     ///< of all gradients together
     double ema_decay = 0.999;   ///< reached after a warm-up of (1 + n) / (10 + n)
   };
@@ -30,8 +31,14 @@ class Optimizer {
   bool restore(const std::map<std::string, at::Tensor>& state);
 
  private:
+  void step_adam(const std::vector<at::Tensor>& gradients, double learning_rate);
+  void step_orthogonal(const std::vector<at::Tensor>& gradients, double learning_rate);
+
   std::vector<std::string> keys_;
-  std::vector<at::Tensor> weights_, first_moments_, second_moments_, averages_, step_counts_;
+  std::vector<at::Tensor> weights_, averages_;
+  std::vector<at::Tensor> first_moments_;            // of AdamW, or momentum of an orthogonal update
+  std::vector<std::size_t> orthogonal_, adam_;       // which weights take which update
+  std::vector<at::Tensor> adam_weights_, adam_first_moments_, second_moments_, step_counts_;  // in the order of adam_
   Options options_;
   std::int64_t steps_ = 0;
 };

@@ -1,7 +1,9 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <deque>
 #include <memory>
+#include <numeric>
 
 #include "core/bridge/accelerator.h"
 #include "core/checkpoint/safetensors.h"
@@ -9,6 +11,7 @@
 #include "core/text/tokenizer.h"
 #include "core/training/bundled_model.h"
 #include "core/training/component_files.h"
+#include "core/training/gradient_threads.h"
 #include "core/training/latent_pool.h"
 #include "core/training/trainable_weights.h"
 #include "core/training/training_run.h"
@@ -17,6 +20,7 @@ namespace ditscope {
 
 namespace {
 
+constexpr int kPieces = 4;                // of a step's batch on a CPU, at most
 constexpr double kDroppedCaptions = 0.1;  // trained without a caption, for classifier-free guidance (Ho & Salimans 2022)
 
 std::map<std::string, at::Tensor> below(const std::map<std::string, at::Tensor>& all, const std::string& prefix) {
@@ -32,11 +36,18 @@ struct Student {
   TrainableWeights transformer_weights, text_weights;
   CogVideoXTransformer transformer;
   T5Encoder text_encoder;
+  DenseAttention attention;
 
   Student(const TransformerTrainingOptions& options, int vocabulary_size, at::Device device)
       : transformer_weights(options.seed, device,
                             component_weights(options.initial_model, "transformer", "diffusion_pytorch_model.safetensors")),
         text_weights(options.seed + 1, device, component_weights(options.initial_model, "text_encoder", "model.safetensors")),
+        transformer(bundled_transformer_config(), transformer_weights),
+        text_encoder(bundled_text_config(vocabulary_size), text_weights) {}
+  /// A replica over the same weights.
+  Student(const Student& original, int vocabulary_size)
+      : transformer_weights(original.transformer_weights.replica()),
+        text_weights(original.text_weights.replica()),
         transformer(bundled_transformer_config(), transformer_weights),
         text_encoder(bundled_text_config(vocabulary_size), text_weights) {}
 
@@ -74,22 +85,25 @@ const TrainingPhase& phase_at(const std::vector<TrainingPhase>& phases, double f
   return phases.back();
 }
 
-/// Mean squared error of the predicted velocity at uniformly drawn timesteps, stratified over the batch.
-at::Tensor velocity_loss(const Student& student, const Scheduler& scheduler, const at::Tensor& latents,
-                         const at::Tensor& ids, DenseAttention& attention) {
-  const auto batch = latents.size(0);
+/// Uniform timesteps, one in each of B equal strata.
+at::Tensor stratified_timesteps(std::int64_t batch, std::int64_t count) {
   const auto strata = (at::arange(batch, at::kFloat) + at::rand({batch})) / static_cast<double>(batch);
   // The last stratum can round up to 1 in float32; clamped, it stays a timestep.
-  const auto timestep = (strata * scheduler.train_timesteps()).to(at::kLong).clamp_max(scheduler.train_timesteps() - 1).to(latents.device());  // (B)
-  const auto noise = at::randn_like(latents);                                                       // (B,F,C,Y,X)
+  return (strata * count).to(at::kLong).clamp_max(count - 1).index_select(0, at::randperm(batch, at::kLong));  // (B)
+}
+
+/// Mean squared error of the predicted velocity.
+at::Tensor velocity_loss(Student& student, const Scheduler& scheduler, const at::Tensor& latents, const at::Tensor& timestep,
+                         const at::Tensor& ids) {
+  const auto noise = at::randn_like(latents);  // (B,F,C,Y,X)
   const auto noisy = scheduler.add_noise(latents, noise, timestep);
   const auto velocity = scheduler.get_velocity(latents, noise, timestep);
   DenoiserCall call;
   call.latents = noisy;
   call.timestep = timestep;
   call.text = student.text_encoder.forward(ids);  // (B,T,C)
-  call.branches.assign(static_cast<std::size_t>(batch), Branch::Conditional);
-  const auto predicted = student.transformer.forward(call, attention);
+  call.branches.assign(static_cast<std::size_t>(latents.size(0)), Branch::Conditional);
+  const auto predicted = student.transformer.forward(call, student.attention);
   return (predicted.to(at::kFloat) - velocity).square().mean();
 }
 
@@ -103,7 +117,8 @@ std::vector<TrainingPhase> default_phases(bool cuda) {
 
 void train_transformer(const TransformerTrainingOptions& options, const TrainingReport& report, const TrainingStop& stop) {
   const at::Device device = usable_device(options.device);
-  if (options.threads > 0) at::set_num_threads(options.threads);
+  const int replica_number = replica_count(options.threads, device);
+  if (device.is_cpu()) at::set_num_threads(1);  // the replicas share the cores
   at::manual_seed(options.seed);
   std::filesystem::create_directories(options.folder);
   const auto phases = options.phases.empty() ? default_phases(device.is_cuda()) : options.phases;
@@ -116,12 +131,17 @@ void train_transformer(const TransformerTrainingOptions& options, const Training
   const CogVideoXVae vae(vae_config, vae_weights, true);
   model.write_latent_rgb(vae, device);
 
-  Student student(options, static_cast<int>(tokenizer->size()), device);
-  Optimizer optimizer(student.keys(), student.tensors(), {.ema_decay = device.is_cuda() ? 0.9995 : 0.998});
+  const int vocabulary_size = static_cast<int>(tokenizer->size());
+  std::deque<Student> students;
+  students.emplace_back(options, vocabulary_size, device);
+  while (static_cast<int>(students.size()) < replica_number) students.emplace_back(students.front(), vocabulary_size);
+  std::vector<std::vector<at::Tensor>> leaves;
+  for (const Student& student : students) leaves.push_back(student.tensors());
+  GradientThreads threads(std::move(leaves));
+  Optimizer optimizer(students.front().keys(), students.front().tensors(), {.ema_decay = device.is_cuda() ? 0.9995 : 0.998});
   TrainingRun run(options, report, stop);
   run.restore(optimizer);
   const auto scheduler = make_scheduler(bundled_scheduler_json());
-  DenseAttention attention;
   world::SceneRandom random(options.seed * 7919 + static_cast<std::uint64_t>(run.step()));
 
   const auto save = [&] {
@@ -148,16 +168,24 @@ void train_transformer(const TransformerTrainingOptions& options, const Training
     owed -= fresh;
     const auto batch = pool->draw(phase.batch, fresh, random);
     const auto ids = caption_ids(*tokenizer, batch.scenes, bundled_transformer_config().max_text_seq_length, random).to(device);
-    at::Tensor loss;
-    {
-      Bfloat16Scope bfloat16(options.bfloat16, device.is_cuda());
-      loss = velocity_loss(student, *scheduler, batch.latents, ids, attention);
-    }
-    loss.backward();
+    const auto timestep = stratified_timesteps(phase.batch, scheduler->train_timesteps()).to(device);
+    // Equal pieces, so that their mean is the batch's.
+    const int pieces = device.is_cuda() ? 1 : static_cast<int>(std::gcd(phase.batch, kPieces));
+    const int share = phase.batch / pieces;
+    const double loss = threads.run(pieces, [&](int replica, int piece) {
+      const auto part = [&](const at::Tensor& whole) { return whole.narrow(0, piece * share, share); };
+      at::Tensor part_loss;
+      {
+        Bfloat16Scope bfloat16(options.bfloat16, device.is_cuda());
+        part_loss = velocity_loss(students[static_cast<std::size_t>(replica)], *scheduler, part(batch.latents), part(timestep), part(ids));
+      }
+      part_loss.backward();
+      return part_loss.item<double>();
+    });
     const double rate = learning_rate_at(run.fraction(), options.learning_rate, 0.01, 0.02);
     const double norm = optimizer.step(rate);
     const std::string name = std::to_string(phase.frames) + " x " + std::to_string(phase.size) + " px, batch " + std::to_string(phase.batch);
-    if (run.advance(loss.item<double>(), norm, rate, name)) save();
+    if (run.advance(loss, norm, rate, name)) save();
   }
   save();
 }

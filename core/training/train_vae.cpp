@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <iterator>
 
 #include "core/bridge/accelerator.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/training/bundled_model.h"
-#include "core/training/clip_factory.h"
+#include "core/training/example_factory.h"
+#include "core/training/gradient_threads.h"
 #include "core/training/trainable_weights.h"
 #include "core/training/training_run.h"
 #include "core/training/video_tensor.h"
@@ -22,6 +24,8 @@ namespace {
 
 constexpr int kWindowFrames = 17;      // of a pooled clip: two chunks of the decoder (3 + 2 latents)
 constexpr std::size_t kPoolClips = 96; // windows that crops are drawn from
+constexpr int kStepsPerClip = 4;       // between two replacements: rendering takes a small part of the time
+constexpr int kPieces = 2;             // of a step's batch on a CPU, side by side
 constexpr double kKlWeight = 1e-6;
 
 /// Lengths that crops are cut to, and how many of them cost as much as one of 17 frames. Short crops show many objects and
@@ -107,16 +111,25 @@ Quality measure_quality(const std::map<std::string, at::Tensor>& weights, at::De
 
 void train_vae(const TrainingOptions& options, const TrainingReport& report, const TrainingStop& stop) {
   const at::Device device = usable_device(options.device);
-  if (options.threads > 0) at::set_num_threads(options.threads);
+  const int replica_number = replica_count(options.threads, device);
+  if (device.is_cpu()) at::set_num_threads(1);  // the replicas share the cores
   at::manual_seed(options.seed);
   TrainableWeights weights(options.seed, device, component_weights(options.initial_model, "vae", "diffusion_pytorch_model.safetensors"));
-  const CogVideoXVae vae(bundled_vae_config(), weights, true);
+  std::deque<CogVideoXVae> replicas;
+  replicas.emplace_back(bundled_vae_config(), weights, true);
+  std::vector<std::vector<at::Tensor>> leaves{weights.tensors()};
+  while (static_cast<int>(replicas.size()) < replica_number) {
+    TrainableWeights shared = weights.replica();
+    replicas.emplace_back(bundled_vae_config(), shared, true);
+    leaves.push_back(shared.tensors());
+  }
+  GradientThreads threads(std::move(leaves));
   Optimizer optimizer(weights.keys(), weights.tensors(), {.ema_decay = 0.995});
   TrainingRun run(options, report, stop);
   run.restore(optimizer);
 
   world::SceneRandom random(options.seed + static_cast<std::uint64_t>(run.step()));
-  ClipFactory factory(render_window, options.render_threads, 8, random.next());
+  ExampleFactory<RenderedClip> factory(render_window, options.render_threads, 8, random.next());
   std::vector<RenderedClip> pool;
   while (pool.size() < 24 && !run.stopped()) pool.push_back(factory.next());
   std::size_t replaced = 0;
@@ -130,25 +143,34 @@ void train_vae(const TrainingOptions& options, const TrainingReport& report, con
   };
 
   while (!run.finished()) {
-    if (auto clip = factory.try_next()) {  // one a step at most: rendering must not take the core that trains
-      if (pool.size() < kPoolClips) pool.push_back(std::move(*clip));
-      else pool[replaced++ % kPoolClips] = std::move(*clip);
+    if (run.step() % kStepsPerClip == 0) {
+      if (auto clip = factory.try_next()) {
+        if (pool.size() < kPoolClips) pool.push_back(std::move(*clip));
+        else pool[replaced++ % kPoolClips] = std::move(*clip);
+      }
     }
     // Large crops towards the end: the statistics of the group norms then approach those of whole frames.
     const bool large = run.fraction() > 0.8;
     const int crop = large ? 128 : 64;
-    const CropShape shape = kCropShapes[random.below(static_cast<int>(std::size(kCropShapes)))];
-    const int batch = std::max(1, shape.batch * (device.is_cuda() ? 16 : 1) / (large ? 4 : 1));
-    const auto video = video_values(random_crops(pool, batch, shape.frames, crop, random).to(device));
-    VaeLoss loss;
-    {
-      Bfloat16Scope bfloat16(options.bfloat16, device.is_cuda());
-      loss = vae_loss(vae, video);
+    std::vector<at::Tensor> crops;
+    for (int i = 0; i < (device.is_cuda() ? 1 : kPieces); ++i) {
+      const CropShape shape = kCropShapes[random.below(static_cast<int>(std::size(kCropShapes)))];
+      const int batch = std::max(1, shape.batch * (device.is_cuda() ? 16 : 1) / (large ? 4 : 1));
+      crops.push_back(random_crops(pool, batch, shape.frames, crop, random));
     }
-    loss.total.backward();
+    const double loss = threads.run(static_cast<int>(crops.size()), [&](int replica, int piece) {
+      const auto video = video_values(crops[static_cast<std::size_t>(piece)].to(device));
+      VaeLoss part;
+      {
+        Bfloat16Scope bfloat16(options.bfloat16, device.is_cuda());
+        part = vae_loss(replicas[static_cast<std::size_t>(replica)], video);
+      }
+      part.total.backward();
+      return part.reconstruction;
+    });
     const double rate = learning_rate_at(run.fraction(), options.learning_rate, 0.02, 0.02);
     const double norm = optimizer.step(rate);
-    if (run.advance(loss.reconstruction, norm, rate, std::to_string(crop) + " px crops")) {
+    if (run.advance(loss, norm, rate, std::to_string(crop) + " px crops")) {
       run.save(optimizer);
       report({.phase = "measured on held-out clips", .step = run.step(), .fraction = run.fraction(), .quality = export_weights(4)});
     }

@@ -28,6 +28,14 @@ bool starts_at_zero(const std::string& key) {
 TrainableWeights::TrainableWeights(std::uint64_t seed, at::Device device, std::map<std::string, at::Tensor> initial)
     : generator_(at::detail::createCPUGenerator(seed)), device_(device), initial_(std::move(initial)) {}
 
+TrainableWeights TrainableWeights::replica() const {
+  std::map<std::string, at::Tensor> mine;
+  for (std::size_t i = 0; i < keys_.size(); ++i) mine[keys_[i]] = tensors_[i];
+  TrainableWeights copy(0, device_, std::move(mine));
+  copy.shares_storage_ = true;
+  return copy;
+}
+
 at::Tensor TrainableWeights::take(const std::string& key, at::IntArrayRef shape) {
   at::Tensor weight;
   if (auto found = initial_.find(key); found != initial_.end()) {
@@ -35,7 +43,7 @@ at::Tensor TrainableWeights::take(const std::string& key, at::IntArrayRef shape)
       throw Error(ErrorKind::Corrupt, "The weights to go on from hold \"" + key + "\" with another shape than this configuration has. "
                                       "Start a fresh folder, or use the configuration that wrote them.");
     }
-    weight = found->second.to(device_, at::kFloat).clone();
+    weight = shares_storage_ ? found->second.detach() : found->second.to(device_, at::kFloat).clone();
     ++restored_;
   } else {
     weight = initialise(key, shape).to(device_);

@@ -17,6 +17,9 @@ class TrainableWeights final : public WeightSource {
   /// @param initial  weights to go on from (a checkpoint's), by key; may be empty
   TrainableWeights(std::uint64_t seed, at::Device device, std::map<std::string, at::Tensor> initial = {});
 
+  /// The same weights for another replica of the model: shared storage, gradients of their own.
+  TrainableWeights replica() const;
+
   at::Tensor take(const std::string& key, at::IntArrayRef shape) override;
   /// Nothing optional is made: a weight known by two names gets its first.
   bool has(const std::string&) const override { return false; }
@@ -36,6 +39,7 @@ class TrainableWeights final : public WeightSource {
   std::vector<std::string> keys_;
   std::vector<at::Tensor> tensors_;
   int restored_ = 0;
+  bool shares_storage_ = false;  // with `initial_`: a replica
 };
 
 }  // namespace ditscope

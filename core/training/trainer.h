@@ -12,7 +12,7 @@ struct TrainingOptions {
   std::filesystem::path folder;   ///< run folder: state, log, exported weights; a run found there goes on
   double minutes = 0;             ///< of training time in all, resumed runs counted together
   std::int64_t steps = 0;         ///< instead of minutes
-  int threads = 0;                ///< LibTorch's; 0: all cores
+  int threads = 0;                ///< pieces of a batch that a CPU computes side by side; 0: one a core
   int render_threads = 1;
   std::string device = "cpu";
   std::uint64_t seed = 1;

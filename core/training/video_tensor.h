@@ -1,7 +1,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include "core/training/clip_factory.h"
+#include "core/training/example_factory.h"
 
 namespace ditscope {
 

@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "core/training/orthogonal_update.h"
+
 namespace ditscope {
 namespace {
 
@@ -76,6 +78,65 @@ TEST(Optimizer, GoesOnFromItsStateToTheSameBits) {
 TEST(Optimizer, RefusesTheStateOfOtherWeights) {
   Optimizer small({"w"}, {leaf(at::ones(2))}, {}), large({"w"}, {leaf(at::ones(3))}, {});
   EXPECT_FALSE(large.restore(small.state()));
+}
+
+// Singular values of an update, by LibTorch's SVD in float64.
+at::Tensor singular_values(const at::Tensor& update) {
+  return at::linalg_svdvals(update.reshape({update.size(0), -1}).to(at::kDouble), std::nullopt);
+}
+
+TEST(OrthogonalUpdate, BringsSingularValuesNearOneAndKeepsTheDirections) {
+  at::manual_seed(3);
+  // Wide, tall, square, a convolution; gradients of very different size.
+  for (const auto& shape : std::vector<std::vector<std::int64_t>>{{16, 64}, {96, 24}, {32, 32}, {16, 8, 3, 3, 3}}) {
+    const auto gradient = at::randn(shape) * 1e-4;
+    const auto update = orthogonal_updates({gradient})[0];
+    ASSERT_EQ(update.sizes(), gradient.sizes());
+    const auto rows = shape[0], columns = gradient.numel() / shape[0];
+    const auto values = singular_values(update) / (0.2 * std::sqrt(static_cast<double>(std::max(rows, columns))));
+    EXPECT_GT(values.min().item<double>(), 0.3) << at::IntArrayRef(shape);
+    EXPECT_LT(values.max().item<double>(), 1.3) << at::IntArrayRef(shape);
+    // U and V are the gradient's: what is left of U^T update V off the diagonal is rounding.
+    const auto [u, s, vh] = at::linalg_svd(gradient.reshape({rows, columns}).to(at::kDouble), false, std::nullopt);
+    const auto core = u.t().mm(update.reshape({rows, columns}).to(at::kDouble)).mm(vh.t());
+    EXPECT_LT((core - core.diag().diag()).norm().item<double>(), 0.05 * core.norm().item<double>());
+  }
+}
+
+TEST(OrthogonalUpdate, ComputesUpdatesOfOneShapeTogetherAsAlone) {
+  at::manual_seed(4);
+  const auto a = at::randn({12, 20}), b = at::randn({12, 20}), c = at::randn({9, 9});
+  const auto together = orthogonal_updates({a, c, b});
+  EXPECT_TRUE(at::allclose(together[0], orthogonal_updates({a})[0], 2e-2, 2e-2));
+  EXPECT_TRUE(at::allclose(together[1], orthogonal_updates({c})[0], 2e-2, 2e-2));
+  EXPECT_TRUE(at::allclose(together[2], orthogonal_updates({b})[0], 2e-2, 2e-2));
+}
+
+TEST(OrthogonalUpdate, IsForHiddenMatricesOnly) {
+  EXPECT_TRUE(takes_orthogonal_update("transformer/transformer_blocks.0.attn1.to_q.weight", at::zeros({256, 256})));
+  EXPECT_TRUE(takes_orthogonal_update("decoder.mid_block.resnets.0.conv1.conv.weight", at::zeros({64, 64, 3, 3, 3})));
+  EXPECT_FALSE(takes_orthogonal_update("text/shared.weight", at::zeros({200, 128})));
+  EXPECT_FALSE(takes_orthogonal_update("decoder.conv_out.conv.weight", at::zeros({3, 16, 3, 3, 3})));
+  EXPECT_FALSE(takes_orthogonal_update("norm_final.weight", at::zeros({256})));
+}
+
+// Muon written out: momentum, Nesterov, decay, the orthogonal update.
+TEST(Optimizer, MovesHiddenMatricesAlongOrthogonalUpdates) {
+  at::manual_seed(5);
+  const auto start = at::randn({16, 24});
+  const auto weight = leaf(start);
+  Optimizer optimizer({"blocks.0.to_q.weight"}, {weight}, {.weight_decay = 0.1, .momentum = 0.9, .clip_norm = 1e9});
+  auto expected = start.clone(), momentum = at::zeros({16, 24});
+  for (int step = 0; step < 3; ++step) {
+    const auto target = at::randn({16, 24});
+    (weight - target).square().sum().backward();
+    const auto gradient = 2 * (expected - target);
+    optimizer.step(0.02);
+    momentum = 0.9 * momentum + gradient;
+    expected = expected * (1 - 0.02 * 0.1) - 0.02 * orthogonal_updates({gradient + 0.9 * momentum})[0];
+  }
+  EXPECT_TRUE(at::allclose(weight.detach(), expected, 1e-3, 1e-3));
+  EXPECT_EQ(optimizer.state().count("second/blocks.0.to_q.weight"), 0);
 }
 
 TEST(LearningRate, RisesThenFallsToItsLastFraction) {
