@@ -13,7 +13,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "core/checkpoint/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "core/checkpoint/json_file.h"
 #include "kernels/error.h"
 
@@ -308,7 +308,7 @@ void save_tensors(const std::filesystem::path& path, const TensorMap& tensors, c
     throw Error(ErrorKind::InvalidArgument, "cannot save " + path.string() + ": a tensor name or metadata text is not UTF-8");
   }
   text.append((64 - (8 + text.size()) % 64) % 64, ' ');
-  AtomicWriter file(path);
+  AtomicFile file(path);
   char length[8];
   for (int i = 0; i < 8; ++i) length[i] = static_cast<char>(static_cast<std::uint64_t>(text.size()) >> (8 * i));
   file.write(length, sizeof length);

@@ -53,7 +53,7 @@ class SafetensorsFile {
 /// All tensors of one file. @throws as SafetensorsFile
 TensorMap load_tensors(const std::filesystem::path& path, Metadata* metadata = nullptr);
 
-/// Writes one file, whole or not at all (AtomicWriter). Tensors of any device and layout; stored contiguous, largest dtype first.
+/// Writes one file, whole or not at all (AtomicFile). Tensors of any device and layout; stored contiguous, largest dtype first.
 /// @throws Error{Device} for disk trouble, Error{Unsupported} for a dtype safetensors lacks
 void save_tensors(const std::filesystem::path& path, const TensorMap& tensors, const Metadata& metadata = {});
 

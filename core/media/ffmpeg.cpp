@@ -10,7 +10,7 @@ extern "C" {
 #include <libavutil/mem.h>
 }
 
-#include "core/media/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "kernels/error.h"
 
 namespace ditscope::ffmpeg {

@@ -11,7 +11,7 @@ extern "C" {
 #include <libavfilter/buffersrc.h>
 }
 
-#include "core/media/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "core/media/ffmpeg.h"
 #include "core/media/embedded_text.h"
 #include "kernels/error.h"

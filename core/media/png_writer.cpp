@@ -5,7 +5,7 @@
 #include <cstring>
 #include <system_error>
 
-#include "core/media/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "core/media/ffmpeg.h"
 #include "core/media/embedded_text.h"
 #include "kernels/error.h"

@@ -10,7 +10,7 @@ extern "C" {
 #include <libavutil/opt.h>
 }
 
-#include "core/media/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "core/media/ffmpeg.h"
 #include "kernels/error.h"
 

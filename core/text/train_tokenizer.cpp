@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
-#include "core/checkpoint/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "core/text/tokenizer.h"
 #include "kernels/error.h"
 
@@ -55,13 +55,13 @@ int train_tokenizer(const std::vector<std::string>& sentences, const std::filesy
   }
   std::error_code code;
   std::filesystem::create_directories(folder, code);
-  write_file_atomically(folder / "spiece.model", model);
+  write_file(folder / "spiece.model", model);
   nlohmann::json names = {{"eos_token", "</s>"}, {"pad_token", "<pad>"}, {"unk_token", "<unk>"}};
-  write_file_atomically(folder / "special_tokens_map.json", names.dump(2) + "\n");
+  write_file(folder / "special_tokens_map.json", names.dump(2) + "\n");
   names["tokenizer_class"] = "T5Tokenizer";
   names["extra_ids"] = training.extra_ids;
   names["model_max_length"] = training.model_max_length;
-  write_file_atomically(folder / "tokenizer_config.json", names.dump(2) + "\n");
+  write_file(folder / "tokenizer_config.json", names.dump(2) + "\n");
   return static_cast<int>(open_tokenizer(folder)->size());
 }
 

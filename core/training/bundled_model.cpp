@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/checkpoint/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "core/checkpoint/json_file.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/text/train_tokenizer.h"
@@ -128,9 +128,9 @@ void BundledModelFolder::write_configs() const {
                       {"example_prompt", world::example_prompts().front()},
                       {"sizes", {{256, 256}, {192, 192}, {128, 128}}},
                       {"frame_counts", {1, 17, 33}}};
-  write_file_atomically(folder_ / "model_index.json", index.dump(2));
-  write_file_atomically(folder_ / "scheduler" / "scheduler_config.json", bundled_scheduler_json());
-  write_file_atomically(folder_ / "ditscope.json", defaults.dump(2));
+  write_file(folder_ / "model_index.json", index.dump(2));
+  write_file(folder_ / "scheduler" / "scheduler_config.json", bundled_scheduler_json());
+  write_file(folder_ / "ditscope.json", defaults.dump(2));
 }
 
 CogVideoXVaeConfig BundledModelFolder::write_vae(const fs::path& from) const {
@@ -164,7 +164,7 @@ void BundledModelFolder::write_latent_rgb(const CogVideoXVae& vae, at::Device de
     weight.push_back(line);
     bias.push_back(solution[row][x.size(1)].item<double>());
   }
-  write_file_atomically(folder_ / "latent_rgb.json", json{{"weight", weight}, {"bias", bias}}.dump());
+  write_file(folder_ / "latent_rgb.json", json{{"weight", weight}, {"bias", bias}}.dump());
 }
 
 void BundledModelFolder::write_transformer(const std::map<std::string, at::Tensor>& weights) const {

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "core/checkpoint/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "core/checkpoint/safetensors.h"
 
 namespace ditscope {
@@ -13,7 +13,7 @@ void write_component(const std::filesystem::path& folder, const std::string& con
   TensorMap converted;
   for (const auto& [key, weight] : weights) converted[key] = weight.detach().to(at::kCPU, dtype);
   save_tensors(folder / weights_name, converted, {{"format", "pt"}});
-  write_file_atomically(folder / "config.json", config_json);
+  write_file(folder / "config.json", config_json);
 }
 
 std::map<std::string, at::Tensor> component_weights(const std::filesystem::path& model, const char* component, const char* file) {

@@ -26,7 +26,7 @@ constexpr int kWindowFrames = 17;      // of a pooled clip: two chunks of the de
 constexpr std::size_t kPoolClips = 96; // windows that crops are drawn from
 constexpr int kStepsPerClip = 4;       // between two replacements: rendering takes a small part of the time
 constexpr int kPieces = 2;             // of a step's batch on a CPU, side by side
-constexpr double kKlWeight = 1e-6;
+constexpr double kKlWeight = 3e-4;   // holds the latents centred and the decoder steady under small errors of a transformer
 
 /// Lengths that crops are cut to, and how many of them cost as much as one of 17 frames. Short crops show many objects and
 /// colours a step; long ones train the cached path of later chunks.

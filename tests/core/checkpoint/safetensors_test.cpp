@@ -4,13 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <csignal>
 #include <cstring>
 #include <fstream>
 
-#include "core/checkpoint/atomic_file.h"
 #include "core/checkpoint/json_file.h"
 #include "kernels/error.h"
 #include "tests/fuzz/mutate.h"
@@ -302,49 +300,6 @@ TEST(FuzzSafetensors, MutatedFilesLoadOrEndInAnError) {
   EXPECT_NE(sum, 0u);
   EXPECT_GT(accepted, 50);  // edits of data bytes are no damage that a header shows
   EXPECT_GT(refused, 500);
-}
-
-TEST(AtomicWriter, ReplacesTheOldFileOnlyWhenCommitted) {
-  const TemporaryFolder folder;
-  const auto path = folder / "f";
-  write_bytes(path, "old");
-  {
-    AtomicWriter file(path);
-    file.write("half");
-  }
-  EXPECT_EQ(read_file(path), "old");
-  {
-    AtomicWriter file(path);
-    file.write("new");
-    EXPECT_EQ(read_file(path), "old");
-    file.commit();
-  }
-  EXPECT_EQ(read_file(path), "new");
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
-}
-
-TEST(AtomicWriter, GivesTheFileOrdinaryPermissions) {
-  const TemporaryFolder folder;
-  const auto mask = ::umask(022);
-  AtomicWriter file(folder / "f");
-  file.commit();
-  ::umask(mask);
-  EXPECT_EQ(fs::status(folder / "f").permissions(), static_cast<fs::perms>(0644));
-}
-
-TEST(AtomicWriter, MissingFoldersAreNotFoundAndFoldersAsTargetRefused) {
-  const TemporaryFolder folder;
-  const auto kind_of = [](const fs::path& path) {
-    try {
-      AtomicWriter file(path);
-    } catch (const Error& error) {
-      return error.kind();
-    }
-    return ErrorKind::Cancelled;
-  };
-  EXPECT_EQ(kind_of(folder / "none" / "f"), ErrorKind::NotFound);
-  EXPECT_EQ(kind_of(folder.path()), ErrorKind::InvalidArgument);
-  EXPECT_EQ(kind_of("/proc/f"), ErrorKind::Device);
 }
 
 TEST(SaveTensors, NoRoomLeavesTheOldFileAndNoOther) {

@@ -1,8 +1,10 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace ditscope {
 
@@ -12,24 +14,28 @@ namespace ditscope {
 class AtomicFile {
  public:
   /// Creates missing parent folders.
-  /// @throws Error{Device} when the folder cannot be made or written
+  /// @throws Error{InvalidArgument} when a folder has this name, Error{Device} when the folder cannot be made or written
   explicit AtomicFile(std::filesystem::path final_path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// Where to write; an empty file exists there.
+  /// Where a library may write by itself; an empty file exists there.
   const std::filesystem::path& temporary() const { return temporary_; }
+  /// Appends. @throws Error{Device} with the reason (no room, quota, file size limit)
+  void write(const void* data, std::size_t size_bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
   /// Replaces the final file, if any. @throws Error{Device}
   void commit();
 
  private:
   std::filesystem::path final_path_, temporary_;
+  int descriptor_ = -1;
 };
 
-/// Writes all bytes under `path`, atomically. @throws Error{Device}
+/// One small file, whole or not at all. @throws as AtomicFile
+void write_file(const std::filesystem::path& path, std::string_view bytes);
 void write_file(const std::filesystem::path& path, std::span<const std::uint8_t> bytes);
-void write_file(const std::filesystem::path& path, const std::string& text);
 
 /// Throws Error{Device} for a failed write: which file, what the system said, and what to do about this cause.
 [[noreturn]] void throw_disk_error(const std::filesystem::path& path, int error_number);
