@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "kernels/block_mask.h"
 #include "kernels/error.h"
@@ -28,7 +29,8 @@ inline void expect(bool good, const std::string& message) {
 
 /// A view without data passes where it is optional or holds nothing.
 template <typename T, int kRank>
-void expect_view(const char* name, const HostView<T, kRank>& view, const std::array<std::int64_t, kRank>& shape, bool required) {
+void expect_view(const char* name, const HostView<T, kRank>& view,
+                 const std::type_identity_t<std::array<std::int64_t, kRank>>& shape, bool required) {
   if (view.data == nullptr) {
     const bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();
     expect(!required || empty, std::string("expected ") + name + " of " + shape_text(shape) + ", got no data; give it memory");

@@ -1,10 +1,10 @@
 #include "kernels/row_attention.h"
 
-#include <bit>
 #include <cmath>
-#include <cstring>
+#include <limits>
 
 #include "kernels/cpu/attention_tile.h"
+#include "kernels/cpu/clones.h"
 #include "kernels/expect.h"
 
 namespace ditscope {
@@ -77,18 +77,13 @@ void keep_logits(const float* logits, const std::uint64_t* bits, int rows, int k
   }
 }
 
-/// 2^x for x <= 0 within 1e-7; 0 below -126.
-inline float exp2_of(float x) {
-  const float bounded = x < -126.0f ? -126.0f : x;
-  const float shifted = bounded + 12582912.0f, f = bounded - (shifted - 12582912.0f);
-  float p = 0.0013276472f;
-  p = p * f + 0.00967554133f;
-  p = p * f + 0.0555071327f;
-  p = p * f + 0.240221197f;
-  p = p * f + 0.693146967f;
-  p = p * f + 1.00000007f;
-  const float power = std::bit_cast<float>((std::bit_cast<std::int32_t>(shifted) - 0x4b400000 + 127) << 23);
-  return x < -126.0f ? 0.0f : p * power;
+/// Kept log2 logits of a row to probabilities.
+DITSCOPE_KERNEL_CLONES void normalise(float* row, std::int64_t keys, std::int64_t stride, float reference, float share) {
+  if (stride == 1) {
+    for (std::int64_t j = 0; j < keys; ++j) row[j] = cpu::exp2_of(row[j] - reference) * share;
+  } else {
+    for (std::int64_t j = 0; j < keys; ++j) row[j * stride] = cpu::exp2_of(row[j * stride] - reference) * share;
+  }
 }
 
 }  // namespace
@@ -139,9 +134,9 @@ void row_attention(const RowAttentionArguments<Element>& a, const Workers& worke
       if (a.log_sum_exp.data)
         a.log_sum_exp.data[head * a.log_sum_exp.stride[0] + (first + r) * a.log_sum_exp.stride[1]] = tile.log_sum_exp(r);
       if (probabilities) {
-        float* row = probabilities + r * to.stride[1];
-        const float sum = tile.sum(r), reference = sum == 0 ? 0.0f : tile.maximum(r), share = sum == 0 ? 0.0f : 1 / sum;
-        for (std::int64_t j = 0; j < keys; ++j) row[j * to.stride[2]] = exp2_of(row[j * to.stride[2]] - reference) * share;
+        const float sum = tile.sum(r);
+        normalise(probabilities + r * to.stride[1], keys, to.stride[2], sum == 0 ? 0.0f : tile.maximum(r),
+                  sum == 0 ? 0.0f : 1 / sum);
       }
     }
   });
