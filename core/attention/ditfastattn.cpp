@@ -56,6 +56,12 @@ class DitFastAttn final : public Method {
     return out;
   }
 
+  RowCorrection row_correction(const LayerCall& call, std::int64_t batch) override {
+    return window_.scheduled(call) == StepKind::Sparse ? RowCorrection{{}, {}, *residuals_.of(call)[static_cast<std::size_t>(batch)]}
+                                                       : RowCorrection{};
+  }
+  int replay_from(int step, int layers) const override { return window_.replay_from(step, layers); }
+
   std::int64_t bytes_held() const override {
     return window_.bytes() +
            residuals_.bytes([](const at::Tensor& r) { return r.defined() ? static_cast<std::int64_t>(r.nbytes()) : 0; });

@@ -13,6 +13,7 @@ class FullAttention final : public Method {
  public:
   std::unique_ptr<Method> clone() const override { return std::make_unique<FullAttention>(*this); }
   Schedule schedule(int steps, int layers) const override { return make_schedule({.warmup_steps = steps}, steps, layers); }
+  int replay_from(int step, int) const override { return step; }
   BlockPlan plan(const LayerCall&) override { return {}; }
   at::Tensor execute(const LayerCall& call, const BlockPlan&) override { return dense_attention(call); }
 };

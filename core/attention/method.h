@@ -19,6 +19,13 @@ struct BlockPlan {
   double achieved_blocks = 1;             ///< the same, each 64 x 64 block that is touched counted as a whole
 };
 
+/// What the last execute() did to the rows of one batch element besides normalising them over the kept keys; undefined: nothing.
+struct RowCorrection {
+  at::Tensor scale;     // (H,T) float32, the rho that was used: factor on the softmax over the kept keys
+  at::Tensor mass;      // (H,T) float32, sum of the weights that a row's output is made of, what was added included
+  at::Tensor residual;  // (H,T,D) added
+};
+
 /// Sizes that a method's memory depends on.
 struct MethodSizes {
   int layers = 0;
@@ -51,6 +58,11 @@ class Method {
   virtual BlockPlan plan(const LayerCall& call) = 0;
   /// Attends as planned, and remembers what later steps reuse.
   virtual at::Tensor execute(const LayerCall& call, const BlockPlan& plan) = 0;  // (B,H,T,D)
+
+  /// For captures, right after execute() of this call.
+  virtual RowCorrection row_correction(const LayerCall&, std::int64_t /*batch*/) { return {}; }
+  /// The step from which a replay must run for this step to find what the method then remembered; 0 is always right.
+  virtual int replay_from(int /*step*/, int /*layers*/) const { return 0; }
 
   /// Bytes remembered now, masks included.
   virtual std::int64_t bytes_held() const { return 0; }

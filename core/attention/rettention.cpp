@@ -68,6 +68,15 @@ class Rettention final : public Method {
     return out;
   }
 
+  RowCorrection row_correction(const LayerCall& call, std::int64_t batch) override {
+    const State& state = *states_.of(call)[static_cast<std::size_t>(batch)];
+    if (state.sparse_steps == 0) return {};
+    RowCorrection correction{row_scale(state, state.sparse_steps - 1), {}, state.residual};
+    if (parameters_.use_rho) correction.mass = state.residual.defined() ? correction.scale + 1 - state.rho : correction.scale;
+    return correction;
+  }
+  int replay_from(int step, int layers) const override { return window_.replay_from(step, layers); }
+
   std::int64_t bytes_held() const override {
     const auto bytes = [](const at::Tensor& tensor) { return tensor.defined() ? static_cast<std::int64_t>(tensor.nbytes()) : 0; };
     return window_.bytes() + states_.bytes([&](const State& state) { return bytes(state.rho) + bytes(state.residual); });
@@ -94,11 +103,11 @@ class Rettention final : public Method {
     state.refreshed = true;
   }
 
-  /// rhohat of the coming sparse step; undefined where the window is not scaled.
-  at::Tensor next_row_scale(State& state) const {
-    const double ramp = parameters_.lambda * state.sparse_steps++;
+  at::Tensor next_row_scale(State& state) const { return row_scale(state, state.sparse_steps++); }
+  /// rhohat after `sparse_steps` sparse steps; undefined where the window is not scaled.
+  at::Tensor row_scale(const State& state, int sparse_steps) const {
     if (!parameters_.use_rho) return {};
-    const at::Tensor scale = state.rho + ramp;  // (H,T)
+    const at::Tensor scale = state.rho + parameters_.lambda * sparse_steps;  // (H,T)
     return parameters_.clamp ? scale.clamp_max(1.0) : scale;
   }
 

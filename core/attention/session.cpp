@@ -83,7 +83,8 @@ at::Tensor AttentionSession::attend(const LayerCall& call) {
   const std::int64_t bytes = method_->bytes_held();
   peak_bytes_ = std::max(peak_bytes_, bytes);
   if (sink_) {
-    sink_({call.step, call.layer, plan.kind, seconds, plan_seconds, plan.requested, plan.achieved, plan.achieved_blocks, bytes},
+    sink_({call.step, call.layer, plan.kind, seconds, plan_seconds, plan.requested, plan.achieved, plan.achieved_blocks, bytes,
+           method_.get()},
           call, plan, out);
   }
   return out;

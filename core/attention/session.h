@@ -17,6 +17,7 @@ struct LayerMeasure {
   double plan_seconds = 0;
   double kept_ratio_requested = 1, kept_ratio_achieved = 1, kept_ratio_blocks = 1;
   std::int64_t method_bytes = 0;  ///< held after the call
+  Method* method = nullptr;       ///< what ran; alive during the sink's call
 };
 
 /// Kept ratios of a run. `achieved` and `schedule_average` are of the steps done so far and become final with the last one.
@@ -46,6 +47,7 @@ class AttentionSession final : public Attention {
   at::Tensor attend(const LayerCall& call) override;  // (B,H,T,D)
 
   const MethodChoice& choice() const { return choice_; }
+  int replay_from(int step, int layers) const { return method_->replay_from(step, layers); }
   /// Kind, attention seconds and kept ratios of a step; index set, timestep and total seconds left to the caller. A step without
   /// a call is what the schedule plans.
   StepRecord step_record(int step) const;

@@ -19,6 +19,7 @@ class WindowAttention final : public Method {
   TokenOrder preferred_order(const TokenLayout& layout) const override { return WindowPlanner::preferred_order(layout); }
   double requested_kept_ratio() const override { return window_.kept_ratio(); }
   Schedule schedule(int steps, int layers) const override { return window_.schedule(steps, layers); }
+  int replay_from(int step, int) const override { return step; }
   BlockPlan plan(const LayerCall& call) override { return window_.plan(call, window_.scheduled(call)); }
 
   at::Tensor execute(const LayerCall& call, const BlockPlan& plan) override {

@@ -63,6 +63,13 @@ Schedule WindowPlanner::schedule(int steps, int layers) const {
   return make_schedule(rule, steps, layers);
 }
 
+int WindowPlanner::replay_from(int step, int layers) const {
+  const Schedule cells = schedule(steps_, layers);
+  if (cells.at(step, layers - 1) == StepKind::Full) return step;
+  while (step > 0 && cells.at(step, layers - 1) != StepKind::Refresh) --step;
+  return step;
+}
+
 StepKind WindowPlanner::scheduled(const LayerCall& call) {
   if (schedule_.layers != call.layers || schedule_.cells.empty()) schedule_ = schedule(steps_, call.layers);
   return schedule_.at(call.step, call.layer);

@@ -32,6 +32,8 @@ class WindowPlanner {
   static TokenOrder preferred_order(const TokenLayout& layout);
   double kept_ratio() const { return parameters_.kept_ratio; }
   Schedule schedule(int steps, int layers) const;
+  /// The last refresh at or before the step; the step itself where it is full.
+  int replay_from(int step, int layers) const;
   /// What the schedule says of this call. A kept ratio of 1 makes every step full.
   StepKind scheduled(const LayerCall& call);
   BlockPlan plan(const LayerCall& call, StepKind kind);
