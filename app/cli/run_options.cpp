@@ -43,6 +43,7 @@ void add_sampling_options(CLI::App& command, Request& request) {
   command.add_option("--guidance", request.guidance_scale, "Guidance scale; 1 or less runs without the negative prompt")
       ->check(CLI::NonNegativeNumber)
       ->type_name("X");
+  command.add_flag("--vae-tiling", request.vae_tiling, "Decode in tiles: less memory, slightly other pixels at the seams");
   command.add_flag("--dynamic-cfg", request.dynamic_cfg, "Guidance follows CogVideoX's cosine schedule");
   command.add_option("--scheduler", request.scheduler, "Scheduler, see `ditscope-cli schedulers` (default: the model's)")
       ->type_name("NAME");

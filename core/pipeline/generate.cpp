@@ -12,6 +12,7 @@
 
 #include "core/bridge/accelerator.h"
 #include "core/checkpoint/safetensors.h"
+#include "core/pipeline/memory_errors.h"
 #include "core/pipeline/process_memory.h"
 #include "kernels/error.h"
 
@@ -65,6 +66,18 @@ void require_finite(const at::Tensor& values, const std::string& stage, c10::Sca
                                                 " overflows in this model. Choose the dtype float32.");
   throw Error(ErrorKind::Corrupt,
               "Values that are not finite came out of " + stage + ". The weights are damaged: fetch them again.");
+}
+
+/// A quarter of the memory, slightly other pixels at the seams.
+at::Tensor decode_in_tiles(const CogVideoXVae& vae, const at::Tensor& latents, const CogVideoXVae::Progress& progress) {
+  const std::int64_t ratio = vae.config().spatial_compression();
+  const auto half = [&](std::int64_t latent_size) { return std::max<std::int64_t>((latent_size + 1) / 2, 8) * ratio; };
+  CogVideoXVae tiled = vae;
+  CogVideoXVae::Tiling tiling = vae.default_tiling();
+  tiling.tile_height_px = std::min(tiling.tile_height_px, half(latents.size(3)));
+  tiling.tile_width_px = std::min(tiling.tile_width_px, half(latents.size(4)));
+  tiled.set_tiling(tiling);
+  return tiled.decode(latents, progress);
 }
 
 class Run {
@@ -258,13 +271,28 @@ void Run::decode(const at::Tensor& latents) {
   const at::Tensor kept = latents.slice(1, sizes_.additional_frames).to(model_.dtype());                   // (1,F,C,Y,X)
   const at::Tensor scaled = kept.permute({0, 2, 1, 3, 4}).mul(1.0 / model_.configs().vae.scaling_factor);  // (1,C,F,Y,X)
   watch_.sink.on_event(StageProgress{StageProgress::Stage::Decoding, "", 0, static_cast<double>(kept.size(1)), "latent frames"});
-  const at::Tensor video = vae.decode(scaled, [&](int done, int total) {  // (1,3,F,Y,X)
+  const auto progress = [&](int done, int total) {
     memory_.sample();
     watch_.sink.on_event(
         StageProgress{StageProgress::Stage::Decoding, "", static_cast<double>(done), static_cast<double>(total), "chunks"});
     watch_.check();
     return false;
-  });
+  };
+  at::Tensor video;  // (1,3,F,Y,X)
+  bool in_tiles = request_.vae_tiling;
+  if (!in_tiles) {
+    try {
+      video = vae.decode(scaled, progress);
+    } catch (...) {
+      if (!is_out_of_memory()) throw;
+      in_tiles = true;
+      result_.notices.push_back("Memory ran out while whole frames were decoded; they were decoded in tiles, whose seams are blended.");
+    }
+  }
+  if (in_tiles) {
+    watch_.stage = "VAE decode in tiles";
+    video = decode_in_tiles(vae, scaled, progress);
+  }
   require_finite(video, "the VAE", model_.dtype());
   const at::Tensor pixels =
       video.mul(0.5).add(0.5).clamp(0, 1).squeeze(0).permute({1, 2, 3, 0}).to(at::kCPU, at::kFloat).contiguous();

@@ -122,9 +122,9 @@ at::Tensor LoadedModel::embed(const TokenIds& tokens, Watch& watch) {
     if (ids == tokens.ids) return embedding;
   const T5Encoder& encoder = text_encoder(watch);
   watch.stage = "text encoding";
-  watch.check();
   watch.sink.on_event(StageProgress{StageProgress::Stage::Text, "", static_cast<double>(tokens.used), 0, "tokens"});
-  const at::Tensor embedding = encoder.forward(at::tensor(tokens.ids, at::kLong).unsqueeze(0)).to(dtype_);  // (1,T,C)
+  const at::Tensor ids = at::tensor(tokens.ids, at::kLong).unsqueeze(0);                                         // (1,T)
+  const at::Tensor embedding = encoder.forward(ids, std::nullopt, [&watch] { watch.check(); }).to(dtype_);  // (1,T,C)
   embeddings_.emplace_back(tokens.ids, embedding);
   if (embeddings_.size() > kRememberedPrompts) embeddings_.pop_front();
   return embedding;

@@ -48,6 +48,20 @@ bool is_about_memory(std::string_view message) {
 
 }  // namespace
 
+bool is_out_of_memory() {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    return true;
+  } catch (const c10::OutOfMemoryError&) {
+    return true;
+  } catch (const c10::Error& error) {
+    return is_about_memory(error.what_without_backtrace());
+  } catch (...) {
+    return false;
+  }
+}
+
 void rethrow_naming_stage(const std::string& stage) {
   try {
     throw;

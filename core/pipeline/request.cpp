@@ -114,6 +114,7 @@ std::string to_json(const Request& request, int indent) {
       {"steps", request.steps},
       {"guidance_scale", request.guidance_scale},
       {"dynamic_cfg", request.dynamic_cfg},
+      {"vae_tiling", request.vae_tiling},
       {"seed", request.seed},
       {"frames", request.frames},
       {"height", request.height},
@@ -148,6 +149,7 @@ Request request_from_json(const std::string& text) {
   read(json, "steps", request.steps);
   read(json, "guidance_scale", request.guidance_scale);
   read(json, "dynamic_cfg", request.dynamic_cfg);
+  read(json, "vae_tiling", request.vae_tiling);
   read(json, "seed", request.seed);
   read(json, "frames", request.frames);
   read(json, "height", request.height);

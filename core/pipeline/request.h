@@ -26,6 +26,7 @@ struct Request {
   std::string dtype;            ///< "float32" "bfloat16" "float16"; empty: float32 on CPU, the checkpoint's on CUDA
   std::string device;           ///< "cpu" "cuda"; empty: cuda where found
   int threads = 0;              ///< 0: all cores
+  bool vae_tiling = false;      ///< decode in tiles: less memory, slightly other pixels. Done anyway where memory runs out
 
   std::filesystem::path latents_in;         ///< safetensors with `latents` (B,F,C,Y,X): start from these instead of noise
   bool keep_latents_per_step = false;       ///< RunResult then carries latents after every step

@@ -241,7 +241,8 @@ at::Tensor T5Encoder::feed_forward(const Block& block, const at::Tensor& x) cons
   return at::linear(inner.to(block.wo.scalar_type()), block.wo);
 }
 
-at::Tensor T5Encoder::forward(const at::Tensor& ids, const std::optional<at::Tensor>& mask) const {
+at::Tensor T5Encoder::forward(const at::Tensor& ids, const std::optional<at::Tensor>& mask,
+                              const std::function<void()>& before_layer) const {
   if (ids.dim() != 2 || ids.scalar_type() != at::kLong || ids.numel() == 0) {
     throw Error(ErrorKind::InvalidArgument, "expected token ids of shape (B,T) and type int64, at least one of them");
   }
@@ -259,6 +260,7 @@ at::Tensor T5Encoder::forward(const at::Tensor& ids, const std::optional<at::Ten
   auto x = at::embedding(embedding_, ids.to(device()));  // (B,T,C)
   at::Tensor bias;
   for (const auto& block : blocks_) {
+    if (before_layer) before_layer();
     if (block.position_bias.defined()) bias = attention_bias(block.position_bias, ids.size(1), mask);
     x = clamp_half(x + attend(block, x, bias));
     x = clamp_half(x + feed_forward(block, x));

@@ -2,6 +2,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,7 +47,9 @@ class T5Encoder {
   /// @param mask  (B,T) 1 for tokens to attend to, 0 for padding; without it padding is attended to (as CogVideoX does)
   /// @return (B,T,C) in the dtype of the weights
   /// @throws Error{InvalidArgument} for another shape or an id outside the vocabulary
-  at::Tensor forward(const at::Tensor& ids, const std::optional<at::Tensor>& mask = std::nullopt) const;
+  /// @param before_layer  called before every layer; what it throws ends the call (a stop)
+  at::Tensor forward(const at::Tensor& ids, const std::optional<at::Tensor>& mask = std::nullopt,
+                     const std::function<void()>& before_layer = {}) const;
 
   const T5Config& config() const { return config_; }
   c10::ScalarType dtype() const { return embedding_.scalar_type(); }

@@ -21,6 +21,7 @@ Request unusual_request() {
   request.steps = 12;
   request.guidance_scale = 3.25;
   request.dynamic_cfg = true;
+  request.vae_tiling = true;
   request.seed = std::numeric_limits<std::uint64_t>::max();
   request.frames = 33;
   request.height = 256;
@@ -56,6 +57,7 @@ TEST(RequestJson, EveryFieldComesBack) {
   EXPECT_EQ(back.steps, request.steps);
   EXPECT_EQ(back.guidance_scale, request.guidance_scale);
   EXPECT_EQ(back.dynamic_cfg, request.dynamic_cfg);
+  EXPECT_EQ(back.vae_tiling, request.vae_tiling);
   EXPECT_EQ(back.seed, request.seed);
   EXPECT_EQ(back.frames, request.frames);
   EXPECT_EQ(back.height, request.height);

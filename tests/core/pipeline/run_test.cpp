@@ -113,6 +113,32 @@ TEST_F(Running, TellsOfEveryStepInOrderWithAPreviewOfTheCleanVideo) {
   EXPECT_EQ(last_remaining, 0) << "nothing is known of decoding before the first decode";
 }
 
+TEST_F(Running, DecodesInTilesWhereMemoryRunsOutAndSaysSo) {
+  Request request = tiny_request();
+  request.height = request.width = 160;
+  request.steps = 2;
+  const RunResult whole = run(request);
+  EXPECT_TRUE(whole.notices.empty());
+  request.vae_tiling = true;
+  const RunResult tiled = run(request);
+  EXPECT_TRUE(tiled.notices.empty());
+  EXPECT_NE(tiled.frames.rgb, whole.frames.rgb);
+
+  request.vae_tiling = false;
+  bool failed = false;
+  listener_.on = [&](const Event& event) {
+    const auto* progress = std::get_if<StageProgress>(&event);
+    if (failed || !progress || progress->stage != StageProgress::Stage::Decoding || progress->done < 1) return;
+    failed = true;
+    throw std::bad_alloc();
+  };
+  const RunResult rescued = run(request);
+  EXPECT_TRUE(failed);
+  ASSERT_EQ(rescued.notices.size(), 1u);
+  EXPECT_NE(rescued.notices[0].find("tiles"), std::string::npos);
+  EXPECT_EQ(rescued.frames.rgb, tiled.frames.rgb);
+}
+
 TEST_F(Running, OneRunLeavesNoTraceInTheNext) {
   const Request a = tiny_request("re-ttention:kept_ratio=0.25"), b = tiny_request("ditfastattn:kept_ratio=0.25");
   const RunResult first = run(a);

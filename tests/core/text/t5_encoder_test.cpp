@@ -136,6 +136,16 @@ TEST(T5Encoder, TakesTheEmbeddingUnderEitherNameAndBoth) {
   }
 }
 
+TEST(T5Encoder, CanBeStoppedBeforeEveryLayer) {
+  RandomWeights random(9);
+  const T5Encoder encoder(small_config(), random);
+  const auto ids = at::ones({1, 4}, at::kLong);
+  std::int64_t layers = 0;
+  encoder.forward(ids, std::nullopt, [&] { ++layers; });
+  EXPECT_EQ(layers, small_config().num_layers);
+  EXPECT_THROW(encoder.forward(ids, std::nullopt, [] { throw std::runtime_error("stop"); }), std::runtime_error);
+}
+
 TEST(T5Encoder, DecodersOfFullCheckpointsMayBeLeftOver) {
   RandomWeights random(9);
   const T5Encoder encoder(small_config(), random);
