@@ -1,0 +1,203 @@
+#include "kernels/block_selection.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "kernels/cpu/clones.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/expect.h"
+
+namespace ditscope {
+namespace {
+
+/// Scores as whole numbers of the same order; 0 for what is never kept (-inf, NaN).
+using Key = std::uint32_t;
+
+inline Key key_of(float score) {
+  if (!(score > -std::numeric_limits<float>::infinity())) return 0;
+  const auto bits = std::bit_cast<std::uint32_t>(score == 0 ? 0.0f : score);  // -0 is 0
+  return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+
+DITSCOPE_KERNEL_CLONES std::int64_t count_at_least(const Key* keys, std::int64_t size, Key least) {
+  std::int64_t count = 0;
+  constexpr std::int64_t kPiece = 1 << 16;  // counted in 32 bits, which vectors hold more of
+  for (std::int64_t first = 0; first < size; first += kPiece) {
+    const std::int64_t last = std::min(first + kPiece, size);
+    std::int32_t piece = 0;
+    for (std::int64_t i = first; i < last; ++i) piece += keys[i] >= least;
+    count += piece;
+  }
+  return count;
+}
+
+/// Sum of the scores whose key is at least `least`, in eight lanes and so in the same order on every machine.
+DITSCOPE_KERNEL_CLONES double sum_at_least(const Key* keys, const float* scores, std::int64_t size, Key least) {
+  constexpr int kLanes = 8;
+  double lanes[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes)
+    for (int j = 0; j < kLanes; ++j) lanes[j] += keys[i + j] >= least ? static_cast<double>(scores[i + j]) : 0.0;
+  for (; i < size; ++i) lanes[i % kLanes] += keys[i] >= least ? static_cast<double>(scores[i]) : 0.0;
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+/// The largest key of which at least `count` are as large, for 1 <= count <= size: one bit after the other, a vector sweep each.
+Key nth_largest(const Key* keys, std::int64_t size, std::int64_t count) {
+  Key found = 0;
+  for (int bit = 31; bit >= 0; --bit) {
+    const Key candidate = found | Key{1} << bit;
+    const std::int64_t reached = count_at_least(keys, size, candidate);
+    if (reached >= count) found = candidate;
+    if (reached == count) {  // exactly these: the smallest of them
+      Key smallest = ~Key{0};
+      for (std::int64_t i = 0; i < size; ++i) smallest = keys[i] >= candidate ? std::min(smallest, keys[i]) : smallest;
+      return smallest;
+    }
+  }
+  return found;
+}
+
+/// How many leading scores sum to at most `limit`.
+std::int64_t count_within(const Key* keys, const float* scores, std::int64_t size, double limit) {
+  if (sum_at_least(keys, scores, size, 1) <= limit) return count_at_least(keys, size, 1);
+  Key beyond = 0;  // the largest key with which the sum exceeds the limit
+  for (int bit = 31; bit >= 0; --bit) {
+    const Key candidate = beyond | Key{1} << bit;
+    if (sum_at_least(keys, scores, size, candidate) > limit) beyond = candidate;
+  }
+  if (beyond == ~Key{0}) return 0;
+  const std::int64_t count = count_at_least(keys, size, beyond + 1);
+  const std::int64_t equal = count_at_least(keys, size, beyond) - count;
+  const double sum = sum_at_least(keys, scores, size, beyond + 1);
+  const double each = static_cast<double>(scores[std::find(keys, keys + size, beyond) - keys]);
+  std::int64_t more = 0;
+  while (more < equal && sum + static_cast<double>(more + 1) * each <= limit) ++more;
+  return count + more;
+}
+
+/// One row of scores in a row, with its extra score last, and their keys.
+struct ScoreRow {
+  std::vector<float> scores;
+  std::vector<Key> keys;
+
+  void read(const float* from, std::int64_t stride, std::int64_t size, const float* extra) {
+    scores.resize(static_cast<std::size_t>(size + (extra ? 1 : 0)));
+    keys.resize(scores.size());
+    for (std::int64_t n = 0; n < size; ++n) scores[static_cast<std::size_t>(n)] = from[n * stride];
+    if (extra) scores.back() = *extra;
+    for (std::size_t n = 0; n < scores.size(); ++n) {
+      keys[n] = key_of(scores[n]);
+      if (keys[n] == 0) scores[n] = 0;
+    }
+  }
+};
+
+void select_row(const ScoreRow& row, const RowRule& rule, std::int64_t blocks, std::uint64_t* bits) {
+  const auto size = static_cast<std::int64_t>(row.keys.size());
+  std::int64_t count = rule.least;
+  if (rule.mass_ratio >= 0) {
+    const double total = sum_at_least(row.keys.data(), row.scores.data(), size, 1);
+    count = count_within(row.keys.data(), row.scores.data(), size, rule.mass_ratio * total) +
+            (rule.crossing == Crossing::Included ? 1 : 0);
+    count = std::clamp(count, rule.least, std::max(rule.least, rule.most));
+  }
+  if (count <= 0 || size == 0) return;
+  const Key last = count >= size ? Key{1} : std::max(nth_largest(row.keys.data(), size, count), Key{1});
+  std::int64_t equal =
+      rule.keep_ties || count >= size ? size : count - (last == ~Key{0} ? 0 : count_at_least(row.keys.data(), size, last + 1));
+  for (std::int64_t n = 0; n < blocks; ++n) {
+    const Key key = row.keys[static_cast<std::size_t>(n)];
+    if (key > last || (key == last && equal-- > 0)) bits[n / 64] |= std::uint64_t{1} << (n % 64);
+  }
+}
+
+void expect_scores(const HostView<const float, 3>& scores, const BlockSelection& selection) {
+  expect_view("scores", scores, {selection.heads(), selection.query_blocks(), selection.key_blocks()}, true);
+}
+
+void expect_per_head(const char* name, std::size_t count, std::int64_t heads) {
+  expect(count == 1 || static_cast<std::int64_t>(count) == heads, "expected 1 or " + std::to_string(heads) + " " + name +
+                                                                      ", got " + std::to_string(count) +
+                                                                      "; give one for all or one a head");
+}
+
+}  // namespace
+
+void select_rows(const HostView<const float, 3>& scores, const HostView<const float, 2>& extra, const std::vector<RowRule>& rules,
+                 BlockSelection& selection, const Workers& workers) {
+  expect_scores(scores, selection);
+  const std::int64_t heads = selection.heads(), rows = selection.query_blocks(), blocks = selection.key_blocks();
+  expect_view("extra", extra, {heads, rows}, false);
+  expect_per_head("rules", rules.size(), heads);
+  for (const RowRule& rule : rules) {
+    expect(rule.least >= 0 && rule.most >= 0, "expected row rules that keep 0 or more blocks, got " + std::to_string(rule.least) +
+                                                  " to " + std::to_string(rule.most) + "; check the budget");
+  }
+  constexpr std::int64_t kPiece = 16;
+  const std::int64_t pieces = (rows + kPiece - 1) / kPiece;
+  cpu::parallel_for(workers, heads * pieces, [&](std::int64_t i) {
+    static thread_local ScoreRow row;
+    const std::int64_t head = i / pieces;
+    const RowRule& rule = rules[rules.size() == 1 ? 0 : static_cast<std::size_t>(head)];
+    for (std::int64_t m = i % pieces * kPiece; m < std::min((i % pieces + 1) * kPiece, rows); ++m) {
+      row.read(scores.data + head * scores.stride[0] + m * scores.stride[1], scores.stride[2], blocks,
+               extra.data ? extra.data + head * extra.stride[0] + m * extra.stride[1] : nullptr);
+      select_row(row, rule, blocks, selection.row(head, m));
+    }
+  });
+}
+
+void select_global(const HostView<const float, 3>& scores, const std::vector<std::int64_t>& skipped, BlockSelection& selection,
+                   const Workers& workers) {
+  expect_scores(scores, selection);
+  const std::int64_t heads = selection.heads(), rows = selection.query_blocks(), blocks = selection.key_blocks();
+  const std::int64_t size = rows * blocks;
+  expect_per_head("numbers of skipped blocks", skipped.size(), heads);
+  for (const std::int64_t count : skipped) {
+    expect(count >= 0 && count <= size,
+           "expected 0 to " + std::to_string(size) + " skipped blocks, got " + std::to_string(count) + "; check the budget");
+  }
+  cpu::parallel_for(workers, heads, [&](std::int64_t head) {
+    std::vector<Key> keys(static_cast<std::size_t>(size));
+    for (std::int64_t i = 0; i < size; ++i)
+      keys[static_cast<std::size_t>(i)] =
+          key_of(scores.data[head * scores.stride[0] + i / blocks * scores.stride[1] + i % blocks * scores.stride[2]]);
+    const std::int64_t skip = skipped[skipped.size() == 1 ? 0 : static_cast<std::size_t>(head)];
+    const Key least = skip == 0 || size == 0 ? 1 : std::max(nth_largest(keys.data(), size, size - skip + 1), Key{1});
+    for (std::int64_t i = 0; i < size; ++i) {
+      if (keys[static_cast<std::size_t>(i)] >= least) selection.keep(head, i / blocks, i % blocks);
+    }
+  });
+}
+
+void select_threshold(const HostView<const float, 3>& scores, float threshold, BlockSelection& selection) {
+  expect_scores(scores, selection);
+  for (std::int64_t h = 0; h < selection.heads(); ++h)
+    for (std::int64_t m = 0; m < selection.query_blocks(); ++m)
+      for (std::int64_t n = 0; n < selection.key_blocks(); ++n) {
+        if (scores.data[h * scores.stride[0] + m * scores.stride[1] + n * scores.stride[2]] >= threshold) selection.keep(h, m, n);
+      }
+}
+
+std::vector<double> kept_mass_ratio(const HostView<const float, 3>& scores, const BlockSelection& selection,
+                                    const Workers& workers) {
+  expect_scores(scores, selection);
+  std::vector<double> ratios(static_cast<std::size_t>(selection.heads()), 1.0);
+  cpu::parallel_for(workers, selection.heads(), [&](std::int64_t h) {
+    double kept = 0, all = 0;
+    for (std::int64_t m = 0; m < selection.query_blocks(); ++m)
+      for (std::int64_t n = 0; n < selection.key_blocks(); ++n) {
+        const double score = static_cast<double>(scores.data[h * scores.stride[0] + m * scores.stride[1] + n * scores.stride[2]]);
+        all += score;
+        if (selection.keeps(h, m, n)) kept += score;
+      }
+    if (all != 0) ratios[static_cast<std::size_t>(h)] = kept / all;
+  });
+  return ratios;
+}
+
+}  // namespace ditscope
