@@ -99,9 +99,13 @@ AttentionTile::AttentionTile(const VectorKernels& kernels, int width)
   queries_ = reinterpret_cast<std::uint32_t*>(state_.maximum + kBlockTokens);
 }
 
-void AttentionTile::load_queries(const TokenRows& from, int rows, float scale) {
+void AttentionTile::expect_logits(int rows, float scale) {
   rows_ = rows;
   scale_ = std::fabs(scale) * kLog2E;
+}
+
+void AttentionTile::load_queries(const TokenRows& from, int rows, float scale) {
+  expect_logits(rows, scale);
   kernels_.pack_rows(from, width_, rows, std::signbit(scale), queries_);
 }
 

@@ -80,6 +80,8 @@ class AttentionTile {
   AttentionTile(const VectorKernels& kernels, int width);
   /// Takes queries; `scale` is that of the logits, its sign goes into them.
   void load_queries(const TokenRows& from, int rows, float scale);
+  /// Instead of queries: the caller will fill `logits` itself, with the sign of `scale` in them.
+  void expect_logits(int rows, float scale);
   void multiply(const std::uint32_t* keys) { kernels_.multiply(queries_, keys, kernels_.depth(width_), rows_, logits); }
   /// logits (64,64) -> mass of the kept pairs, references as in VectorKernels::mass.
   float mass(const std::uint64_t* bits, const float* reference) const {

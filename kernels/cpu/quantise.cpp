@@ -1,0 +1,79 @@
+#include <bit>
+#include <cmath>
+
+#include "kernels/cpu/attention_tile.h"
+#include "kernels/cpu/clones.h"
+#include "kernels/expect.h"
+#include "kernels/int8_attention.h"
+
+namespace ditscope {
+namespace {
+
+constexpr int kMostWidth = 256;
+
+DITSCOPE_KERNEL_CLONES float largest_of(const float* row, int width, float largest) {
+  constexpr int kLanes = 16;
+  float lanes[kLanes] = {};
+  int c = 0;
+  for (; c + kLanes <= width; c += kLanes)
+    for (int i = 0; i < kLanes; ++i) lanes[i] = std::fabs(row[c + i]) > lanes[i] ? std::fabs(row[c + i]) : lanes[i];
+  for (; c < width; ++c) largest = std::fabs(row[c]) > largest ? std::fabs(row[c]) : largest;
+  for (const float lane : lanes) largest = lane > largest ? lane : largest;
+  return largest;
+}
+
+DITSCOPE_KERNEL_CLONES void round_row(const float* row, int width, float factor, std::int8_t* to, std::int64_t stride) {
+  for (int c = 0; c < width; ++c) {
+    const float bounded = row[c] * factor > 127.0f ? 127.0f : row[c] * factor < -127.0f ? -127.0f : row[c] * factor;
+    to[c * stride] = static_cast<std::int8_t>(static_cast<std::int32_t>(bounded + 12582912.0f - 12582912.0f));  // nearest even
+  }
+}
+
+template <typename Element>
+void centred_row(const HostView<const Element, 3>& x, std::int64_t head, std::int64_t token, const float* mean, float* row) {
+  const Element* from = x.data + head * x.stride[0] + token * x.stride[1];
+  for (std::int64_t c = 0; c < x.shape[2]; ++c) {
+    if constexpr (std::is_same_v<Element, float>)
+      row[c] = from[c * x.stride[2]] - mean[c];
+    else
+      row[c] = std::bit_cast<float>(std::uint32_t{from[c * x.stride[2]]} << 16) - mean[c];
+  }
+}
+
+}  // namespace
+
+template <typename Element>
+void quantise_tokens(const QuantisationArguments<Element>& a, const Workers& workers) {
+  const std::int64_t heads = a.x.shape[0], tokens = a.x.shape[1], width = a.x.shape[2];
+  expect_head_width(width);
+  expect_view("x", a.x, {heads, tokens, width}, true);
+  expect_view("mean", a.mean, {heads, width}, false);
+  expect(a.group_tokens >= 1,
+         "expected groups of 1 or more tokens, got " + std::to_string(a.group_tokens) + "; take 1, 64 or 128");
+  const std::int64_t groups = cpu::blocks_of(tokens, a.group_tokens);
+  expect_view("values", a.values, {heads, tokens, width}, true);
+  expect_view("scales", a.scales, {heads, groups}, true);
+
+  cpu::parallel_for(workers, heads * groups, [&](std::int64_t i) {
+    const std::int64_t head = i / groups, group = i % groups, first = group * a.group_tokens;
+    const std::int64_t last = std::min(first + a.group_tokens, tokens);
+    float mean[kMostWidth] = {}, row[kMostWidth];
+    for (std::int64_t c = 0; c < width && a.mean.data; ++c) mean[c] = a.mean.data[head * a.mean.stride[0] + c * a.mean.stride[1]];
+    float largest = 0;
+    for (std::int64_t t = first; t < last; ++t) {
+      centred_row(a.x, head, t, mean, row);
+      largest = largest_of(row, static_cast<int>(width), largest);
+    }
+    a.scales.data[head * a.scales.stride[0] + group * a.scales.stride[1]] = largest / 127.0f;
+    for (std::int64_t t = first; t < last; ++t) {
+      centred_row(a.x, head, t, mean, row);
+      round_row(row, static_cast<int>(width), largest == 0 ? 0.0f : 127.0f / largest,
+                a.values.data + head * a.values.stride[0] + t * a.values.stride[1], a.values.stride[2]);
+    }
+  });
+}
+
+template void quantise_tokens(const QuantisationArguments<float>&, const Workers&);
+template void quantise_tokens(const QuantisationArguments<Bfloat16Bits>&, const Workers&);
+
+}  // namespace ditscope
