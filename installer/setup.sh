@@ -22,7 +22,7 @@ done
 packages=(
   ninja-build cmake g++ ccache pkg-config python3-pip unzip ca-certificates
   libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libavfilter-dev libfreetype-dev
-  libsqlite3-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libsentencepiece-dev
+  libsqlite3-dev zlib1g-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libsentencepiece-dev
   fonts-inter fonts-dejavu-core
 )
 if [ "$window" = yes ]; then

@@ -1,0 +1,183 @@
+#include "core/capture/capture_source.h"
+
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "core/capture/capture_schema.h"
+
+namespace ditscope {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr std::uintmax_t kCheckedAtOnce_bytes = std::uintmax_t{64} << 20;
+constexpr std::size_t kLargestJson_bytes = std::size_t{1} << 20;
+
+[[noreturn]] void no_capture(const fs::path& file, const std::string& why) {
+  throw Error(ErrorKind::Corrupt, file.string() + " is no capture that can be read: " + why + ". Record it again, or choose another file.");
+}
+
+/// The header of an SQLite database that says it is a capture; looked at before SQLite does.
+void check_header(const fs::path& file) {
+  std::error_code failed;
+  if (!fs::exists(file, failed)) throw Error(ErrorKind::NotFound, "There is no capture " + file.string() + ". Check the path.");
+  if (!fs::is_regular_file(file, failed)) no_capture(file, "it is not a file");
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) throw Error(ErrorKind::Device, "cannot read " + file.string() + "; check its permissions");
+  char header[100] = {};
+  stream.read(header, sizeof header);
+  if (stream.gcount() != sizeof header) no_capture(file, "it has " + std::to_string(stream.gcount()) + " bytes");
+  if (std::string(header, 15) != "SQLite format 3") no_capture(file, "it is no SQLite database");
+  if (std::string(header + 68, 4) != "DiTc") no_capture(file, "it is a database of another program");
+}
+
+struct Object {
+  std::string type, sql;
+};
+
+std::map<std::string, Object> objects(sqlite::Database& database) {
+  std::map<std::string, Object> found;
+  sqlite::Statement rows(database, "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'");
+  while (rows.step()) found[rows.text(1)] = {rows.text(0), rows.text(2)};
+  return found;
+}
+
+const std::map<std::string, Object>& expected_objects() {
+  static const std::map<std::string, Object> kExpected = [] {
+    sqlite::Database memory(":memory:", sqlite::Database::Mode::ReadWrite);
+    for (const std::string& table : capture_file::schema()) memory.execute(table);
+    return objects(memory);
+  }();
+  return kExpected;
+}
+
+}  // namespace
+
+Json parse_json(const std::string& text, const char* what) {
+  const auto fail = [&](const std::string& got) {
+    throw Error(ErrorKind::Corrupt, "expected " + std::string(what) + " as a JSON array, got " + got + "; the capture is damaged, record it again");
+  };
+  if (text.size() > kLargestJson_bytes) fail(std::to_string(text.size()) + " bytes");
+  int depth = 0;
+  for (const char c : text) {
+    depth += c == '[' || c == '{';
+    if (depth > 64) fail("too many brackets");
+  }
+  Json json = Json::parse(text, nullptr, false);
+  if (!json.is_array()) fail("\"" + text.substr(0, 60) + "\"");
+  return json;
+}
+
+CaptureSource::CaptureSource(const fs::path& file) : file_(file) {
+  check_header(file);
+  start_deadline();
+  try {
+    open(file);
+    lower_limits();
+    check();
+  } catch (const Error& error) {
+    const bool has_log = fs::exists(file.string() + "-wal");
+    if (error.kind() != ErrorKind::Device || !has_log) rethrow(error);
+    // A log that this place does not let SQLite share (read-only media, a full disk): read copies of both.
+    copy_folder_ = fs::temp_directory_path() / ("ditscope-capture-" + std::to_string(getpid()) + "-" + std::to_string(reinterpret_cast<std::uintptr_t>(this)));
+    try {
+      fs::create_directories(copy_folder_);
+      fs::copy_file(file, copy_folder_ / "copy.ditcap");
+      fs::copy_file(file.string() + "-wal", copy_folder_ / "copy.ditcap-wal");
+      open(copy_folder_ / "copy.ditcap");
+      lower_limits();
+      check();
+    } catch (const fs::filesystem_error&) {
+      rethrow(error);
+    } catch (const Error& second) {
+      rethrow(second);
+    }
+  }
+}
+
+CaptureSource::~CaptureSource() {
+  database_.reset();
+  std::error_code ignored;
+  if (!copy_folder_.empty()) fs::remove_all(copy_folder_, ignored);
+}
+
+void CaptureSource::open(const fs::path& file) {
+  database_ = std::make_unique<sqlite::Database>(file, sqlite::Database::Mode::ReadOnly);
+}
+
+/// After sqlite.org/security.html: nothing of the file's schema runs, and no value or statement is larger than ours are.
+void CaptureSource::lower_limits() {
+  sqlite3* handle = database_->handle();
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+  for (const auto& [limit, value] : std::map<int, int>{{SQLITE_LIMIT_LENGTH, 8 << 20},
+                                                       {SQLITE_LIMIT_SQL_LENGTH, 20000},
+                                                       {SQLITE_LIMIT_COLUMN, 100},
+                                                       {SQLITE_LIMIT_EXPR_DEPTH, 20},
+                                                       {SQLITE_LIMIT_COMPOUND_SELECT, 3},
+                                                       {SQLITE_LIMIT_VDBE_OP, 25000},
+                                                       {SQLITE_LIMIT_FUNCTION_ARG, 8},
+                                                       {SQLITE_LIMIT_ATTACHED, 0},
+                                                       {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50},
+                                                       {SQLITE_LIMIT_VARIABLE_NUMBER, 16},
+                                                       {SQLITE_LIMIT_TRIGGER_DEPTH, 1}})
+    sqlite3_limit(handle, limit, value);
+  const auto late = [](void* self) { return std::chrono::steady_clock::now() > static_cast<CaptureSource*>(self)->deadline_ ? 1 : 0; };
+  sqlite3_progress_handler(handle, 20000, late, this);
+  database_->execute("PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0");
+}
+
+void CaptureSource::check() {
+  if (database_->integer("PRAGMA application_id") != capture_file::kApplicationId) no_capture(file_, "it is a database of another program");
+  version_ = static_cast<int>(database_->integer("PRAGMA user_version"));
+  const auto found = objects(*database_);
+  for (const auto& [name, object] : found) {
+    if (object.type != "table" && object.type != "index") no_capture(file_, "it holds a " + object.type + " \"" + name.substr(0, 40) + "\"");
+    if (object.sql.find("VIRTUAL") != std::string::npos) no_capture(file_, "it holds a virtual table");
+  }
+  const int major = version_ / 1000;
+  const bool has_meta = found.contains("meta");
+  if (major > capture_file::kMajor) {
+    const std::string writer = has_meta ? database_->text("SELECT value FROM meta WHERE key = 'writer'") : "";
+    throw Error(ErrorKind::Unsupported, file_.string() + " was written by " + (writer.empty() ? "a newer version" : writer.substr(0, 80)) + " (format " +
+                                            std::to_string(version_) + "); this version reads up to " + std::to_string(1000 * capture_file::kMajor + 999) +
+                                            ". Open it with the newer one.");
+  }
+  if (version_ < 1000) no_capture(file_, "its format is " + std::to_string(version_));
+  for (const auto& [name, object] : expected_objects()) {
+    const auto there = found.find(name);
+    if (there == found.end()) no_capture(file_, "the table " + name + " is missing");
+    // A newer minor version may have added columns; our own is known to the letter.
+    if (version_ == 1000 * capture_file::kMajor + capture_file::kMinor && there->second.sql != object.sql) no_capture(file_, "the table " + name + " is another");
+    if (object.type != "table") continue;
+    sqlite::Statement columns(*database_, "SELECT count(*) FROM pragma_table_xinfo(?) WHERE hidden <> 0");
+    columns.bind(name);
+    if (columns.step() && columns.integer(0) != 0) no_capture(file_, "the table " + name + " computes columns");
+  }
+  std::error_code unknown;
+  if (fs::file_size(file_, unknown) <= kCheckedAtOnce_bytes && !unknown) {
+    const std::string verdict = database_->text("PRAGMA quick_check(1)");
+    if (verdict != "ok") no_capture(file_, verdict.substr(0, 120));
+  }
+}
+
+void CaptureSource::rethrow(const Error& error) const {
+  if (database_ && (sqlite3_errcode(database_->handle()) & 0xFF) == SQLITE_INTERRUPT)
+    throw Error(ErrorKind::Corrupt, file_.string() + ": a query took longer than 20 s; the capture is damaged or this disk is very slow.");
+  const std::string text = error.what();
+  if (error.kind() == ErrorKind::Corrupt && text.starts_with("cannot read")) {  // SQLite's own verdict
+    const std::string reason = text.substr(0, text.find("; start again"));
+    no_capture(file_, reason.substr(std::min(reason.size(), reason.find(": ") + 2)));
+  }
+  if (text.find(file_.string()) != std::string::npos) throw error;
+  throw Error(error.kind(), file_.string() + ": " + text);
+}
+
+}  // namespace ditscope
