@@ -58,7 +58,7 @@ find_nvcc() {
 configure() {
   local options=(-DCMAKE_BUILD_TYPE=Release "$@") nvcc
   if has_nvidia_driver && nvcc=$(find_nvcc); then
-    options+=(-DDITSCOPE_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc")
+    options+=(-DDITSCOPE_CUDA=ON "-DDITSCOPE_NVCC=$nvcc" -DDITSCOPE_CUDA_ARCHITECTURES=native)
   fi
   local stamp=$build/configured.txt wanted
   wanted=$(printf '%s\n' "$root" "${options[@]}")

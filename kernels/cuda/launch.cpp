@@ -1,0 +1,179 @@
+// The CPU's half of a launch: plain C++, tested without a GPU.
+#include "kernels/cuda/launch.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <type_traits>
+
+#include "kernels/error.h"
+
+namespace ditscope::cuda {
+namespace {
+
+[[noreturn]] void refuse(const std::string& expected, const std::string& got, const std::string& advice) {
+  throw Error(ErrorKind::InvalidArgument, "expected " + expected + ", got " + got + "; " + advice);
+}
+
+template <int kRank>
+std::string text(const std::array<std::int64_t, kRank>& shape) {
+  std::string all = "(";
+  for (std::size_t i = 0; i < kRank; ++i) all += (i ? "," : "") + std::to_string(shape[i]);
+  return all + ")";
+}
+
+template <typename T, int kRank>
+void check_shape(const char* name, const DeviceView<T, kRank>& view, const std::array<std::int64_t, kRank>& shape, bool required) {
+  if (!view.data && !required) return;
+  if (!view.data) refuse(std::string(name) + " to have data", "a null pointer", "give it memory on the device");
+  if (view.shape != shape) refuse(std::string(name) + " of shape " + text<kRank>(shape), text<kRank>(view.shape), "make them agree");
+}
+
+template <typename T>
+Strides3 strides(const DeviceView<T, 3>& view) {
+  return {view.stride[0], view.stride[1], view.stride[2]};
+}
+template <typename T>
+Strides2 strides(const DeviceView<T, 2>& view) {
+  return {view.stride[0], view.stride[1]};
+}
+
+/// The 16-bit kernels move 16 bytes at a time. A view that is not there does not hinder.
+template <typename T>
+void check_vectors(const char* name, const DeviceView<T, 3>& view) {
+  if constexpr (sizeof(T) == 2) {
+    if (!view.data) return;
+    const auto& s = view.stride;
+    if (reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0 && s[0] % 8 == 0 && s[1] % 8 == 0 && s[2] == 1 && view.shape[2] % 8 == 0) return;
+    refuse(std::string(name) + " with channels side by side, their number and the strides multiples of 8, at a multiple of 16 bytes",
+           text<3>(view.shape) + " with strides " + text<3>(s), "copy it to such memory, padded with zeros");
+  }
+}
+
+/// What both kernels take.
+template <class Arguments>
+Parameters common(const Arguments& a, const DevicePlan& plan) {
+  using Element = std::remove_pointer_t<decltype(a.out.data)>;
+  const PlanLayout& layout = plan.layout;
+  const std::int64_t heads = layout.heads, width = a.q.shape[2];
+  kernel_width(width, std::is_same_v<Element, float>);
+  if (layout.queries * heads > 0) {
+    check_shape("q", a.q, {heads, layout.queries, width}, true);
+    check_shape("out", a.out, {heads, layout.queries, width}, true);
+  }
+  if (layout.keys * heads > 0) {
+    check_shape("k", a.k, {heads, layout.keys, width}, true);
+    check_shape("v", a.v, {heads, layout.keys, width}, true);
+  }
+  check_shape("log_sum_exp", a.log_sum_exp, {heads, layout.queries}, false);
+  check_shape("residual", a.residual, {heads, layout.queries, width}, false);
+  check_vectors("q", a.q);
+  check_vectors("k", a.k);
+  check_vectors("v", a.v);
+  check_vectors("out", a.out);
+  check_vectors("residual", a.residual);
+  if (!std::isfinite(a.scale)) refuse("a finite scale", std::to_string(a.scale), "compute it from the head width");
+  if (!plan.data || reinterpret_cast<std::uintptr_t>(plan.data) % 16 != 0) {
+    refuse("a plan at a multiple of 16 bytes", "another address", "copy it to memory of its own");
+  }
+  Parameters p{};
+  unsigned char* base = static_cast<unsigned char*>(plan.data);
+  p.counters = reinterpret_cast<int*>(base);
+  p.tickets = reinterpret_cast<int*>(base + layout.tickets_offset);
+  p.items = reinterpret_cast<const PlanItem*>(base + layout.items_offset);
+  p.entries = reinterpret_cast<const PlanEntry*>(base + layout.entries_offset);
+  p.row_words = reinterpret_cast<const std::uint64_t*>(base + layout.words_offset);
+  p.item_count = layout.items;
+  p.queries = static_cast<int>(layout.queries);
+  p.keys = static_cast<int>(layout.keys);
+  p.width = static_cast<int>(width);
+  p.q = a.q.data;
+  p.k = a.k.data;
+  p.v = a.v.data;
+  p.out = a.out.data;
+  p.log_sum_exp = a.log_sum_exp.data;
+  p.q_strides = strides(a.q);
+  p.k_strides = strides(a.k);
+  p.v_strides = strides(a.v);
+  p.out_strides = strides(a.out);
+  p.log_sum_exp_strides = strides(a.log_sum_exp);
+  // A scale of 0 would turn the -inf of a masked pair into a NaN.
+  p.scale_log2 = std::max(std::abs(a.scale) * kLog2E, std::numeric_limits<float>::min() * 64);
+  p.lazy_growth = std::min(8 / p.scale_log2, std::numeric_limits<float>::max());
+  p.negative = std::signbit(a.scale);
+  return p;
+}
+
+}  // namespace
+
+int kernel_width(std::int64_t width, bool floats) {
+  if (width >= 1) {
+    if (floats) {
+      for (const int candidate : kFloatWidths) {
+        if (width <= candidate) return candidate;
+      }
+    } else {
+      for (const int candidate : kWidths) {
+        if (width <= candidate) return candidate;
+      }
+    }
+  }
+  refuse("a head width of 1 to 256", std::to_string(width), "split wider heads");
+}
+
+template <typename Element>
+Parameters plain_parameters(const CudaAttentionArguments<Element>& a, const DevicePlan& plan) {
+  Parameters p = common(a, plan);
+  if (plan.layout.splits) refuse("a plan of one mask", "one of two", "make it without the second mask");
+  check_shape("row_scale", a.row_scale, {plan.layout.heads, plan.layout.queries}, false);
+  if (plan.layout.part_slots > 0 && (!a.parts || std::is_same_v<Element, float>)) {
+    refuse("memory for the parts of divided tiles, in bfloat16 or float16", "none, or float32", "make the plan with most_entries 0");
+  }
+  p.row_scale = a.row_scale.data;
+  p.row_scale_strides = strides(a.row_scale);
+  p.residual = a.residual.data;
+  p.residual_strides = strides(a.residual);
+  p.parts = a.parts;
+  return p;
+}
+
+template <typename Element>
+Parameters split_parameters(const CudaSplitArguments<Element>& a, const DevicePlan& plan) {
+  Parameters p = common(a, plan);
+  if (!plan.layout.splits) refuse("a plan of two masks", "one of one", "give the complement to make_attention_plan()");
+  check_shape("log_sum_exp_kept", a.log_sum_exp_kept, {plan.layout.heads, plan.layout.queries}, false);
+  p.log_sum_exp_kept = a.log_sum_exp_kept.data;
+  p.log_sum_exp_kept_strides = strides(a.log_sum_exp_kept);
+  p.skipped_residual = a.residual.data;
+  p.skipped_residual_strides = strides(a.residual);
+  p.unit_rho = a.unit_rho;
+  return p;
+}
+
+template Parameters plain_parameters(const CudaAttentionArguments<float>&, const DevicePlan&);
+template Parameters plain_parameters(const CudaAttentionArguments<Bfloat16Bits>&, const DevicePlan&);
+template Parameters plain_parameters(const CudaAttentionArguments<Float16Bits>&, const DevicePlan&);
+template Parameters split_parameters(const CudaSplitArguments<float>&, const DevicePlan&);
+template Parameters split_parameters(const CudaSplitArguments<Bfloat16Bits>&, const DevicePlan&);
+template Parameters split_parameters(const CudaSplitArguments<Float16Bits>&, const DevicePlan&);
+
+}  // namespace ditscope::cuda
+
+namespace ditscope {
+
+std::int64_t part_floats(const PlanLayout& layout, std::int64_t width) {
+  if (layout.part_slots == 0) return 0;
+  return std::int64_t{layout.part_slots} * layout.tile_blocks * kBlockTokens * (cuda::kernel_width(width, false) + 1);
+}
+
+template <typename Element>
+int tile_blocks_for(std::int64_t width, int wanted) {
+  if (std::is_same_v<Element, float> || cuda::kernel_width(width, false) > cuda::kWidestPair) return 1;
+  return wanted;
+}
+template int tile_blocks_for<float>(std::int64_t, int);
+template int tile_blocks_for<Bfloat16Bits>(std::int64_t, int);
+template int tile_blocks_for<Float16Bits>(std::int64_t, int);
+
+}  // namespace ditscope

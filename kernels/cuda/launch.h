@@ -1,0 +1,22 @@
+#pragma once
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/parameters.h"
+
+namespace ditscope::cuda {
+
+/// Widths that there are kernels for, ascending; a call takes the first that holds its own.
+inline constexpr int kWidths[] = {32, 64, 80, 96, 128, 256};
+inline constexpr int kFloatWidths[] = {64, 128, 256};
+/// Up to this width there are tiles of two query blocks; beyond, shared memory is too short for them.
+inline constexpr int kWidestPair = 128;
+
+/// Checks a call against its plan and writes down what the kernel needs. @throws Error{InvalidArgument}; touches no device memory
+template <typename Element>
+Parameters plain_parameters(const CudaAttentionArguments<Element>& arguments, const DevicePlan& plan);
+template <typename Element>
+Parameters split_parameters(const CudaSplitArguments<Element>& arguments, const DevicePlan& plan);
+
+/// The kernel's width for a call's. @throws Error{InvalidArgument} beyond 256
+int kernel_width(std::int64_t width, bool floats);
+
+}  // namespace ditscope::cuda
