@@ -29,7 +29,7 @@ using test::relative_error;
 using test::relative_rms;
 
 constexpr double kFloat32Tolerance = 1e-4;
-constexpr const char* kPipelines[] = {"cogx_2b_ddim",    "cogx_2b_default_size", "cogx_5b_dpm_dynamic_cfg", "cogx_5b_ddim",
+constexpr const char* kPipelines[] = {"cogx_2b_ddim",    "cogx_2b_default_size", "cogx_2b_dpm", "cogx_5b_dpm_dynamic_cfg", "cogx_5b_ddim",
                                       "cogx_5b_no_cfg", "cogx_15_padded",       "cogx_15_even"};
 
 class Silence final : public EventSink {
@@ -223,7 +223,8 @@ class CudaRun : public CudaPipeline {};
 INSTANTIATE_TEST_SUITE_P(Models, CudaRun, ::testing::Values("cogx_5b_ddim"));
 
 TEST_P(CudaRun, EveryMethodMakesTheFramesThatTheCpuMakes) {
-  for (const std::string& method : registered_methods()) {
+  for (const MethodEntry& entry : methods()) {
+    const std::string& method = entry.key;
     Request on_cpu = request("cpu"), there = request(test::device_name());
     on_cpu.method = there.method = parse_method_choice(method);
     const TensorMap expected = tensors(run(on_cpu));

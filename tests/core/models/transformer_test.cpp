@@ -83,7 +83,7 @@ DenoiserCall module_call(const TensorMap& golden) {
 
 class TransformerParity : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Cases, TransformerParity,
-                         ::testing::Values("cogx_2b_ddim", "cogx_2b_default_size", "cogx_5b_dpm_dynamic_cfg", "cogx_5b_ddim",
+                         ::testing::Values("cogx_2b_ddim", "cogx_2b_default_size", "cogx_2b_dpm", "cogx_5b_dpm_dynamic_cfg", "cogx_5b_ddim",
                                            "cogx_5b_no_cfg", "cogx_15_padded", "cogx_15_even"));
 
 TEST_P(TransformerParity, MatchesDiffusersInBothTokenOrders) {

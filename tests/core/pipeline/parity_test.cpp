@@ -74,7 +74,7 @@ class PipelineParity : public ::testing::TestWithParam<const char*> {
   test::TemporaryFolder folder_;
 };
 INSTANTIATE_TEST_SUITE_P(Cases, PipelineParity,
-                         ::testing::Values("cogx_2b_ddim", "cogx_2b_default_size", "cogx_5b_dpm_dynamic_cfg", "cogx_5b_ddim",
+                         ::testing::Values("cogx_2b_ddim", "cogx_2b_default_size", "cogx_2b_dpm", "cogx_5b_dpm_dynamic_cfg", "cogx_5b_ddim",
                                            "cogx_5b_no_cfg", "cogx_15_padded", "cogx_15_even"));
 
 TEST_P(PipelineParity, TheSameSeedMakesTheSameVideoAsDiffusers) {
