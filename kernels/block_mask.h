@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace ditscope {
@@ -79,6 +80,9 @@ class BlockMask {
   std::int64_t kept_pairs(int list) const;
   std::int64_t bytes() const;
 
+  /// The same for copies of a mask and of no other while one of them lives: what is derived from a mask can be kept beside it.
+  const std::shared_ptr<const void>& identity() const { return identity_; }
+
  private:
   std::size_t index(int list, int query_block) const { return static_cast<std::size_t>(list) * query_blocks_ + query_block; }
   void append(std::int32_t key_block, int query_block, const std::uint64_t (&rows)[kBlockTokens]);
@@ -91,6 +95,7 @@ class BlockMask {
   std::vector<std::uint64_t> bits_;
   std::vector<std::int32_t> list_of_head_;
   double kept_pairs_ = 0;  ///< over all lists
+  std::shared_ptr<const void> identity_ = std::make_shared<char>();
 };
 
 }  // namespace ditscope

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <vector>
 
+#include "core/bridge/cuda_attention.h"
 #include "core/bridge/parallel.h"
 #include "kernels/block_sparse_attention.h"
 
@@ -182,6 +183,7 @@ at::Tensor dense_attention(const LayerCall& call) {
 void masked_attention(const LayerCall& call, std::int64_t batch, const BlockMask& mask, const at::Tensor& row_scale,
                       const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp) {
   if (kernel_takes(call)) return on_kernel(call, batch, &mask, row_scale, residual, out, log_sum_exp);
+  if (cuda_kernels_take(call)) return cuda_masked_attention(call, batch, mask, row_scale, residual, out, log_sum_exp);
   auto [attended, sums] = in_torch(call, batch, &mask);
   if (row_scale.defined()) attended.mul_(row_scale.unsqueeze(-1));
   if (residual.defined()) attended.add_(residual);
@@ -196,6 +198,7 @@ SplitResult split_attention(const LayerCall& call, std::int64_t batch, const Blo
                ? run_split<Bfloat16Bits>(call, batch, kept, skipped, unit_rho, with_residual, out)
                : run_split<float>(call, batch, kept, skipped, unit_rho, with_residual, out);
   }
+  if (cuda_kernels_take(call)) return cuda_split_attention(call, batch, kept, skipped, unit_rho, with_residual, out);
   auto [full, sums] = in_torch(call, batch, nullptr);
   auto [window, window_sums] = in_torch(call, batch, &kept);
   SplitResult result{sums, window_sums, {}};

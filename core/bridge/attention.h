@@ -7,8 +7,9 @@
 namespace ditscope {
 
 // The one place where the tensors of a call become views for the kernels. CPU tensors in float32 and bfloat16 run on them,
-// float16 as float32; other devices, other types and calls with a key mask take a masked path of LibTorch operations, in float32,
-// some rows at a time. Both give the same numbers up to rounding.
+// float16 as float32; tensors on a GPU on those of core/bridge/cuda_attention.h where the build has them. Other types and calls
+// with a key mask take a masked path of LibTorch operations, in float32, some rows at a time. All give the same numbers up to
+// rounding.
 
 /// softmax(scale * Q K^T) V over all keys that the call's key mask allows: our kernel where it is faster, else LibTorch's.
 at::Tensor dense_attention(const LayerCall& call);  // (B,H,T,D)
