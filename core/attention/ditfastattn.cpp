@@ -11,71 +11,61 @@
 //   between this, reusing whole outputs and sharing between guidance branches; Re-ttention compares against it as here.
 // - The window is Re-ttention's site window with text always on (the paper: a 1-D band of N/8 on each side, images without text).
 // - R is kept per head, before the output projection, as the paper says; refresh computes it from one pass over all pairs.
+// - Any plan goes in place of the window; the selection of a refresh is held until the next one, for R belongs to it.
+#include <ATen/ATen.h>
+
 #include "core/attention/branch_states.h"
 #include "core/attention/methods.h"
-#include "core/attention/window_plan.h"
-#include "core/bridge/attention.h"
 
 namespace ditscope {
 namespace {
 
-class DitFastAttn final : public Method {
+class WindowResidual final : public Correction {
  public:
-  DitFastAttn(const ParameterValues& parameters, int steps) : window_(window_parameters(parameters, StepKind::Refresh), steps) {}
-
-  std::unique_ptr<Method> clone() const override { return std::make_unique<DitFastAttn>(*this); }
-  TokenOrder preferred_order(const TokenLayout& layout) const override { return WindowPlanner::preferred_order(layout); }
-  double requested_kept_ratio() const override { return window_.kept_ratio(); }
-  Schedule schedule(int steps, int layers) const override { return window_.schedule(steps, layers); }
-  std::int64_t estimate_bytes(const MethodSizes& s) const override {
-    return window_.kept_ratio() >= 1 ? 0 : s.layers * s.batch * s.heads * s.tokens * s.head_dim * s.element_bytes;
+  std::unique_ptr<Correction> clone() const override { return std::make_unique<WindowResidual>(*this); }
+  bool refreshes() const override { return true; }
+  bool unit_rho() const override { return true; }
+  bool needs_residual() const override { return true; }
+  bool ready(const LayerCall& call, std::int64_t batch) override {
+    return states_.of(call)[static_cast<std::size_t>(batch)]->shape == call.q.sizes().slice(1).vec();
   }
 
-  BlockPlan plan(const LayerCall& call) override {
-    StepKind kind = window_.scheduled(call);
-    if (kind == StepKind::Sparse) {
-      for (const at::Tensor* residual : residuals_.of(call)) {
-        if (!residual->defined() || residual->sizes() != call.q.sizes().slice(1))
-          kind = StepKind::Refresh;  // nothing to reuse yet
-      }
-    }
-    return window_.plan(call, kind);
+  void refresh(const LayerCall& call, std::int64_t batch, const SplitResult& split) override {
+    *states_.of(call)[static_cast<std::size_t>(batch)] = {split.residual, call.q.sizes().slice(1).vec()};
   }
-
-  at::Tensor execute(const LayerCall& call, const BlockPlan& plan) override {
-    if (plan.kind == StepKind::Full) return dense_attention(call);
-    at::Tensor out = output_like(call.q);  // (B,H,T,D)
-    const std::vector<at::Tensor*> residuals = residuals_.of(call);
-    for (std::int64_t b = 0; b < call.q.size(0); ++b) {
-      at::Tensor& residual = *residuals[static_cast<std::size_t>(b)];  // (H,T,D)
-      if (plan.kind == StepKind::Refresh)
-        residual = split_attention(call, b, *plan.mask, window_.skipped(), true, true, out).residual;
-      else
-        masked_attention(call, b, *plan.mask, {}, residual, out);
-    }
-    return out;
+  RowCorrection apply(const LayerCall& call, std::int64_t batch, const LayerCall&, const Selection&) override {
+    return {{}, {}, states_.of(call)[static_cast<std::size_t>(batch)]->residual};
   }
-
-  RowCorrection row_correction(const LayerCall& call, std::int64_t batch) override {
-    return window_.scheduled(call) == StepKind::Sparse ? RowCorrection{{}, {}, *residuals_.of(call)[static_cast<std::size_t>(batch)]}
-                                                       : RowCorrection{};
-  }
-  int replay_from(int step, int layers) const override { return window_.replay_from(step, layers); }
 
   std::int64_t bytes_held() const override {
-    return window_.bytes() +
-           residuals_.bytes([](const at::Tensor& r) { return r.defined() ? static_cast<std::int64_t>(r.nbytes()) : 0; });
+    return states_.bytes(
+        [](const State& state) { return state.residual.defined() ? static_cast<std::int64_t>(state.residual.nbytes()) : 0; });
+  }
+  std::int64_t estimate_bytes(const MethodSizes& s) const override {
+    return s.layers * s.batch * s.heads * s.tokens * s.head_dim * s.element_bytes;
   }
 
  private:
-  WindowPlanner window_;
-  BranchStates<at::Tensor> residuals_;
+  struct State {
+    at::Tensor residual;              // (H,S,D) R
+    std::vector<std::int64_t> shape;  // (H,T,D) that the refresh saw; empty before one
+  };
+  BranchStates<State> states_;
+};
+
+class NoCorrection final : public Correction {
+ public:
+  std::unique_ptr<Correction> clone() const override { return std::make_unique<NoCorrection>(*this); }
 };
 
 }  // namespace
 
-std::unique_ptr<Method> make_ditfastattn(const ParameterValues& parameters, int steps) {
-  return std::make_unique<DitFastAttn>(parameters, steps);
+std::unique_ptr<Correction> make_window_residual(const ParameterValues&) {
+  return std::make_unique<WindowResidual>();
+}
+
+std::unique_ptr<Correction> make_no_correction(const ParameterValues&) {
+  return std::make_unique<NoCorrection>();
 }
 
 }  // namespace ditscope

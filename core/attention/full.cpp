@@ -20,7 +20,7 @@ class FullAttention final : public Method {
 
 }  // namespace
 
-std::unique_ptr<Method> make_full_attention(const ParameterValues&, int) {
+std::unique_ptr<Method> make_full_attention() {
   return std::make_unique<FullAttention>();
 }
 

@@ -34,11 +34,14 @@ AttentionStats measure(const LayerCall& call, const BlockPlan& plan, const at::T
   std::vector<std::int64_t> chosen;
   for (std::int64_t r = 0; r < count; ++r) chosen.push_back(r * tokens / count);
   const at::Tensor index = at::tensor(chosen, at::kLong).to(call.q.device());
+  const bool sparse = !plan.selections.empty() && plan.attended.empty() && plan.kind != StepKind::Refresh;
   at::Tensor kept;  // (1 or H, rows, T)
-  if (plan.kind == StepKind::Sparse && plan.mask) kept = kept_rows(*plan.mask, heads, chosen).to(call.q.device());
   AttentionStats stats;
   stats.rows = static_cast<int>(count);
   for (std::int64_t b = 0; b < call.q.size(0); ++b) {
+    const std::size_t at_b = static_cast<std::size_t>(b);
+    if (sparse && (b == 0 || plan.selections[at_b] != plan.selections[at_b - 1]))
+      kept = plan.selections[at_b]->kept_tokens(heads, chosen).to(call.q.device());
     const at::Tensor q = call.q[b].index_select(1, index).to(at::kFloat);                      // (H,rows,D)
     at::Tensor logits = at::matmul(q, call.k[b].to(at::kFloat).transpose(1, 2)) * call.scale;  // (H,rows,T)
     if (call.key_mask.defined()) logits.masked_fill_(call.key_mask[b].logical_not(), -std::numeric_limits<double>::infinity());
@@ -47,6 +50,8 @@ AttentionStats measure(const LayerCall& call, const BlockPlan& plan, const at::T
     const at::Tensor difference = out[b].index_select(1, index).to(at::kFloat) - full;                   // (H,rows,D)
     append(stats.recall, kept.defined() ? (probabilities * kept).sum(-1).mean(-1) : at::ones({heads}));  // (H)
     append(stats.output_error, difference.flatten(1).norm(2, 1) / full.flatten(1).norm(2, 1).clamp_min(1e-30));
+    append(stats.relative_l1, difference.flatten(1).abs().sum(1) / full.flatten(1).abs().sum(1).clamp_min(1e-30));
+    append(stats.cosine_error, 1 - at::cosine_similarity(out[b].index_select(1, index).to(at::kFloat), full, 2, 1e-30).mean(-1));
     append(stats.log_sum_exp, at::logsumexp(logits, -1).mean(-1));
   }
   return stats;

@@ -13,6 +13,8 @@ struct AttentionStats {
   int rows = 0;                      ///< query rows measured, spread evenly over the sequence
   std::vector<double> recall;        ///< (B*H) share of full attention's probability that lies on kept keys, mean over rows
   std::vector<double> output_error;  ///< (B*H) |out - full| / |full| over the measured rows
+  std::vector<double> relative_l1;   ///< (B*H) sum |out - full| / sum |full| over the measured rows
+  std::vector<double> cosine_error;  ///< (B*H) 1 - cosine of the angle between a row of out and of full, mean over rows
   std::vector<double> log_sum_exp;   ///< (B*H) over all keys, mean over rows
   double mean_recall() const;
   double mean_output_error() const;

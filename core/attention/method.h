@@ -3,20 +3,23 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/attention/layer_call.h"
 #include "core/attention/schedule.h"
-#include "kernels/block_mask.h"
+#include "core/attention/selection.h"
 
 namespace ditscope {
 
 /// What one call will compute: a value that captures keep and tests compare.
 struct BlockPlan {
   StepKind kind = StepKind::Full;
-  std::shared_ptr<const BlockMask> mask;  ///< the pairs kept by a sparse step (and measured by a refresh); null: all
+  std::vector<std::shared_ptr<const Selection>> selections;  ///< (B) the pairs kept by each batch element; empty: all
+  std::shared_ptr<const BlockMask> mask;  ///< the mask of all selections where they share one over tokens as they come; else null
   double requested = 1;                   ///< kept ratio that the parameters ask for at this call
   double achieved = 1;                    ///< pairs computed over all pairs, text included; a refresh: 1 + kept
   double achieved_blocks = 1;             ///< the same, each 64 x 64 block that is touched counted as a whole
+  std::vector<at::Tensor> attended;       // (B) of (H,T,D): full attention that a search gave by the way; empty: none
 };
 
 /// What the last execute() did to the rows of one batch element besides normalising them over the kept keys; undefined: nothing.

@@ -1,15 +1,24 @@
 #pragma once
 #include <memory>
 
-#include "core/attention/method.h"
-#include "core/catalog/parameter.h"
+#include "core/attention/correction.h"
+#include "core/attention/planner.h"
+#include "core/catalog/catalog.h"
 
 namespace ditscope {
 
-// One maker a method; each takes the parameters of its catalog entry, all of them set.
-std::unique_ptr<Method> make_full_attention(const ParameterValues& parameters, int steps);
-std::unique_ptr<Method> make_window(const ParameterValues& parameters, int steps);
-std::unique_ptr<Method> make_ditfastattn(const ParameterValues& parameters, int steps);
-std::unique_ptr<Method> make_rettention(const ParameterValues& parameters, int steps);
+// One maker a plan and one a correction; each takes the parameters of its catalog entry, all of them set.
+
+std::unique_ptr<Method> make_full_attention();
+
+std::unique_ptr<Planner> make_window(const ParameterValues& parameters, int steps);
+std::unique_ptr<Planner> make_adaspa(const ParameterValues& parameters, int steps);
+std::unique_ptr<Planner> make_rectified_spaattn(const ParameterValues& parameters, int steps);
+
+std::unique_ptr<Correction> make_no_correction(const ParameterValues& parameters);
+std::unique_ptr<Correction> make_rettention(const ParameterValues& parameters);
+std::unique_ptr<Correction> make_window_residual(const ParameterValues& parameters);
+std::unique_ptr<Correction> make_rectified(const ParameterValues& parameters);
+std::unique_ptr<Correction> make_delta(const ParameterValues& parameters);
 
 }  // namespace ditscope

@@ -2,38 +2,87 @@
 
 #include <utility>
 
+#include "core/attention/composed.h"
 #include "core/attention/methods.h"
 #include "kernels/error.h"
 
 namespace ditscope {
 namespace {
 
-using Maker = std::unique_ptr<Method> (*)(const ParameterValues& parameters, int steps);
+using PlannerMaker = std::unique_ptr<Planner> (*)(const ParameterValues& parameters, int steps);
+using CorrectionMaker = std::unique_ptr<Correction> (*)(const ParameterValues& parameters);
 
-const std::vector<std::pair<std::string, Maker>>& makers() {
-  static const std::vector<std::pair<std::string, Maker>> all{
-      {"full", make_full_attention},
+template <typename Maker>
+using Makers = std::vector<std::pair<std::string, Maker>>;
+
+const Makers<PlannerMaker>& planners() {
+  static const Makers<PlannerMaker> all{
       {"window", make_window},
-      {"ditfastattn", make_ditfastattn},
-      {"re-ttention", make_rettention},
+      {"adaspa", make_adaspa},
+      {"rectified-spaattn", make_rectified_spaattn},
   };
   return all;
+}
+
+const Makers<CorrectionMaker>& correction_makers() {
+  static const Makers<CorrectionMaker> all{
+      {"none", make_no_correction},
+      {"re-ttention", make_rettention},
+      {"window-residual", make_window_residual},
+      {"rectified", make_rectified},
+      {"delta", make_delta},
+  };
+  return all;
+}
+
+template <typename Maker>
+Maker find(const Makers<Maker>& makers, const std::string& key) {
+  for (const auto& [name, maker] : makers) {
+    if (name == key) return maker;
+  }
+  throw Error(ErrorKind::Unsupported, "expected a method with code behind it, got \"" + key + "\"; choose another");
+}
+
+template <typename Maker>
+std::vector<std::string> keys_of(const Makers<Maker>& makers) {
+  std::vector<std::string> keys;
+  for (const auto& [key, maker] : makers) keys.push_back(key);
+  return keys;
+}
+
+/// The schedule that the parameters ask for; what a method has no parameter for does not happen.
+ScheduleRule rule_of(const ParameterValues& parameters, int steps) {
+  const auto integer = [&](const char* key) {
+    const auto found = parameters.find(key);
+    return found == parameters.end() ? 0 : static_cast<int>(std::get<std::int64_t>(found->second));
+  };
+  ScheduleRule rule;
+  rule.warmup_steps = integer("warmup_steps");
+  rule.refresh_period = integer("refresh_period");
+  rule.dense_layers = integer("dense_layers");
+  if (const auto found = parameters.find("search_steps"); found != parameters.end()) {
+    rule.search_steps = steps_of(std::get<std::string>(found->second), steps);
+    rule.warmup_steps = rule.search_steps.front();
+  }
+  return rule;
 }
 
 }  // namespace
 
 std::unique_ptr<Method> make_method(const MethodChoice& choice, int steps) {
   const MethodChoice resolved = resolve(choice, steps);
-  for (const auto& [key, make] : makers()) {
-    if (key == resolved.key) return make(resolved.parameters, steps);
-  }
-  throw Error(ErrorKind::Unsupported, "expected a method with code behind it, got \"" + resolved.key + "\"; choose another");
+  const MethodEntry& entry = find_method(resolved.key);
+  if (entry.plan.empty()) return make_full_attention();
+  return std::make_unique<ComposedMethod>(find(planners(), entry.plan)(resolved.parameters, steps),
+                                          find(correction_makers(), entry.correction)(resolved.parameters),
+                                          rule_of(resolved.parameters, steps), steps);
 }
 
-std::vector<std::string> registered_methods() {
-  std::vector<std::string> keys;
-  for (const auto& [key, make] : makers()) keys.push_back(key);
-  return keys;
+std::vector<std::string> registered_plans() {
+  return keys_of(planners());
+}
+std::vector<std::string> registered_corrections() {
+  return keys_of(correction_makers());
 }
 
 }  // namespace ditscope

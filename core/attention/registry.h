@@ -12,7 +12,8 @@ namespace ditscope {
 /// @throws Error{NotFound, InvalidArgument} as resolve()
 std::unique_ptr<Method> make_method(const MethodChoice& choice, int steps);
 
-/// Keys of all methods that make_method() knows, in the catalog's order.
-std::vector<std::string> registered_methods();
+/// Keys of all plans and corrections that make_method() knows, in the catalog's order.
+std::vector<std::string> registered_plans();
+std::vector<std::string> registered_corrections();
 
 }  // namespace ditscope

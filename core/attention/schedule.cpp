@@ -43,6 +43,8 @@ Schedule make_schedule(const ScheduleRule& rule, int steps, int layers) {
       kind = StepKind::Full;
     else if (rule.refresh_period > 0 && (step - rule.warmup_steps) % rule.refresh_period == 0)
       kind = rule.refresh_kind;
+    else if (std::find(rule.search_steps.begin(), rule.search_steps.end(), step) != rule.search_steps.end())
+      kind = rule.search_kind;
     for (int layer = 0; layer < schedule.layers; ++layer) {
       schedule.cells.push_back(layer < rule.dense_layers ? StepKind::Full : kind);
     }

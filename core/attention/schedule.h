@@ -26,6 +26,8 @@ struct ScheduleRule {
   int refresh_period = 0;                     ///< then every refresh_period-th step, the first one included; 0: never
   StepKind refresh_kind = StepKind::Refresh;  ///< Full where the method remembers nothing
   int dense_layers = 0;                       ///< full for layer < dense_layers
+  std::vector<int> search_steps = {};           ///< steps after warm-up that look for their blocks anew
+  StepKind search_kind = StepKind::Search;    ///< Refresh where a search also renews what sparse steps reuse
 };
 
 Schedule make_schedule(const ScheduleRule& rule, int steps, int layers);

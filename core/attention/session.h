@@ -46,6 +46,9 @@ class AttentionSession final : public Attention {
   /// @throws Error{InvalidArgument} where shapes and layout disagree
   at::Tensor attend(const LayerCall& call) override;  // (B,H,T,D)
 
+  /// Replaces the sink: a recorder is made when the session is there.
+  void set_sink(MeasureSink sink) { sink_ = std::move(sink); }
+
   const MethodChoice& choice() const { return choice_; }
   int replay_from(int step, int layers) const { return method_->replay_from(step, layers); }
   /// Kind, attention seconds and kept ratios of a step; index set, timestep and total seconds left to the caller. A step without

@@ -1,44 +1,81 @@
-// Window only: the mask of Re-ttention and nothing that makes up for what it skips. What a correction is worth shows against it.
+// Window: the static mask of Re-ttention and DiTFastAttn. By itself it has nothing that makes up for what it skips; what a correction
+// is worth shows against it.
 //
-//   O_i = softmax over S_i of (scale * q_i k_j) V,   S_i = the window of row i (core/attention/window_plan.h)
+//   O_i = softmax over S_i of (scale * q_i k_j) V
+//   S_i = all tokens                                          if i is text
+//         text and { j : |site(i) - site(j)| <= half }        else, in all frames; site = place within the frame, in raster order
+//   half = floor(floor(sites * kept_ratio) / 2)
 //
 // The mask is that of Re-ttention, NeurIPS 2025, arXiv:2505.22918, Sec. 4; the schedule gives it the same full steps, as the
 // paper does for its baselines. Differs from the paper: nothing; the paper shows this window only with its corrections.
+#include <algorithm>
+
 #include "core/attention/methods.h"
+#include "core/attention/block_grid.h"
 #include "core/attention/window_plan.h"
-#include "core/bridge/attention.h"
 
 namespace ditscope {
+
+BlockMask window_mask(const TokenLayout& layout, double kept_ratio) {
+  const std::int64_t sites = layout.sites(), frames = layout.frames, tokens = layout.tokens(), begin = layout.visual_begin();
+  const std::int64_t half = static_cast<std::int64_t>(static_cast<double>(sites) * kept_ratio) / 2;
+  const auto span = [](std::int64_t from, std::int64_t to) {
+    return TokenSpan{static_cast<std::int32_t>(from), static_cast<std::int32_t>(to)};
+  };
+  MaskDescription d;
+  d.queries = d.keys = tokens;
+  d.always = layout.text_first ? span(0, layout.text_tokens) : span(tokens - layout.text_tokens, tokens);
+  const bool one_band = layout.order == TokenOrder::PositionMajor || frames == 1;
+  d.spans_per_row = one_band ? 1 : static_cast<int>(frames);
+  d.spans.reserve(static_cast<std::size_t>(tokens) * d.spans_per_row);
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    const std::int64_t visual = i - begin;
+    if (visual < 0 || visual >= layout.visual_tokens()) {  // a text query sees everything
+      d.spans.push_back(span(0, tokens));
+      for (int s = 1; s < d.spans_per_row; ++s) d.spans.push_back(span(tokens, tokens));
+      continue;
+    }
+    const std::int64_t site = one_band ? visual / frames : visual % sites;
+    const std::int64_t first = std::max<std::int64_t>(site - half, 0), last = std::min(site + half + 1, sites);
+    if (one_band) {
+      d.spans.push_back(span(begin + first * frames, begin + last * frames));
+    } else {
+      for (std::int64_t f = 0; f < frames; ++f) d.spans.push_back(span(begin + f * sites + first, begin + f * sites + last));
+    }
+  }
+  return BlockMask(d);
+}
+
 namespace {
 
-class WindowAttention final : public Method {
+class Window final : public Planner {
  public:
-  WindowAttention(const ParameterValues& parameters, int steps) : window_(window_parameters(parameters, StepKind::Full), steps) {}
+  explicit Window(double kept_ratio) : kept_ratio_(kept_ratio) {}
 
-  std::unique_ptr<Method> clone() const override { return std::make_unique<WindowAttention>(*this); }
-  TokenOrder preferred_order(const TokenLayout& layout) const override { return WindowPlanner::preferred_order(layout); }
-  double requested_kept_ratio() const override { return window_.kept_ratio(); }
-  Schedule schedule(int steps, int layers) const override { return window_.schedule(steps, layers); }
-  int replay_from(int step, int) const override { return step; }
-  BlockPlan plan(const LayerCall& call) override { return window_.plan(call, window_.scheduled(call)); }
+  std::unique_ptr<Planner> clone() const override { return std::make_unique<Window>(*this); }
+  /// Position-major where the window then needs fewer blocks: several frames of several sites.
+  TokenOrder preferred_order(const TokenLayout& layout) const override {
+    return layout.frames > 1 && layout.sites() > 1 ? TokenOrder::PositionMajor : TokenOrder::FrameMajor;
+  }
+  std::optional<double> requested_kept_ratio() const override { return kept_ratio_; }
 
-  at::Tensor execute(const LayerCall& call, const BlockPlan& plan) override {
-    if (plan.kind == StepKind::Full) return dense_attention(call);
-    at::Tensor out = output_like(call.q);  // (B,H,T,D)
-    for (std::int64_t b = 0; b < call.q.size(0); ++b) masked_attention(call, b, *plan.mask, {}, {}, out);
-    return out;
+  Planned plan(const LayerCall& call, std::int64_t) override {
+    return {selection_.of(call.layout, [&] {
+      return std::make_shared<const Selection>(std::make_shared<const BlockMask>(window_mask(call.layout, kept_ratio_)));
+    })};
   }
 
-  std::int64_t bytes_held() const override { return window_.bytes(); }
+  void add_selections(std::set<const Selection*>& to) const override { selection_.add_to(to); }
 
  private:
-  WindowPlanner window_;
+  double kept_ratio_;
+  PerLayout<Selection> selection_;
 };
 
 }  // namespace
 
-std::unique_ptr<Method> make_window(const ParameterValues& parameters, int steps) {
-  return std::make_unique<WindowAttention>(parameters, steps);
+std::unique_ptr<Planner> make_window(const ParameterValues& parameters, int) {
+  return std::make_unique<Window>(std::get<double>(parameters.at("kept_ratio")));
 }
 
 }  // namespace ditscope

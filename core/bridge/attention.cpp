@@ -1,8 +1,6 @@
 #include "core/bridge/attention.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <bit>
@@ -11,7 +9,7 @@
 #include <vector>
 
 #include "core/bridge/cuda_attention.h"
-#include "core/bridge/parallel.h"
+#include "core/bridge/views.h"
 #include "kernels/block_sparse_attention.h"
 
 namespace ditscope {
@@ -20,18 +18,6 @@ namespace {
 /// Logits that the path of LibTorch operations holds at once.
 constexpr std::int64_t kLogitBytes = std::int64_t{256} << 20;
 
-bool kernel_takes(const LayerCall& call) {
-  const auto type = call.q.scalar_type();
-  return call.q.is_cpu() && (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf) && !call.key_mask.defined() &&
-         call.q.size(3) <= 256 && !(at::GradMode::is_enabled() && call.q.requires_grad());
-}
-
-/// Threads for a call that visits `blocks` key blocks a head: waking a pool costs more than a few of them.
-Workers workers_for(std::int64_t heads, std::int64_t blocks) {
-  constexpr std::int64_t kFewBlocks = 32;
-  return heads * blocks <= kFewBlocks ? Workers{} : torch_workers(at::get_num_threads());
-}
-
 std::int64_t visited_blocks(const BlockMask& mask) {
   return mask.visits_end(0, mask.query_blocks() - 1) - mask.visits_begin(0, 0);
 }
@@ -39,23 +25,6 @@ std::int64_t visited_blocks(const BlockMask& mask) {
 std::int64_t all_blocks(std::int64_t tokens) {
   const std::int64_t blocks = (tokens + kBlockTokens - 1) / kBlockTokens;
   return blocks * blocks;
-}
-
-template <typename Element, int kRank>
-HostView<Element, kRank> view(const at::Tensor& tensor) {
-  HostView<Element, kRank> result;
-  if (!tensor.defined()) return result;
-  result.data = static_cast<Element*>(tensor.data_ptr());
-  for (int i = 0; i < kRank; ++i) {
-    result.shape[i] = tensor.size(i);
-    result.stride[i] = tensor.stride(i);
-  }
-  return result;
-}
-
-/// float16 has no kernel of its own: it is computed in float32.
-at::Tensor widened(const at::Tensor& tensor) {
-  return tensor.defined() && tensor.scalar_type() == at::kHalf ? tensor.to(at::kFloat) : tensor;
 }
 
 template <typename Element>

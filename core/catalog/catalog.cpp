@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <deque>
+#include <mutex>
 
 #include "kernels/error.h"
 
@@ -68,6 +70,11 @@ ParameterValue checked(const Parameter& p, const ParameterValue& value) {
     if (!std::holds_alternative<bool>(value)) wrong_value(p, "true or false", text);
     return value;
   }
+  if (p.kind == ParameterKind::Choice && p.step_list) {
+    if (!std::holds_alternative<std::string>(value)) wrong_value(p, "steps such as 10/30 or 20%/60%", text);
+    steps_of(text, 100);
+    return value;
+  }
   if (p.kind == ParameterKind::Choice) {
     if (!std::holds_alternative<std::string>(value) || std::find(p.choices.begin(), p.choices.end(), text) == p.choices.end()) {
       std::string all;
@@ -130,8 +137,41 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
+const CorrectionEntry& find_correction(std::string_view key) {
+  return find_entry(corrections(), key, "correction");
+}
+
 const MethodEntry& find_method(std::string_view key) {
-  return find_entry(methods(), key, "method");
+  const auto plus = key.find('+');
+  if (plus == std::string_view::npos) return find_entry(methods(), key, "method");
+  static std::mutex mutex;
+  static std::deque<MethodEntry> composed;  // grows by at most one entry a pair; references stay valid
+  const std::lock_guard lock(mutex);
+  for (const MethodEntry& entry : composed) {
+    if (entry.key == key) return entry;
+  }
+  const MethodEntry& method = find_entry(methods(), key.substr(0, plus), "method");
+  const CorrectionEntry& correction = find_entry(corrections(), key.substr(plus + 1), "correction");
+  if (method.plan.empty()) {
+    throw Error(ErrorKind::InvalidArgument,
+                "expected a method that skips something before the plus, got \"" + method.key + "\"; it needs no correction");
+  }
+  MethodEntry entry{std::string(key),
+                    method.name + " + " + correction.name,
+                    method.summary + " " + correction.summary,
+                    correction.paper.empty() || correction.paper == method.paper ? method.paper
+                                                                                 : method.paper + "; " + correction.paper,
+                    method.plan_parameters,
+                    method.plan,
+                    correction.key,
+                    method.plan_parameters};
+  for (const Parameter& parameter : correction.parameters) {
+    const bool known = std::any_of(entry.parameters.begin(), entry.parameters.end(),
+                                   [&](const Parameter& p) { return p.key == parameter.key; });
+    if (!known) entry.parameters.push_back(parameter);
+  }
+  composed.push_back(std::move(entry));
+  return composed.back();
 }
 const SchedulerEntry& find_scheduler(std::string_view key) {
   return find_entry(schedulers(), key, "scheduler");
@@ -160,6 +200,34 @@ MethodChoice resolve(const MethodChoice& choice, int steps) {
     resolved.parameters.try_emplace(parameter.key, default_value(parameter, steps));
   }
   return resolved;
+}
+
+std::vector<int> steps_of(std::string_view text, int steps) {
+  std::vector<int> list;
+  std::string_view rest = trimmed(text);
+  const auto refuse = [&] {
+    throw Error(ErrorKind::InvalidArgument, "expected ascending steps such as 10/30 or 20%/60%, got \"" + std::string(text) +
+                                                "\"; separate them by slashes");
+  };
+  double previous = -1;
+  bool percent = false;
+  if (rest.empty()) refuse();
+  for (bool first = true; !rest.empty() || first; first = false) {
+    const auto slash = rest.find('/');
+    std::string_view item = trimmed(rest.substr(0, slash));
+    rest = slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
+    const bool share = !item.empty() && item.back() == '%';
+    if (share) item.remove_suffix(1);
+    const auto number = parse_double(item);
+    if (!number || *number <= previous || *number > (share ? 100 : 1e6) || (!share && *number != std::floor(*number)) ||
+        (!first && share != percent) || (slash != std::string_view::npos && trimmed(rest).empty()))
+      refuse();
+    percent = share;
+    previous = *number;
+    const int step = static_cast<int>(share ? std::round(*number / 100 * steps) : *number);
+    if (list.empty() || step > list.back()) list.push_back(step);  // two shares may fall on one step of a short run
+  }
+  return list;
 }
 
 MethodChoice parse_method_choice(std::string_view text) {

@@ -8,13 +8,26 @@
 
 namespace ditscope {
 
-/// An attention method as menus, help pages and `ditscope-cli methods` show it. The code that runs it is found by `key`
-/// in core/attention/registry.h; a test holds the two lists against each other.
+/// An attention method as menus, help pages and `ditscope-cli methods` show it. The code that runs it is found in
+/// core/attention/registry.h by its plan and its correction; a test holds the lists against each other.
 struct MethodEntry {
   std::string key;      ///< "re-ttention"
   std::string name;     ///< "Re-ttention"
   std::string summary;  ///< one sentence
   std::string paper;    ///< "Re-ttention, NeurIPS 2025, arXiv:2505.22918"
+  std::vector<Parameter> parameters;
+  std::string plan = "";                ///< what chooses the blocks: key of the method it is named after; empty: nothing to choose
+  std::string correction = "none";      ///< key of the correction that comes with it
+  std::vector<Parameter> plan_parameters = {};  ///< those of `parameters` that the plan reads
+};
+
+/// What makes up for the pairs that a plan skips. Any plan takes any correction: "adaspa+re-ttention" is the plan of the method
+/// before the plus with the correction after it.
+struct CorrectionEntry {
+  std::string key;      ///< "re-ttention"
+  std::string name;     ///< "Scale by rho, add residual"
+  std::string summary;  ///< one sentence
+  std::string paper;
   std::vector<Parameter> parameters;
 };
 
@@ -26,10 +39,13 @@ struct SchedulerEntry {
 };
 
 const std::vector<MethodEntry>& methods();
+const std::vector<CorrectionEntry>& corrections();
 const std::vector<SchedulerEntry>& schedulers();
 
+/// The entry of a method, or of a plan and a correction joined by a plus.
 /// @throws Error{NotFound} with the nearest name when there is no such entry
 const MethodEntry& find_method(std::string_view key);
+const CorrectionEntry& find_correction(std::string_view key);
 const SchedulerEntry& find_scheduler(std::string_view key);
 
 /// "re-ttention:kept_ratio=0.0625,lambda=0.02" as typed on the command line.
@@ -55,6 +71,10 @@ MethodChoice resolve(const MethodChoice& choice, int steps);
 MethodChoice parse_method_choice(std::string_view text);
 /// The inverse of parse_method_choice(): values read back equal.
 std::string to_string(const MethodChoice& choice);
+
+/// Reads a list of steps, "10/30" or, as shares of the run, "20%/60%": ascending, each counted from 0.
+/// @throws Error{InvalidArgument} where the text is no such list
+std::vector<int> steps_of(std::string_view text, int steps);
 
 /// The candidate closest to `word` by edit distance, for "did you mean".
 std::optional<std::string> nearest_name(std::string_view word, const std::vector<std::string>& candidates);

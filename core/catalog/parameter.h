@@ -13,6 +13,12 @@ using ParameterValues = std::map<std::string, ParameterValue>;
 
 enum class ParameterKind { Ratio, Integer, Real, Choice, Switch };
 
+/// A value that a paper or its code uses for one model.
+struct PublishedValue {
+  std::string model;  ///< "CogVideoX-2B"
+  ParameterValue value;
+};
+
 /// One knob, described well enough that a window can draw its control and a command line can check its value.
 struct Parameter {
   std::string key;    ///< "kept_ratio": the name in requests, JSON and on the command line
@@ -27,6 +33,8 @@ struct Parameter {
   std::string help;                           ///< what it does, one sentence
   std::string formula, source;                ///< "rho_k = rho_0 + (k-1) lambda", "Re-ttention, its code"
   double default_per_step = 0;                ///< > 0: the default is round(default_per_step * steps) of the run
+  bool step_list = false;                     ///< Choice only: `choices` are presets, any list that steps_of() reads goes
+  std::vector<PublishedValue> published;      ///< the source's values per model, for choosing one; not applied by themselves
 };
 
 }  // namespace ditscope

@@ -3,6 +3,8 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "core/attention/registry.h"
 #include "core/bridge/attention.h"
 #include "kernels/error.h"
@@ -16,10 +18,20 @@ using test::max_difference;
 using test::small_video;
 
 TEST(Registry, HasCodeForExactlyTheMethodsOfTheCatalog) {
-  std::vector<std::string> described;
-  for (const MethodEntry& entry : methods()) described.push_back(entry.key);
-  EXPECT_EQ(registered_methods(), described);
-  for (const std::string& key : described) EXPECT_NE(make_method({key, {}}, 30), nullptr);
+  std::set<std::string> plans;
+  std::vector<std::string> corrected;
+  for (const CorrectionEntry& entry : corrections()) corrected.push_back(entry.key);
+  EXPECT_EQ(registered_corrections(), corrected);
+  for (const MethodEntry& entry : methods()) {
+    EXPECT_NE(make_method({entry.key, {}}, 30), nullptr) << entry.key;
+    if (entry.plan.empty()) continue;
+    plans.insert(entry.plan);
+    for (const std::string& correction : corrected) EXPECT_NE(make_method({entry.key + "+" + correction, {}}, 30), nullptr);
+  }
+  const std::vector<std::string> registered = registered_plans();
+  EXPECT_EQ(std::set<std::string>(registered.begin(), registered.end()), plans);
+  EXPECT_THROW(make_method({"full+delta", {}}, 30), Error);
+  EXPECT_THROW(make_method({"window+nothing", {}}, 30), Error);
   EXPECT_THROW(make_method({"retention", {}}, 30), Error);
 }
 
@@ -116,6 +128,7 @@ TEST(AttentionSession, HandsEveryCallToItsSink) {
       [&](const LayerMeasure& measure, const LayerCall& call, const BlockPlan& plan, const at::Tensor& out) {
         EXPECT_EQ(out.sizes(), call.q.sizes());
         EXPECT_EQ(plan.mask == nullptr, measure.kind == StepKind::Full);
+        EXPECT_EQ(plan.selections.empty(), measure.kind == StepKind::Full);
         measures.push_back(measure);
       });
   for (int step = 0; step < 2; ++step) {

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "core/attention/registry.h"
 #include "core/attention/window_plan.h"
 #include "tests/core/attention/calls.h"
 
@@ -69,10 +70,10 @@ TEST(Window, KeepsThePairsOfTheSpecificationInBothOrdersAndWithTextOnEitherSide)
 }
 
 TEST(Window, PrefersPositionMajorOnlyForVideos) {
-  EXPECT_EQ(WindowPlanner::preferred_order(test::small_video()), TokenOrder::PositionMajor);
+  EXPECT_EQ(make_method({"window", {}}, 10)->preferred_order(test::small_video()), TokenOrder::PositionMajor);
   TokenLayout image;
   image.rows = image.columns = 8;
-  EXPECT_EQ(WindowPlanner::preferred_order(image), TokenOrder::FrameMajor);
+  EXPECT_EQ(make_method({"window", {}}, 10)->preferred_order(image), TokenOrder::FrameMajor);
 }
 
 }  // namespace

@@ -1,0 +1,49 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "core/attention/method.h"
+#include "core/bridge/attention.h"
+
+namespace ditscope {
+
+/// Makes up for the pairs that a plan skips. It sees the tokens in the slots of the selection and never asks who chose it.
+///
+///   out = scale * softmax over the kept keys V + residual, then finish()
+class Correction {
+ public:
+  virtual ~Correction() = default;
+  Correction() = default;
+  Correction& operator=(const Correction&) = delete;
+  virtual std::unique_ptr<Correction> clone() const = 0;
+
+  /// Whether it reuses what a full step measured. Then the schedule has refreshes, and the selection of a refresh is held until
+  /// the next, for what was measured belongs to it.
+  virtual bool refreshes() const { return false; }
+  /// Whether there is something to reuse for this batch element.
+  virtual bool ready(const LayerCall& /*call*/, std::int64_t /*batch*/) { return true; }
+  /// What a refresh is to measure.
+  virtual bool unit_rho() const { return false; }
+  virtual bool needs_residual() const { return false; }
+  /// A refresh was measured, by slot.
+  virtual void refresh(const LayerCall& /*call*/, std::int64_t /*batch*/, const SplitResult&) {}
+
+  /// What a sparse step applies to a batch element, by slot. `mass` is for captures.
+  /// @param in_slots  the batch element, tokens in slots, empty ones 0
+  virtual RowCorrection apply(const LayerCall& /*call*/, std::int64_t /*batch*/, const LayerCall& /*in_slots*/, const Selection&) {
+    return {};
+  }
+  /// Changes what a sparse step gave. @param out (1,H,S,D)
+  virtual void finish(const LayerCall& /*call*/, std::int64_t /*batch*/, const LayerCall& /*in_slots*/, const Selection&,
+                      at::Tensor& /*out*/) {}
+
+  virtual std::int64_t bytes_held() const { return 0; }
+  virtual std::int64_t estimate_bytes(const MethodSizes&) const { return 0; }
+
+ protected:
+  Correction(const Correction&) = default;
+};
+
+}  // namespace ditscope

@@ -1,0 +1,253 @@
+// Rectified SpaAttn: blocks along a Hilbert curve, chosen by attention between block means; rows scaled to the share that their
+// blocks hold there, skipped blocks giving their mean value.
+//
+// arXiv:2511.19835, visual tokens along a generalised 3-D Hilbert curve, then text; blocks of B = 128:
+//   q̄_i, k̄_j, v̄_j = means of visual blocks; text is never pooled (isolated pooling, core/attention/pooled.h): P_ij, P_i,text
+//   n_i = max(top_k, 1 + #{m : cumsum of the sorted row of P <= top_p}),   top_k = int(kept N)
+//   S_i = the first n_i columns (text competes as one) + blocks that touch block i + text + first blocks among each other
+//   gain-aware rectification:  dq_i = mean |q - q̄_i|, dk_j likewise;  gain_ij = |q̄_i k̄_j| > |dq_i k̄_j| + |q̄_i dk_j|
+//   S'_i = S_i + {j : not gain_ij},  R_i = P_i,text + Σ_{S'_i} P_ij,  c_i = Σ_{not S'_i} P_ij v̄_j
+//   O    = R_i softmax over S_i V + c_i;   text queries attend to everything and are not rectified
+//
+// Differs from the paper:
+// - `gain`: fold is the code as above; drop leaves the mass of blocks without gain out of R, as the paper's figure shows; off lets
+//   every skipped block give its mean value.
+// - Means of a block that is not full are over the tokens it has, and it weighs as many; the code pads with zeros.
+// - top_k = int(kept N): the code computes int((1 - drop) N), one less where 1 - drop rounds down (0.8 of 900: 179).
+// - Sums are float32. The permutation is done in each layer, not once a forward pass: the same numbers.
+// - As a correction of other plans: where a plan keeps part of a block, that share of the block counts as kept.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "core/attention/block_grid.h"
+#include "core/attention/methods.h"
+#include "core/attention/pooled.h"
+#include "kernels/permutation.h"
+
+namespace ditscope {
+namespace {
+
+/// Text keys of a batch element and which of them count.
+std::pair<at::Tensor, at::Tensor> text_of(const LayerCall& call, std::int64_t batch) {
+  const std::int64_t first = call.layout.text_first ? 0 : call.layout.visual_tokens(), count = call.layout.text_tokens;
+  at::Tensor mask;
+  if (call.key_mask.defined()) mask = call.key_mask[batch].narrow(0, first, count);
+  return {call.k[batch].narrow(1, first, count), mask};
+}
+
+struct Layout {
+  std::shared_ptr<const BlockGrid> grid;
+  at::Tensor always;  // (1,N,N) bool: neighbours, first blocks, text
+};
+
+/// Nb_ij: a token of block j lies in the 3 x 3 x 3 around a token of block i.
+void keep_neighbours(const TokenLayout& layout, const Permutation& order, std::int64_t block_tokens, at::Tensor& kept) {
+  std::vector<std::int64_t> block_of(order.size());
+  for (std::size_t place = 0; place < order.size(); ++place)
+    block_of[static_cast<std::size_t>(order[place])] = static_cast<std::int64_t>(place) / block_tokens;
+  auto keeps = kept.accessor<bool, 3>();
+  const auto at = [&](std::int64_t f, std::int64_t y, std::int64_t x) {
+    return block_of[static_cast<std::size_t>((f * layout.rows + y) * layout.columns + x)];
+  };
+  for (std::int64_t f = 0; f < layout.frames; ++f) {
+    for (std::int64_t y = 0; y < layout.rows; ++y) {
+      for (std::int64_t x = 0; x < layout.columns; ++x) {
+        for (int d = 0; d < 27; ++d) {
+          const std::int64_t nf = f + d / 9 - 1, ny = y + d / 3 % 3 - 1, nx = x + d % 3 - 1;
+          if (nf < 0 || ny < 0 || nx < 0 || nf >= layout.frames || ny >= layout.rows || nx >= layout.columns) continue;
+          keeps[0][at(f, y, x)][at(nf, ny, nx)] = true;
+        }
+      }
+    }
+  }
+}
+
+struct RectifiedParameters {
+  double kept_ratio = 0.2, top_p = 0.3;
+  std::int64_t block_tokens = 128, first_blocks = 0;
+};
+
+class RectifiedSpaAttn final : public Planner {
+ public:
+  explicit RectifiedSpaAttn(const RectifiedParameters& parameters) : p_(parameters) {}
+
+  std::unique_ptr<Planner> clone() const override { return std::make_unique<RectifiedSpaAttn>(*this); }
+  std::optional<double> requested_kept_ratio() const override { return p_.kept_ratio; }
+
+  Planned plan(const LayerCall& call, std::int64_t batch) override {
+    const Layout& layout = *layouts_.of(call.layout, [&] { return std::make_shared<const Layout>(lay_out(call.layout)); });
+    const BlockGrid& grid = *layout.grid;
+    const std::int64_t visual = grid.visual_blocks(), heads = call.q.size(1);
+    const LayerCall one = element_in_slots(call, batch, grid.arrangement().get());
+    const auto [text_keys, text_mask] = text_of(call, batch);
+    const PooledAttention pooled =
+        pooled_attention(grid.means(one.q[0]).narrow(1, 0, visual), grid.means(one.k[0]).narrow(1, 0, visual),
+                         grid.counts().narrow(0, 0, visual), text_keys, text_mask, call.scale);
+    const bool text = call.layout.text_tokens > 0;
+    at::Tensor columns = text ? at::cat({pooled.visual, pooled.text.unsqueeze(2)}, 2) : pooled.visual;  // (H,V,V+1)
+    columns = columns.to(at::kCPU);
+    const auto [sorted, order] = at::sort(columns, /*stable=*/true, 2, /*descending=*/true);
+    const auto top_k = static_cast<std::int64_t>(p_.kept_ratio * static_cast<double>(visual));
+    const at::Tensor count = (sorted.cumsum(2).le(p_.top_p).sum(2, true) + 1).clamp_min(top_k);         // (H,V,1)
+    const at::Tensor chosen = at::arange(columns.size(2), at::kLong).view({1, 1, -1}).lt(count);         // (H,V,V+1)
+    const at::Tensor best = at::zeros(columns.sizes(), at::kBool).scatter_(2, order, chosen);            // (H,V,V+1)
+    at::Tensor kept = layout.always.repeat({heads, 1, 1});                                               // (H,N,N)
+    kept.slice(1, 0, visual).slice(2, 0, visual).logical_or_(best.narrow(2, 0, visual));
+    return {select(layout.grid, kept)};
+  }
+
+  std::int64_t bytes_held() const override {
+    const auto& layout = layouts_.latest();
+    if (!layout) return 0;
+    const auto& arrangement = layout->grid->arrangement();
+    return static_cast<std::int64_t>(layout->always.nbytes()) + (arrangement ? arrangement->bytes() : 0);
+  }
+
+ private:
+  Layout lay_out(const TokenLayout& layout) const {
+    const Permutation order = hilbert_order({layout.frames, layout.rows, layout.columns});
+    Layout made{std::make_shared<const BlockGrid>(layout, p_.block_tokens, BlockGrid::Text::Apart, order), {}};
+    const std::int64_t blocks = made.grid->blocks(), first = std::min(p_.first_blocks, made.grid->visual_blocks());
+    made.always = at::zeros({1, blocks, blocks}, at::kBool);
+    keep_neighbours(layout, order, p_.block_tokens, made.always);
+    made.always.slice(1, 0, first).slice(2, 0, first).fill_(true);
+    made.grid->keep_text(made.always);
+    return made;
+  }
+
+  RectifiedParameters p_;
+  PerLayout<Layout> layouts_;
+};
+
+enum class Gain { Fold, Drop, Off };
+
+class Rectification final : public Correction {
+ public:
+  explicit Rectification(Gain gain) : gain_(gain) {}
+  std::unique_ptr<Correction> clone() const override { return std::make_unique<Rectification>(*this); }
+
+  RowCorrection apply(const LayerCall& call, std::int64_t batch, const LayerCall& one, const Selection& selection) override {
+    // A plan of no blocks is pooled in the order of its query slots, 64 tokens a block.
+    std::shared_ptr<const BlockGrid> grid = selection.grid();
+    const Arrangement* arrangement = selection.arrangement();
+    if (!grid) grid = fallback_.of(call.layout, [&] {
+      return std::make_shared<const BlockGrid>(call.layout, kBlockTokens, BlockGrid::Text::Apart, fallback_order(call.layout));
+    });
+    const bool own = selection.grid() == nullptr;
+    const LayerCall pooled_call = own ? element_in_slots(call, batch, grid->arrangement().get()) : one;
+    // A block that joins text and visual tokens is pooled with neither: its tokens count as text.
+    const std::int64_t visual = grid->visual_blocks(), first_text = visual * grid->block_tokens();
+    const at::Tensor q = grid->means(pooled_call.q[0]).narrow(1, 0, visual), k = grid->means(pooled_call.k[0]).narrow(1, 0, visual),
+                     v = grid->means(pooled_call.v[0]).narrow(1, 0, visual);  // (H,V,D)
+    const std::int64_t rest = pooled_call.k.size(2) - first_text;
+    at::Tensor text_mask;
+    if (pooled_call.key_mask.defined()) text_mask = pooled_call.key_mask[0].slice(0, std::min(first_text, pooled_call.k.size(2)));
+    const at::Tensor text_keys = rest > 0 ? pooled_call.k[0].narrow(1, first_text, rest) : pooled_call.k[0].narrow(1, 0, 0);
+    const PooledAttention p =
+        pooled_attention(q, k, grid->counts().narrow(0, 0, visual), text_keys, rest > 0 ? text_mask : at::Tensor(), call.scale);
+
+    const at::Tensor share = (own ? shares(call, selection, *grid) : selection.kept_blocks().to(at::kFloat))
+                                 .slice(1, 0, visual)
+                                 .slice(2, 0, visual)
+                                 .to(q.device());                                               // (1 or H, V, V)
+    const at::Tensor gain = gain_ == Gain::Off ? at::ones_like(p.visual) : gains(pooled_call, *grid, q, k);  // (H,V,V)
+    const at::Tensor skipped = p.visual * (1 - share);                                                        // (H,V,V)
+    at::Tensor row = p.text + (p.visual * share).sum(2);                                                      // (H,V) R
+    if (gain_ == Gain::Fold) row = row + (skipped * (1 - gain)).sum(2);
+    const at::Tensor added = at::matmul(skipped * gain, v);  // (H,V,D) c
+    RowCorrection rows;
+    rows.scale = spread(row.unsqueeze(2), pooled_call.q.size(2), *grid, 1.0).squeeze(2);
+    rows.residual = spread(added, pooled_call.q.size(2), *grid, 0.0);
+    rows.mass = rows.scale + spread((skipped * gain).sum(2, true), pooled_call.q.size(2), *grid, 0.0).squeeze(2);
+    if (own) {  // from the slots of the pooled order over tokens into those of the selection
+      for (at::Tensor* tensor : {&rows.scale, &rows.mass, &rows.residual}) {
+        if (grid->arrangement()) *tensor = by_token(*tensor, *grid->arrangement());
+        if (!arrangement) continue;
+        const at::Tensor wide = tensor->dim() == 2 ? tensor->unsqueeze(2) : *tensor;  // (H,T,C)
+        const at::Tensor moved = in_slots(wide.unsqueeze(0), arrangement->queries)[0];
+        *tensor = tensor->dim() == 2 ? moved.squeeze(2) : moved;
+      }
+    }
+    rows.scale = rows.scale.contiguous();
+    rows.residual = rows.residual.to(call.q.scalar_type()).contiguous();
+    return rows;
+  }
+
+ private:
+  static std::vector<std::int32_t> fallback_order(const TokenLayout& layout) {
+    return layout.order == TokenOrder::FrameMajor ? Permutation{} : position_major_order({layout.frames, layout.rows, layout.columns});
+  }
+
+  /// One value a block -> one a slot; text slots get `elsewhere`.
+  static at::Tensor spread(const at::Tensor& blocks, std::int64_t slots, const BlockGrid& grid, double elsewhere) {
+    const at::Tensor rows = blocks.repeat_interleave(grid.block_tokens(), 1);  // (H,V*B,C)
+    if (rows.size(1) >= slots) return rows.narrow(1, 0, slots);
+    return at::constant_pad_nd(rows, {0, 0, 0, slots - rows.size(1)}, elsewhere);
+  }
+
+  /// gain_ij as 0 or 1.
+  static at::Tensor gains(const LayerCall& one, const BlockGrid& grid, const at::Tensor& q_means, const at::Tensor& k_means) {
+    const std::int64_t visual = grid.visual_blocks(), slots = one.q.size(2);
+    at::Tensor filled = at::zeros({1, slots, 1}, at::kFloat);  // 1 in slots that hold a token
+    if (grid.arrangement())
+      filled.copy_(grid.arrangement()->queries.lt(grid.arrangement()->tokens).view({1, slots, 1}));
+    else
+      filled.fill_(1);
+    filled = filled.to(one.q.device());
+    const auto spread_of = [&](const at::Tensor& rows, const at::Tensor& means) {  // (H,V,D) mean of |x - mean|
+      return grid.means((rows.to(at::kFloat) - spread(means, slots, grid, 0.0)).abs() * filled).narrow(1, 0, visual);
+    };
+    const at::Tensor dq = spread_of(one.q[0], q_means), dk = spread_of(one.k[0], k_means), kt = k_means.transpose(1, 2);
+    const at::Tensor loss = at::matmul(dq, kt).abs() + at::matmul(q_means, dk.transpose(1, 2)).abs();
+    return at::matmul(q_means, kt).abs().gt(loss).to(at::kFloat);
+  }
+
+  /// Share of the pairs of each two blocks of `grid` that a selection without blocks keeps; remembered for the latest one.
+  at::Tensor shares(const LayerCall& call, const Selection& selection, const BlockGrid& grid) {
+    if (shares_of_ == &selection.mask()) return shares_;
+    const std::int64_t heads = call.q.size(1), tokens = call.q.size(2);
+    std::vector<at::Tensor> rows_of_blocks;
+    for (std::int64_t m = 0; m < grid.blocks(); ++m) {
+      std::vector<std::int64_t> rows;
+      for (std::int64_t s = m * grid.block_tokens(); s < (m + 1) * grid.block_tokens(); ++s) {
+        const std::int64_t token = grid.arrangement() ? (s < grid.arrangement()->queries.size(0)
+                                                             ? grid.arrangement()->queries[s].item<std::int64_t>()
+                                                             : tokens)
+                                                      : s;
+        if (token < tokens) rows.push_back(token);
+      }
+      at::Tensor kept = selection.kept_tokens(heads, rows).to(at::kFloat).mean(1, true);  // (1 or H, 1, T)
+      if (grid.arrangement()) kept = in_slots(kept.transpose(1, 2).unsqueeze(0), grid.arrangement()->keys)[0].transpose(1, 2);
+      rows_of_blocks.push_back(grid.means(kept.transpose(1, 2).contiguous()).squeeze(2));  // (1 or H, N)
+    }
+    shares_ = at::stack(rows_of_blocks, 1);  // (1 or H, N, N)
+    shares_of_ = &selection.mask();
+    keep_alive_ = selection.shared_mask();
+    return shares_;
+  }
+
+  Gain gain_;
+  PerLayout<BlockGrid> fallback_;
+  const BlockMask* shares_of_ = nullptr;
+  std::shared_ptr<const BlockMask> keep_alive_;  ///< so that the address of the mask stays its own
+  at::Tensor shares_;
+};
+
+}  // namespace
+
+std::unique_ptr<Planner> make_rectified_spaattn(const ParameterValues& parameters, int) {
+  RectifiedParameters p;
+  p.kept_ratio = std::get<double>(parameters.at("kept_ratio"));
+  p.top_p = std::get<double>(parameters.at("top_p"));
+  p.block_tokens = std::stoll(std::get<std::string>(parameters.at("block_tokens")));
+  p.first_blocks = std::get<std::int64_t>(parameters.at("first_blocks"));
+  return std::make_unique<RectifiedSpaAttn>(p);
+}
+
+std::unique_ptr<Correction> make_rectified(const ParameterValues& parameters) {
+  const std::string gain = std::get<std::string>(parameters.at("gain"));
+  return std::make_unique<Rectification>(gain == "fold" ? Gain::Fold : gain == "drop" ? Gain::Drop : Gain::Off);
+}
+
+}  // namespace ditscope

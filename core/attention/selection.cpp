@@ -1,0 +1,127 @@
+#include "core/attention/selection.h"
+
+#include <ATen/ATen.h>
+
+#include "core/bridge/attention.h"
+#include "kernels/error.h"
+
+namespace ditscope {
+namespace {
+
+std::int64_t bytes_of(const at::Tensor& tensor) {
+  return tensor.defined() ? static_cast<std::int64_t>(tensor.nbytes()) : 0;
+}
+
+/// Index (H,S) as it selects rows of (H,S,D).
+at::Tensor as_rows(const at::Tensor& index, std::int64_t width) {
+  return index.unsqueeze(-1).expand({index.size(0), index.size(1), width});
+}
+
+}  // namespace
+
+std::shared_ptr<const Arrangement> Arrangement::make(std::int64_t tokens, const at::Tensor& queries, const at::Tensor& keys) {
+  auto a = std::make_shared<Arrangement>();
+  a->tokens = tokens;
+  a->queries = queries.contiguous();
+  a->keys = keys.defined() ? keys.contiguous() : a->queries;
+  std::vector<std::int64_t> shape = queries.sizes().vec();
+  const at::Tensor slots = at::arange(shape.back(), at::kLong).expand(shape);
+  shape.back() = tokens + 1;  // empty slots fall into the last place
+  a->query_slots = at::zeros(shape, at::kLong).scatter_(-1, queries, slots).narrow(-1, 0, tokens).contiguous();
+  return a;
+}
+
+std::int64_t Arrangement::bytes() const {
+  return bytes_of(queries) + bytes_of(query_slots) + (keys.is_same(queries) ? 0 : bytes_of(keys));
+}
+
+at::Tensor in_slots(const at::Tensor& rows, const at::Tensor& tokens) {
+  const std::int64_t count = rows.size(2);
+  const at::Tensor index = tokens.clamp_max(count - 1).to(rows.device()), empty = tokens.ge(count);  // (S) or (H,S)
+  at::Tensor slots;                                                                                    // (B,H,S,D)
+  if (tokens.dim() == 1)
+    slots = rows.index_select(2, index);
+  else
+    slots = rows.gather(2, as_rows(index, rows.size(3)).unsqueeze(0).expand({rows.size(0), -1, -1, -1}));
+  if (empty.any().item<bool>()) slots.masked_fill_(empty.unsqueeze(-1).to(rows.device()), 0);
+  return slots;
+}
+
+at::Tensor by_token(const at::Tensor& slots, const Arrangement& arrangement) {
+  const at::Tensor index = arrangement.query_slots.to(slots.device());  // (T) or (H,T)
+  if (index.dim() == 1) return slots.index_select(1, index);
+  return slots.gather(1, slots.dim() == 2 ? index : as_rows(index, slots.size(2)));
+}
+
+Selection::Selection(std::shared_ptr<const BlockMask> mask, std::shared_ptr<const Arrangement> arrangement, double kept_ratio,
+                     double kept_ratio_blocks)
+    : mask_(std::move(mask)),
+      arrangement_(std::move(arrangement)),
+      kept_ratio_(kept_ratio < 0 ? mask_->kept_ratio() : kept_ratio),
+      kept_ratio_blocks_(kept_ratio_blocks < 0 ? mask_->kept_ratio_blocks() : kept_ratio_blocks) {}
+
+void Selection::set_blocks(std::shared_ptr<const BlockGrid> grid, const at::Tensor& kept_blocks) {
+  grid_ = std::move(grid);
+  kept_blocks_ = kept_blocks;
+}
+
+const BlockMask& Selection::skipped() const {
+  if (!skipped_) skipped_ = std::make_shared<const BlockMask>(mask_->complement());
+  return *skipped_;
+}
+
+at::Tensor Selection::kept_tokens(std::int64_t heads, at::IntArrayRef rows) const {
+  if (!arrangement_) return kept_rows(*mask_, heads, rows);
+  const Arrangement& a = *arrangement_;
+  const std::int64_t count = static_cast<std::int64_t>(rows.size());
+  const bool by_head = a.queries.dim() == 2 || a.keys.dim() == 2;
+  const auto slots_of = [&](std::int64_t head) {
+    const at::Tensor of_head = a.query_slots.dim() == 2 ? a.query_slots[head] : a.query_slots;
+    std::vector<std::int64_t> slots;
+    for (const std::int64_t row : rows) slots.push_back(of_head[row].item<std::int64_t>());
+    return slots;
+  };
+  const auto to_tokens = [&](const at::Tensor& kept, const at::Tensor& keys) {  // (planes, rows, S) -> (planes, rows, T)
+    at::Tensor tokens = at::zeros({kept.size(0), count, a.tokens + 1}, at::kInt);
+    tokens.index_add_(2, keys, kept.to(at::kInt));
+    return tokens.narrow(2, 0, a.tokens).gt(0);
+  };
+  if (!by_head) return to_tokens(kept_rows(*mask_, heads, slots_of(0)), a.keys);
+  std::vector<at::Tensor> planes;
+  for (std::int64_t h = 0; h < heads; ++h) {
+    at::Tensor kept = kept_rows(*mask_, heads, slots_of(h));  // (1 or H, rows, S)
+    kept = kept.narrow(0, kept.size(0) == 1 ? 0 : h, 1);
+    planes.push_back(to_tokens(kept, a.keys.dim() == 2 ? a.keys[h] : a.keys));
+  }
+  return at::cat(planes);
+}
+
+std::int64_t Selection::bytes() const {
+  return mask_->bytes() + (skipped_ ? skipped_->bytes() : 0) + (arrangement_ ? arrangement_->bytes() : 0) + bytes_of(kept_blocks_);
+}
+
+LayerCall element_in_slots(const LayerCall& call, std::int64_t batch, const Arrangement* arrangement) {
+  LayerCall one = call;
+  const auto element = [&](const at::Tensor& tensor, const at::Tensor* tokens) {
+    const at::Tensor rows = tensor.narrow(0, batch, 1);  // (1,H,T,D)
+    return tokens == nullptr ? rows : in_slots(rows, *tokens);
+  };
+  one.q = element(call.q, arrangement ? &arrangement->queries : nullptr);
+  one.k = element(call.k, arrangement ? &arrangement->keys : nullptr);
+  one.v = element(call.v, arrangement ? &arrangement->keys : nullptr);
+  if (!call.branches.empty()) one.branches = {call.branches[static_cast<std::size_t>(batch)]};
+  if (call.key_mask.defined()) {
+    one.key_mask = call.key_mask.narrow(0, batch, 1);
+    if (arrangement) {
+      if (arrangement->keys.dim() != 1)
+        throw Error(ErrorKind::Unsupported,
+                    "expected no key mask where every head orders its keys by itself, got one; choose another method");
+      const at::Tensor index = arrangement->keys.clamp_max(arrangement->tokens - 1).to(one.key_mask.device());
+      one.key_mask = one.key_mask.index_select(1, index).logical_and_(
+          arrangement->keys.lt(arrangement->tokens).unsqueeze(0).to(one.key_mask.device()));
+    }
+  }
+  return one;
+}
+
+}  // namespace ditscope

@@ -1,0 +1,68 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "core/attention/layer_call.h"
+#include "kernels/block_mask.h"
+
+namespace ditscope {
+
+class BlockGrid;
+
+/// Another order of tokens in which a mask needs few blocks. A slot is a place in that order; it holds a token or, where blocks are
+/// filled up, none.
+struct Arrangement {
+  std::int64_t tokens = 0;
+  at::Tensor queries;      // (S) or (H,S) long, CPU: token of each query slot, `tokens` where empty; every token once
+  at::Tensor keys;         // (S) or (H,S) long, CPU: token of each key slot, `tokens` where empty; may hold a token twice
+  at::Tensor query_slots;  // (T) or (H,T) long, CPU: slot of each query token, the inverse of `queries`
+
+  /// @param keys  undefined: as `queries`
+  static std::shared_ptr<const Arrangement> make(std::int64_t tokens, const at::Tensor& queries, const at::Tensor& keys = {});
+  std::int64_t bytes() const;
+};
+
+/// (B,H,T,D) -> (B,H,S,D): rows by slot, zeros in empty slots.
+at::Tensor in_slots(const at::Tensor& rows, const at::Tensor& tokens);
+/// (H,S) or (H,S,D) -> (H,T) or (H,T,D): what the query slots hold, by token.
+at::Tensor by_token(const at::Tensor& slots, const Arrangement& arrangement);
+
+/// Which pairs one batch element computes: a mask over slots. An immutable value, shared between calls where it stays the same.
+class Selection {
+ public:
+  /// @param arrangement null: tokens as they come
+  /// @param kept_ratio, kept_ratio_blocks  below 0: those of the mask
+  Selection(std::shared_ptr<const BlockMask> mask, std::shared_ptr<const Arrangement> arrangement = nullptr, double kept_ratio = -1,
+            double kept_ratio_blocks = -1);
+
+  const BlockMask& mask() const { return *mask_; }
+  const std::shared_ptr<const BlockMask>& shared_mask() const { return mask_; }
+  const Arrangement* arrangement() const { return arrangement_.get(); }
+  /// Kept pairs of tokens over all of them, and the same by 64 x 64 blocks.
+  double kept_ratio() const { return kept_ratio_; }
+  double kept_ratio_blocks() const { return kept_ratio_blocks_; }
+  /// Where the mask keeps whole blocks of a grid: the grid and which blocks; else null and undefined.
+  const std::shared_ptr<const BlockGrid>& grid() const { return grid_; }
+  const at::Tensor& kept_blocks() const { return kept_blocks_; }  // (1 or H, N, N) bool, CPU
+  void set_blocks(std::shared_ptr<const BlockGrid> grid, const at::Tensor& kept_blocks);
+  /// The complement of the mask, made at the first call. Only without an arrangement, whose empty slots it would keep.
+  const BlockMask& skipped() const;
+  /// What it keeps of some query tokens, by token; one plane where all heads share it.
+  at::Tensor kept_tokens(std::int64_t heads, at::IntArrayRef rows) const;  // (1 or H, rows, T) bool, CPU
+  std::int64_t bytes() const;
+
+ private:
+  std::shared_ptr<const BlockMask> mask_;
+  std::shared_ptr<const Arrangement> arrangement_;
+  double kept_ratio_, kept_ratio_blocks_;
+  std::shared_ptr<const BlockGrid> grid_;
+  at::Tensor kept_blocks_;
+  mutable std::shared_ptr<const BlockMask> skipped_;
+};
+
+/// One batch element of a call, its tokens in the slots of the arrangement; null: as they come.
+LayerCall element_in_slots(const LayerCall& call, std::int64_t batch, const Arrangement* arrangement);
+
+}  // namespace ditscope

@@ -1,0 +1,85 @@
+// What makes up for the pairs that a plan skips.
+#include "core/catalog/parameters.h"
+
+namespace ditscope::entries {
+namespace {
+
+constexpr const char* kRettentionPaper =
+    "Re-ttention: Ultra Sparse Visual Generation via Attention Statistical Reshape, NeurIPS 2025, "
+    "arXiv:2505.22918";
+
+CorrectionEntry rettention() {
+  CorrectionEntry c{"re-ttention",
+                    "Re-ttention",
+                    "Rows are scaled to the share of attention that their kept pairs held at the last refresh, plus what the skipped "
+                    "ones gave then.",
+                    kRettentionPaper,
+                    {refresh_period()}};
+  c.parameters.push_back(real({"lambda", "Ramp λ, added per sparse step",
+                               "How much ρ grows after each sparse step, the same for every row; 0 keeps ρ as the refresh measured it.",
+                               "ρ̂_k = ρ_0 + (k-1) λ for the k-th sparse step after a refresh", "Re-ttention, its code"},
+                              0.04, 0, 0.2, 0.005));
+  c.parameters.push_back(on_off({"clamp", "Clamp ρ at 1", "Keeps ρ̂ from growing above 1 as λ is added.", "ρ̂ = min(1, ρ̂)",
+                                 "Re-ttention: the paper states 0 < ρ <= 1, its code does not clamp"},
+                                false, "paper", "code"));
+  c.parameters.push_back(on_off({"use_rho", "Scale by ρ",
+                                 "Off: the kept pairs are not scaled and λ has no effect, as in DiTFastAttn.",
+                                 "ρ = exp(LSE_kept - LSE_full) per row; off: ρ̂ = 1", "Re-ttention, Eq. 8 and 9"},
+                                true));
+  c.parameters.push_back(on_off({"use_residual", "Add residual",
+                                 "Adds what the skipped tokens gave at the last refresh. Off frees its memory.",
+                                 "R = O_full - ρ O_kept; O_k = ρ̂_k O_kept,k + R", "Re-ttention, Eq. 10"},
+                                true));
+  return c;
+}
+
+CorrectionEntry window_residual() {
+  return {"window-residual",
+          "Residual",
+          "Adds the difference between full and sparse attention as it was at the last refresh.",
+          "DiTFastAttn: Attention Compression for Diffusion Transformer Models, NeurIPS 2024, arXiv:2406.08552",
+          {refresh_period()}};
+}
+
+CorrectionEntry rectified() {
+  CorrectionEntry c{"rectified",
+                    "Pooled rectification",
+                    "Rows are scaled to the share of attention that their kept blocks hold between block means; skipped blocks give "
+                    "their mean value by what is left.",
+                    "Rectified SpaAttn: Revitalizing Attention Sparsity for Efficient Video Generation, arXiv:2511.19835",
+                    {}};
+  c.parameters.push_back(choice({"gain", "Blocks whose pooling loses more than it gains",
+                                 "fold: their share is added to the row's scale (the code); drop: it is left out (the paper's figure); "
+                                 "off: every skipped block gives its mean value.",
+                                 "gain_ij = |q̄_i k̄_j| > |dq_i k̄_j| + |q̄_i dk_j|; R_i = P_text + Σ_{S ∪ ¬gain} P (fold) or Σ_S P (drop)",
+                                 "Rectified SpaAttn, its code and its overview figure disagree"},
+                                "fold", {"fold", "drop", "off"}));
+  return c;
+}
+
+CorrectionEntry delta() {
+  CorrectionEntry c{"delta",
+                    "Delta",
+                    "Every so many rows are attended to in full; their difference moves the rows after them.",
+                    "Delta Attention: Fast and Accurate Sparse Attention Inference by Delta Correction, arXiv:2505.11254",
+                    {}};
+  c.parameters.push_back(integer({"delta_stride", "Dense row every",
+                                  "One query of so many sees every key; the others of its group move by its difference.",
+                                  "O_j = O*_j + Δ_⌊j/γ⌋, Δ_i = O_dense,iγ - O*_iγ", "Delta Attention: γ = 64"},
+                                 "rows", 64, 8, 1024));
+  c.parameters.push_back(on_off({"delta_rows_only", "Only the dense rows",
+                                 "On: the dense rows replace theirs and no other row moves, the paper's ablation.",
+                                 "O_iγ = O_dense,iγ alone", "Delta Attention, ablation \"recompute\""},
+                                false));
+  return c;
+}
+
+}  // namespace
+
+const std::vector<CorrectionEntry>& all_corrections() {
+  static const std::vector<CorrectionEntry> entries{
+      {"none", "No correction", "Nothing makes up for what is skipped.", "", {}}, rettention(), window_residual(), rectified(), delta()};
+  return entries;
+}
+
+}  // namespace ditscope::entries

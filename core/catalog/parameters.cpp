@@ -1,0 +1,109 @@
+#include "core/catalog/parameters.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ditscope::entries {
+namespace {
+
+Parameter base(const About& about, ParameterKind kind, ParameterValue value) {
+  Parameter p;
+  p.key = about.key;
+  p.label = about.label;
+  p.kind = kind;
+  p.default_value = std::move(value);
+  p.help = about.help;
+  p.formula = about.formula;
+  p.source = about.source;
+  return p;
+}
+
+}  // namespace
+
+Parameter ratio(const About& about, double value, double minimum, double maximum) {
+  Parameter p = base(about, ParameterKind::Ratio, value);
+  p.minimum = minimum;
+  p.maximum = maximum;
+  p.step = 0.001;
+  p.logarithmic = minimum > 0 && maximum / minimum > 100;
+  return p;
+}
+
+Parameter real(const About& about, double value, double minimum, double maximum, double step) {
+  Parameter p = base(about, ParameterKind::Real, value);
+  p.minimum = minimum;
+  p.maximum = maximum;
+  p.step = step;
+  return p;
+}
+
+Parameter integer(const About& about, const char* unit, std::int64_t value, std::int64_t minimum, std::int64_t maximum) {
+  Parameter p = base(about, ParameterKind::Integer, value);
+  p.unit = unit;
+  p.minimum = static_cast<double>(minimum);
+  p.maximum = static_cast<double>(maximum);
+  p.step = 1;
+  return p;
+}
+
+Parameter choice(const About& about, const char* value, std::vector<std::string> choices) {
+  Parameter p = base(about, ParameterKind::Choice, std::string(value));
+  p.choices = std::move(choices);
+  return p;
+}
+
+Parameter on_off(const About& about, bool value, const char* on, const char* off) {
+  Parameter p = base(about, ParameterKind::Switch, value);
+  p.on_label = on;
+  p.off_label = off;
+  return p;
+}
+
+Parameter warmup_steps(const char* source, double default_per_step, std::int64_t of_50_steps) {
+  Parameter p = integer({"warmup_steps", "Warm-up, full", "The first steps attend to everything: they decide the layout of the video.",
+                         "step t is full for t < warm-up", source},
+                        "steps", of_50_steps, 0, 100);
+  p.default_per_step = default_per_step;
+  if (default_per_step == 0.3) p.formula += "; default round(0.3 * steps)";
+  return p;
+}
+
+Parameter refresh_period() {
+  return integer({"refresh_period", "Refresh every",
+                  "After warm-up every such step attends to everything and renews what the sparse steps reuse.",
+                  "step t >= warm-up is a refresh iff (t - warm-up) mod period = 0", "Re-ttention, its code"},
+                 "steps", 5, 1, 50);
+}
+
+Parameter dense_layers(const char* source, std::int64_t value) {
+  return integer({"dense_layers", "First layers, full", "The first layers of the transformer stay full at every step.",
+                  "layer l is full for l < dense layers", source},
+                 "layers", value, 0, 64);
+}
+
+Parameter kept_ratio(double value, const char* help, const char* formula, const char* source) {
+  return ratio({"kept_ratio", "Blocks, kept", help, formula, source}, value, 1.0 / 512);
+}
+
+Parameter block_tokens(const char* value, const char* source) {
+  return choice({"block_tokens", "Block", "Tokens of a block of queries or keys: what is kept or skipped as a whole.",
+                 "blocks of so many tokens in the order in which the method lays them", source},
+                value, {"64", "128"});
+}
+
+MethodEntry method(MethodEntry about, std::vector<Parameter> plan, const CorrectionEntry* correction) {
+  about.plan_parameters = plan;
+  about.parameters = std::move(plan);
+  if (about.plan.empty()) about.plan = about.key;
+  if (correction != nullptr) {
+    about.correction = correction->key;
+    for (const Parameter& parameter : correction->parameters) {
+      const bool known = std::any_of(about.parameters.begin(), about.parameters.end(),
+                                     [&](const Parameter& p) { return p.key == parameter.key; });
+      if (!known) about.parameters.push_back(parameter);
+    }
+  }
+  return about;
+}
+
+}  // namespace ditscope::entries
