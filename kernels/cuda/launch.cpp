@@ -19,8 +19,12 @@ namespace {
 template <int kRank>
 std::string text(const std::array<std::int64_t, kRank>& shape) {
   std::string all = "(";
-  for (std::size_t i = 0; i < kRank; ++i) all += (i ? "," : "") + std::to_string(shape[i]);
-  return all + ")";
+  for (std::size_t i = 0; i < kRank; ++i) {
+    if (i > 0) all += ',';
+    all += std::to_string(shape[i]);
+  }
+  all += ')';
+  return all;
 }
 
 template <typename T, int kRank>

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# run.sh [--only tests|bench|train] [--train MINUTES] [--slice MINUTES] [--scratch] [-- OPTIONS OF train transformer]
+# run.sh [--only kernels|tests|bench|train] [--train MINUTES] [--slice MINUTES] [--scratch] [-- OPTIONS OF train transformer]
 #
 # Builds and tests DiTScope on a machine with an NVIDIA GPU, a torch wheel with CUDA and nothing else (docs/gpu.md), with what
-# tests/gpu/prepare.sh collected in .gpu/. Without options: build, CUDA tests, the other tests of what runs on LibTorch, benchmarks;
-# under 8 minutes. With --train: trains the bundled model for MINUTES in all; this command ends after --slice minutes (8 where not
+# tests/gpu/prepare.sh collected in .gpu/. Without options: build, attention kernels (tests, benchmark, compute-sanitizer), CUDA
+# tests, the other tests of what runs on LibTorch, benchmarks; under 8 minutes. Without nvcc the kernels are left out. With --train: trains the bundled model for MINUTES in all; this command ends after --slice minutes (8 where not
 # said), building included, evaluating not, and the same command goes on. From the bundled model where there is one, unless --scratch.
 # Writes log.txt and results.json, and after training the model in parts, to ${OUT:-out/gpu}.
 #
@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-case $only in '' | tests | bench | train) ;; *) usage ;; esac
+case $only in '' | kernels | tests | bench | train) ;; *) usage ;; esac
 [[ $train_minutes =~ ^[0-9]+$ && $slice_minutes =~ ^[0-9]+$ && $slice_minutes -gt 0 ]] || usage
 if [ "$train_minutes" -gt 0 ]; then
   [ -z "$only" ] && only=train
@@ -85,7 +85,7 @@ c++ --version | head -1
 # shellcheck disable=SC2317
 configure() {
   "$cmake" -G Ninja -S . -B "$build" -C .gpu/prefix.cmake -DCMAKE_BUILD_TYPE=Release -DDITSCOPE_GUI=OFF -DDITSCOPE_VIDEO=OFF \
-    -DDITSCOPE_CUDA="$1" -DDITSCOPE_LIBTORCH_DIR="$torch" 2>&1 | { grep -vE '^-- (Detecting|Check)' || true; }
+    -DDITSCOPE_CUDA="$1" -DDITSCOPE_CUDA_KERNELS=ON -DDITSCOPE_CUDA_ARCHITECTURES=native -DDITSCOPE_LIBTORCH_DIR="$torch" 2>&1 | { grep -vE '^-- (Detecting|Check)' || true; }
 }
 # shellcheck disable=SC2317
 compile() { "$cmake" --build "$build" -j "$cores" --target "$@" -- -k 0 | { grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking)' || true; }; }
@@ -93,11 +93,31 @@ export -f configure compile
 export cmake build torch cores
 
 stage configure 60 bash -o pipefail -c 'configure ON'
+kernels=()
+"$cmake" --build $build --target help | grep -q 'test_cuda_kernels:' && kernels=(test_cuda_kernels cuda_kernel_bench)
 case $only in
+  kernels) stage build 300 bash -o pipefail -c 'compile "$@"' _ "${kernels[@]}" test_kernels ;;
   train) stage build 300 bash -o pipefail -c 'compile ditscope-cli' ;;
   bench) stage build 300 bash -o pipefail -c 'compile cuda_bench' ;;
-  *) stage build 300 bash -o pipefail -c 'compile ditscope-cli test_cuda cuda_bench' ;;
+  *) stage build 300 bash -o pipefail -c 'compile "$@"' _ ditscope-cli test_cuda cuda_bench "${kernels[@]}" ;;
 esac
+
+if [ "$only" = kernels ]; then
+  stage kernel-cpu-tests 100 $build/bin/test_kernels --gtest_brief=1 --gtest_filter='Cuda*:AttentionPlan*'
+fi
+if [ ${#kernels[@]} -gt 0 ] && { [ -z "$only" ] || [ "$only" = kernels ]; }; then
+  stage kernel-tests 60 $build/bin/test_cuda_kernels --gtest_brief=1 --gtest_output="json:$work/kernel_test.json"
+  # shellcheck disable=SC2016
+  stage kernel-bench 110 bash -o pipefail -c '"$0" --seconds 80 | tee "$1"' $build/bin/cuda_kernel_bench "$work/kernel_bench.jsonl"
+  if command -v compute-sanitizer > /dev/null; then
+    for tool in memcheck racecheck; do
+      stage sanitizer-$tool 45 compute-sanitizer --tool $tool --error-exitcode 9 $build/bin/test_cuda_kernels --gtest_brief=1 \
+        --gtest_filter='Short*'
+    done
+  else
+    echo "compute-sanitizer is not here: its stage is left out"
+  fi
+fi
 
 if [ -z "$only" ] || [ "$only" = tests ]; then
   stage cuda-tests 180 $build/bin/test_cuda --gtest_brief=1 --gtest_output="json:$work/cuda_test.json"
@@ -168,12 +188,16 @@ for stage in stages:
     stage["seconds"], stage["status"] = int(stage["seconds"]), int(stage["status"])
 version = (torch / "version.py").read_text() if (torch / "version.py").exists() else ""
 results = {"gpu": read("gpu.txt").strip(), "torch": version.split("__version__ = ")[-1].splitlines()[0].strip("'\"") if version else "",
-           "stages": stages, "bench": [json.loads(line) for line in read("bench.jsonl").splitlines() if line.startswith("{")]}
-if tests := read("cuda_test.json"):
+           "stages": stages}
+for name in ("bench", "kernel_bench"):
+    results[name] = [json.loads(line) for line in read(name + ".jsonl").splitlines() if line.startswith("{")]
+for name in ("cuda_test", "kernel_test"):
+    if not (tests := read(name + ".json")):
+        continue
     report = json.loads(tests)
     keep = lambda test: {k: v for k, v in test.items() if k not in ("file", "line", "timestamp", "classname", "status", "value_param")}
-    results["cuda_tests"] = {"tests": report["tests"], "failures": report["failures"],
-                             "cases": [{"suite": s["name"], **keep(t)} for s in report["testsuites"] for t in s["testsuite"]]}
+    results[name + "s"] = {"tests": report["tests"], "failures": report["failures"],
+                           "cases": [{"suite": s["name"], **keep(t)} for s in report["testsuites"] for t in s["testsuite"]]}
 (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
 END
 
