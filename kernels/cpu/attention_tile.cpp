@@ -1,16 +1,23 @@
 #include "kernels/cpu/attention_tile.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <numeric>
+
+#include "kernels/cpu/clones.h"
 
 namespace ditscope::cpu {
 namespace {
 
 constexpr int kSumLanes = 16;
 constexpr std::int64_t kPackedWordsAtOnce = std::int64_t{8} << 20;
+
+DITSCOPE_KERNEL_CLONES void widen(const Bfloat16Bits* in, int width, float* row) {
+  for (int c = 0; c < width; ++c) row[c] = std::bit_cast<float>(std::uint32_t{in[c]} << 16);
+}
 
 Bfloat16Bits rounded(float value) {
   std::uint32_t bits;
@@ -20,6 +27,22 @@ Bfloat16Bits rounded(float value) {
 }
 
 }  // namespace
+
+void read_row(const float* in, std::ptrdiff_t stride, int width, float* row) {
+  if (stride == 1) {
+    std::memcpy(row, in, sizeof(float) * static_cast<std::size_t>(width));
+  } else {
+    for (int c = 0; c < width; ++c) row[c] = in[c * stride];
+  }
+}
+
+void read_row(const Bfloat16Bits* in, std::ptrdiff_t stride, int width, float* row) {
+  if (stride == 1) {
+    widen(in, width, row);
+  } else {
+    for (int c = 0; c < width; ++c) row[c] = std::bit_cast<float>(std::uint32_t{in[c * stride]} << 16);
+  }
+}
 
 void store_row(const float* row, int width, float factor, float* out, std::ptrdiff_t stride) {
   if (stride == 1) {

@@ -24,6 +24,9 @@ TokenRows rows_of(const HostView<const Element, 3>& view, std::int64_t head, std
           static_cast<std::ptrdiff_t>(view.stride[2]), std::is_same_v<Element, Bfloat16Bits>};
 }
 
+/// row[c] = in[c * stride], as floats.
+void read_row(const float* in, std::ptrdiff_t stride, int width, float* row);
+void read_row(const Bfloat16Bits* in, std::ptrdiff_t stride, int width, float* row);
 /// out[c] = factor * row[c], rounded to nearest even in bfloat16.
 void store_row(const float* row, int width, float factor, float* out, std::ptrdiff_t stride);
 void store_row(const float* row, int width, float factor, Bfloat16Bits* out, std::ptrdiff_t stride);

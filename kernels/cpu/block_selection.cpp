@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
 
 #include "kernels/cpu/clones.h"
 #include "kernels/cpu/parallel.h"
@@ -20,6 +21,10 @@ inline Key key_of(float score) {
   return bits >> 31 ? ~bits : bits | 0x80000000u;
 }
 
+inline float score_of(Key key) {
+  return std::bit_cast<float>(key >> 31 ? key & 0x7fffffffu : ~key);
+}
+
 DITSCOPE_KERNEL_CLONES std::int64_t count_at_least(const Key* keys, std::int64_t size, Key least) {
   std::int64_t count = 0;
   constexpr std::int64_t kPiece = 1 << 16;  // counted in 32 bits, which vectors hold more of
@@ -32,14 +37,14 @@ DITSCOPE_KERNEL_CLONES std::int64_t count_at_least(const Key* keys, std::int64_t
   return count;
 }
 
-/// Sum of the scores whose key is at least `least`, in eight lanes and so in the same order on every machine.
-DITSCOPE_KERNEL_CLONES double sum_at_least(const Key* keys, const float* scores, std::int64_t size, Key least) {
+/// In eight lanes, and so in the same order on every machine.
+DITSCOPE_KERNEL_CLONES double sum_of(const float* scores, std::int64_t size) {
   constexpr int kLanes = 8;
   double lanes[kLanes] = {};
   std::int64_t i = 0;
   for (; i + kLanes <= size; i += kLanes)
-    for (int j = 0; j < kLanes; ++j) lanes[j] += keys[i + j] >= least ? static_cast<double>(scores[i + j]) : 0.0;
-  for (; i < size; ++i) lanes[i % kLanes] += keys[i] >= least ? static_cast<double>(scores[i]) : 0.0;
+    for (int j = 0; j < kLanes; ++j) lanes[j] += static_cast<double>(scores[i + j]);
+  for (; i < size; ++i) lanes[i % kLanes] += static_cast<double>(scores[i]);
   double sum = 0;
   for (const double lane : lanes) sum += lane;
   return sum;
@@ -61,22 +66,49 @@ Key nth_largest(const Key* keys, std::int64_t size, std::int64_t count) {
   return found;
 }
 
-/// How many leading scores sum to at most `limit`.
-std::int64_t count_within(const Key* keys, const float* scores, std::int64_t size, double limit) {
-  if (sum_at_least(keys, scores, size, 1) <= limit) return count_at_least(keys, size, 1);
-  Key beyond = 0;  // the largest key with which the sum exceeds the limit
-  for (int bit = 31; bit >= 0; --bit) {
-    const Key candidate = beyond | Key{1} << bit;
-    if (sum_at_least(keys, scores, size, candidate) > limit) beyond = candidate;
+/// How many leading scores sum to at most `limit`. One bit of the keys after the other splits the open scores into higher and
+/// lower ones: either all higher ones are within the limit, or no lower one is; the rest goes on. Few are added one by one.
+std::int64_t count_within(const std::vector<Key>& keys, double limit) {
+  constexpr std::size_t kFew = 12;
+  static thread_local std::vector<Key> open, high, low;
+  open.clear();
+  Key in_all = ~Key{0}, in_any = 0;
+  for (const Key key : keys) {
+    if (key == 0) continue;
+    open.push_back(key);
+    in_all &= key;
+    in_any |= key;
   }
-  if (beyond == ~Key{0}) return 0;
-  const std::int64_t count = count_at_least(keys, size, beyond + 1);
-  const std::int64_t equal = count_at_least(keys, size, beyond) - count;
-  const double sum = sum_at_least(keys, scores, size, beyond + 1);
-  const double each = static_cast<double>(scores[std::find(keys, keys + size, beyond) - keys]);
-  std::int64_t more = 0;
-  while (more < equal && sum + static_cast<double>(more + 1) * each <= limit) ++more;
-  return count + more;
+  high.resize(open.size());
+  low.resize(open.size());
+  double sum = 0;
+  std::int64_t count = 0;
+  for (int bit = std::bit_width(in_all ^ in_any) - 1; bit >= 0 && open.size() > kFew; --bit) {
+    std::size_t highs = 0, lows = 0;
+    double high_sum = 0;
+    for (const Key key : open) {
+      const bool is_high = key >> bit & 1;
+      high[highs] = key;
+      low[lows] = key;
+      highs += is_high;
+      lows += !is_high;
+      high_sum += is_high ? static_cast<double>(score_of(key)) : 0.0;
+    }
+    const bool within = sum + high_sum <= limit;
+    if (within) {
+      sum += high_sum;
+      count += static_cast<std::int64_t>(highs);
+    }
+    const std::vector<Key>& rest = within ? low : high;
+    open.assign(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(within ? lows : highs));
+  }
+  std::sort(open.begin(), open.end(), std::greater<>());  // few, or all equal
+  for (const Key key : open) {
+    sum += static_cast<double>(score_of(key));
+    if (sum > limit) break;
+    ++count;
+  }
+  return count;
 }
 
 /// One row of scores in a row, with its extra score last, and their keys.
@@ -100,9 +132,8 @@ void select_row(const ScoreRow& row, const RowRule& rule, std::int64_t blocks, s
   const auto size = static_cast<std::int64_t>(row.keys.size());
   std::int64_t count = rule.least;
   if (rule.mass_ratio >= 0) {
-    const double total = sum_at_least(row.keys.data(), row.scores.data(), size, 1);
-    count = count_within(row.keys.data(), row.scores.data(), size, rule.mass_ratio * total) +
-            (rule.crossing == Crossing::Included ? 1 : 0);
+    const double total = sum_of(row.scores.data(), size);
+    count = count_within(row.keys, rule.mass_ratio * total) + (rule.crossing == Crossing::Included ? 1 : 0);
     count = std::clamp(count, rule.least, std::max(rule.least, rule.most));
   }
   if (count <= 0 || size == 0) return;

@@ -1,7 +1,6 @@
 #include "kernels/int8_attention.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -45,17 +44,11 @@ HostView<const Element, 3> heads_of(HostView<const Element, 3> view, std::int64_
   return view;
 }
 
-float value_of(float x) {
-  return x;
-}
-float value_of(Bfloat16Bits x) {
-  return std::bit_cast<float>(std::uint32_t{x} << 16);
-}
-
-/// The tokens of some heads in int8, and one scale a token.
+/// The tokens of some heads in int8, and their scales.
 struct Int8Heads {
-  std::vector<std::int8_t> values;  // (H,T,D)
-  std::vector<float> scales;        // (H, groups)
+  cpu::Scratch value_memory, scale_memory;
+  std::int8_t* values = nullptr;  // (H,T,D)
+  float* scales = nullptr;        // (H, groups)
   std::int64_t tokens = 0, width = 0, groups = 0, group_tokens = 1;
 
   template <typename Element>
@@ -65,19 +58,13 @@ struct Int8Heads {
     width = x.shape[2];
     group_tokens = group;
     groups = blocks_of(tokens, group);
-    values.resize(static_cast<std::size_t>(x.shape[0] * tokens * width));
-    scales.resize(static_cast<std::size_t>(x.shape[0] * groups));
-    quantise_tokens<Element>({x,
-                              mean,
-                              group,
-                              {values.data(), x.shape, {tokens * width, width, 1}},
-                              {scales.data(), {x.shape[0], groups}, {groups, 1}}},
-                             workers);
+    values = value_memory.reserve<std::int8_t>(static_cast<std::size_t>(x.shape[0] * tokens * width));
+    scales = scale_memory.reserve<float>(static_cast<std::size_t>(x.shape[0] * groups));
+    quantise_tokens<Element>(
+        {x, mean, group, {values, x.shape, {tokens * width, width, 1}}, {scales, {x.shape[0], groups}, {groups, 1}}}, workers);
   }
-  const std::int8_t* token(std::int64_t head, std::int64_t t) const { return values.data() + (head * tokens + t) * width; }
-  float scale(std::int64_t head, std::int64_t t) const {
-    return scales[static_cast<std::size_t>(head * groups + t / group_tokens)];
-  }
+  const std::int8_t* token(std::int64_t head, std::int64_t t) const { return values + (head * tokens + t) * width; }
+  float scale(std::int64_t head, std::int64_t t) const { return scales[head * groups + t / group_tokens]; }
 };
 
 /// Keys and values of some heads, packed.
@@ -97,28 +84,30 @@ class Int8PackedHeads {
 
   void pack(const Int8Heads& keys, const HostView<const Element, 3>& v, const Workers& workers) {
     const std::int64_t heads = v.shape[0];
-    key_memory_.resize(static_cast<std::size_t>(heads * blocks_ * key_words_));
-    value_memory_.resize(static_cast<std::size_t>(heads * blocks_ * value_words_));
-    starts_.resize(static_cast<std::size_t>(heads * blocks_ * kBlockTokens));
-    scales_.assign(starts_.size(), 0.0f);
+    static thread_local cpu::Scratch memory;
+    const std::int64_t blocks = heads * blocks_;
+    keys_packed_ =
+        memory.reserve<std::uint32_t>(static_cast<std::size_t>(blocks * (key_words_ + value_words_ + 2 * kBlockTokens)));
+    values_packed_ = keys_packed_ + blocks * key_words_;
+    starts_ = reinterpret_cast<std::int32_t*>(values_packed_ + blocks * value_words_);
+    scales_ = reinterpret_cast<float*>(starts_ + blocks * kBlockTokens);
     cpu::parallel_for(workers, heads * blocks_, [&](std::int64_t i) {
       const std::int64_t head = i / blocks_, first = i % blocks_ * kBlockTokens;
       const int tokens = tokens_in(i % blocks_, keys_);
-      products_.pack_columns(keys.token(head, first), width_, tokens, key_memory_.data() + i * key_words_,
-                             starts_.data() + i * kBlockTokens);
-      for (int t = 0; t < tokens; ++t) scales_[static_cast<std::size_t>(i * kBlockTokens + t)] = keys.scale(head, first + t);
-      vectors_.pack_values(cpu::rows_of(v, head, first), width_, tokens, value_memory_.data() + i * value_words_);
+      products_.pack_columns(keys.token(head, first), width_, tokens, keys_packed_ + i * key_words_, starts_ + i * kBlockTokens);
+      for (int t = 0; t < kBlockTokens; ++t) scales_[i * kBlockTokens + t] = t < tokens ? keys.scale(head, first + t) : 0.0f;
+      vectors_.pack_values(cpu::rows_of(v, head, first), width_, tokens, values_packed_ + i * value_words_);
     });
   }
   /// The logits of packed queries against one key block.
   void multiply(std::int64_t head, std::int64_t block, const std::uint32_t* queries, const float* query_scales, int rows,
                 float* logits) const {
     const std::int64_t i = head * blocks_ + block;
-    products_.multiply(queries, key_memory_.data() + i * key_words_, starts_.data() + i * kBlockTokens, products_.depth(width_),
-                       rows, query_scales, scales_.data() + i * kBlockTokens, logits);
+    products_.multiply(queries, keys_packed_ + i * key_words_, starts_ + i * kBlockTokens, products_.depth(width_), rows,
+                       query_scales, scales_ + i * kBlockTokens, logits);
   }
   const std::uint32_t* values(std::int64_t head, std::int64_t block) const {
-    return value_memory_.data() + (head * blocks_ + block) * value_words_;
+    return values_packed_ + (head * blocks_ + block) * value_words_;
   }
 
  private:
@@ -127,9 +116,9 @@ class Int8PackedHeads {
   std::int64_t keys_, blocks_;
   int width_;
   std::int64_t key_words_, value_words_;
-  std::vector<std::uint32_t> key_memory_, value_memory_;
-  std::vector<std::int32_t> starts_;
-  std::vector<float> scales_;
+  std::uint32_t *keys_packed_ = nullptr, *values_packed_ = nullptr;
+  std::int32_t* starts_ = nullptr;  ///< (blocks, 64)
+  float* scales_ = nullptr;         ///< (blocks, 64)
 };
 
 /// Query blocks of a head, those with most key blocks first, so that no thread ends long after the others.
@@ -145,11 +134,13 @@ std::vector<std::int64_t> heaviest_first(const cpu::Visits& visits, std::int64_t
 template <typename Element>
 void finish_row(const AttentionArguments<Element>& a, const cpu::AttentionTile& tile, int row, std::int64_t head,
                 std::int64_t query, const float* key_mean) {
-  const std::int64_t width = a.q.shape[2];
+  const int width = static_cast<int>(a.q.shape[2]);
+  float row_values[256];
   if (a.log_sum_exp.data) {
     float shift = 0;
-    const Element* q = a.q.data + head * a.q.stride[0] + query * a.q.stride[1];
-    for (std::int64_t c = 0; c < width && key_mean; ++c) shift += value_of(q[c * a.q.stride[2]]) * key_mean[c];
+    cpu::read_row(a.q.data + head * a.q.stride[0] + query * a.q.stride[1], static_cast<std::ptrdiff_t>(a.q.stride[2]), width,
+                  row_values);
+    for (int c = 0; c < width && key_mean; ++c) shift += row_values[c] * key_mean[c];
     a.log_sum_exp.data[head * a.log_sum_exp.stride[0] + query * a.log_sum_exp.stride[1]] =
         tile.log_sum_exp(row) + a.scale * shift;
   }
@@ -157,13 +148,13 @@ void finish_row(const AttentionArguments<Element>& a, const cpu::AttentionTile& 
   tile.store(row, result, 1);
   const float row_scale =
       a.row_scale.data ? a.row_scale.data[head * a.row_scale.stride[0] + query * a.row_scale.stride[1]] : 1.0f;
-  for (std::int64_t c = 0; c < width; ++c) result[c] *= row_scale;
+  for (int c = 0; c < width; ++c) result[c] *= row_scale;
   if (a.residual.data) {
-    const Element* from = a.residual.data + head * a.residual.stride[0] + query * a.residual.stride[1];
-    for (std::int64_t c = 0; c < width; ++c) result[c] += value_of(from[c * a.residual.stride[2]]);
+    cpu::read_row(a.residual.data + head * a.residual.stride[0] + query * a.residual.stride[1],
+                  static_cast<std::ptrdiff_t>(a.residual.stride[2]), width, row_values);
+    for (int c = 0; c < width; ++c) result[c] += row_values[c];
   }
-  cpu::store_row(result, static_cast<int>(width), 1, a.out.data + head * a.out.stride[0] + query * a.out.stride[1],
-                 a.out.stride[2]);
+  cpu::store_row(result, width, 1, a.out.data + head * a.out.stride[0] + query * a.out.stride[1], a.out.stride[2]);
 }
 
 }  // namespace
@@ -184,7 +175,8 @@ void int8_attention(const AttentionArguments<Element>& a, const Int8Options& opt
   const cpu::VectorKernels& vectors = cpu::choose_vectors(std::is_same_v<Element, Bfloat16Bits>);
   const cpu::Visits visits(a.mask, keys);
   Int8PackedHeads<Element> packed(products, vectors, keys, width);
-  Int8Heads int8_queries, int8_keys;
+  static thread_local Int8Heads query_memory, key_memory;  // stays with the calling thread
+  Int8Heads &int8_queries = query_memory, &int8_keys = key_memory;
   const std::int64_t at_once =
       std::clamp<std::int64_t>(kBytesAtOnce / std::max<std::int64_t>(packed.bytes_of_head(), 1), 1, heads);
   for (std::int64_t first = 0; first < heads; first += at_once) {

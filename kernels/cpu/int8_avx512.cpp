@@ -6,7 +6,7 @@ namespace {
 struct Avx512 : Avx512Int8Lanes {
   static constexpr const char* kName = "avx512";
   static constexpr bool kBytes = false;
-  static I dot_add(I sum, I a, I b) { return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
+  static I dot_add(I sum, I a, I b) { return sum + (I)_mm512_madd_epi16((__m512i)a, (__m512i)b); }
 };
 
 }  // namespace

@@ -16,33 +16,51 @@ struct Int8Algorithm {
   /// Bytes of rows are unsigned there: they carry 128 too much, which each column's start takes back.
   static constexpr int kOffset = Isa::kBytes ? 128 : 0;
 
-  /// Channels kChannels * t ... of a token as one word.
-  static inline std::uint32_t word_of(const std::int8_t* token, int t, int width, int offset) {
-    std::uint32_t word = 0;
-    for (int i = 0; i < kChannels; ++i) {
-      const int channel = kChannels * t + i, value = (channel < width ? token[channel] : 0) + offset;
-      word |= (static_cast<std::uint32_t>(value) & (Isa::kBytes ? 0xffu : 0xffffu)) << (32 / kChannels * i);
-    }
-    return word;
-  }
-
   static constexpr int depth_of(int width) { return (width + kChannels - 1) / kChannels; }
+
+  /// The words of one token; channels beyond `width` are 0.
+  static inline void read_words(const std::int8_t* token, int width, std::uint32_t* words) {
+    if (width % kChannels != 0) words[width / kChannels] = 0;
+    if constexpr (Isa::kBytes) {
+      __builtin_memcpy(words, token, width);
+    } else {
+      auto* halves = reinterpret_cast<unsigned char*>(words);
+      for (int c = 0; c < width; ++c) {
+        const std::int16_t half = token[c];
+        __builtin_memcpy(halves + 2 * c, &half, sizeof half);
+      }
+    }
+  }
 
   static void pack_rows(const std::int8_t* values, int width, int tokens, std::uint32_t* words) {
     const int depth = depth_of(width);
-    for (int token = 0; token < tokens; ++token)
-      for (int t = 0; t < depth; ++t) words[token * depth + t] = word_of(values + token * width, t, width, kOffset);
+    for (int token = 0; token < tokens; ++token) read_words(values + token * width, width, words + token * depth);
+    if (Isa::kBytes) {
+      for (int i = 0; i < tokens * depth; ++i) words[i] ^= 0x80808080u;  // + kOffset, unsigned
+    }
     __builtin_memset(words + tokens * depth, 0, sizeof(std::uint32_t) * (kBlockTokens - tokens) * depth);
   }
 
   static void pack_columns(const std::int8_t* values, int width, int tokens, std::uint32_t* words, std::int32_t* starts) {
+    constexpr int kStrip = 16, kMostDepth = 128;  // 16 tokens at a time, so that whole cache lines are written
     const int depth = depth_of(width);
-    __builtin_memset(words, 0, sizeof(std::uint32_t) * kBlockTokens * depth);
-    __builtin_memset(starts, 0, sizeof(std::int32_t) * kBlockTokens);
-    for (int token = 0; token < tokens; ++token) {
-      const std::int8_t* from = values + token * width;
-      for (int t = 0; t < depth; ++t) words[t * kBlockTokens + token] = word_of(from, t, width, 0);
-      for (int c = 0; c < width; ++c) starts[token] -= kOffset * from[c];
+    std::uint32_t strip[kStrip * kMostDepth];
+    for (int first = 0; first < kBlockTokens; first += kStrip) {
+      for (int j = 0; j < kStrip; ++j) {
+        starts[first + j] = 0;
+        if (first + j >= tokens) {
+          __builtin_memset(strip + j * depth, 0, sizeof(std::uint32_t) * depth);
+          continue;
+        }
+        const std::int8_t* token = values + (first + j) * width;
+        read_words(token, width, strip + j * depth);
+        std::int32_t sum = 0;
+        for (int c = 0; c < width; ++c) sum += token[c];
+        starts[first + j] = -kOffset * sum;
+      }
+      for (int t = 0; t < depth; ++t) {
+        for (int j = 0; j < kStrip; ++j) words[t * kBlockTokens + first + j] = strip[j * depth + t];
+      }
     }
   }
 
@@ -51,10 +69,9 @@ struct Int8Algorithm {
                              const float* row_scales, const float* column_scales, float* logits) {
     typename Isa::I sum[R][N];
 #pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) {
-      const typename Isa::I start = Isa::load(starts + n * kWidth);
+    for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) sum[r][n] = start;
+      for (int n = 0; n < N; ++n) sum[r][n] = Isa::load(starts + n * kWidth);
     }
     for (int t = 0; t < depth; ++t) {
       typename Isa::I right[N];

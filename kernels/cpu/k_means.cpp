@@ -57,10 +57,8 @@ const float* float_row(const HostView<const Element, 3>& x, std::int64_t head, s
   const Element* from = x.data + head * x.stride[0] + token * x.stride[1];
   if constexpr (std::is_same_v<Element, float>) {
     if (x.stride[2] == 1) return from;
-    for (std::int64_t c = 0; c < x.shape[2]; ++c) buffer[c] = from[c * x.stride[2]];
-  } else {
-    for (std::int64_t c = 0; c < x.shape[2]; ++c) buffer[c] = std::bit_cast<float>(std::uint32_t{from[c * x.stride[2]]} << 16);
   }
+  cpu::read_row(from, static_cast<std::ptrdiff_t>(x.stride[2]), static_cast<int>(x.shape[2]), buffer);
   return buffer;
 }
 

@@ -1,6 +1,6 @@
 #include "kernels/merge.h"
 
-#include <bit>
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -12,11 +12,14 @@ namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-float value_of(float x) {
-  return x;
-}
-float value_of(Bfloat16Bits x) {
-  return std::bit_cast<float>(std::uint32_t{x} << 16);
+template <typename Element>
+void add_part(const HostView<const Element, 3>& part, std::int64_t head, std::int64_t token, float share, float* sum) {
+  if (share == 0) return;
+  const int width = static_cast<int>(part.shape[2]);
+  float row[256];
+  cpu::read_row(part.data + head * part.stride[0] + token * part.stride[1], static_cast<std::ptrdiff_t>(part.stride[2]), width,
+                row);
+  for (int c = 0; c < width; ++c) sum[c] += share * row[c];
 }
 
 }  // namespace
@@ -43,13 +46,9 @@ void merge_attention(const MergeArguments<Element>& m, const Workers& workers) {
       const float share_a = a == kMinusInfinity ? 0.0f : std::exp(a - top),
                   share_b = b == kMinusInfinity ? 0.0f : std::exp(b - top);
       const float sum = share_a + share_b, factor = sum == 0 ? 0.0f : 1 / sum;
-      const Element* from_a = m.out_a.data + head * m.out_a.stride[0] + t * m.out_a.stride[1];
-      const Element* from_b = m.out_b.data + head * m.out_b.stride[0] + t * m.out_b.stride[1];
-      for (std::int64_t c = 0; c < channels; ++c) {  // a part without weight may hold anything, even NaN
-        const float part_a = share_a == 0 ? 0.0f : share_a * value_of(from_a[c * m.out_a.stride[2]]);
-        const float part_b = share_b == 0 ? 0.0f : share_b * value_of(from_b[c * m.out_b.stride[2]]);
-        row[c] = part_a + part_b;
-      }
+      std::fill_n(row, channels, 0.0f);
+      add_part(m.out_a, head, t, share_a, row);  // a part without weight may hold anything, even NaN
+      add_part(m.out_b, head, t, share_b, row);
       cpu::store_row(row, static_cast<int>(channels), factor, m.out.data + head * m.out.stride[0] + t * m.out.stride[1],
                      m.out.stride[2]);
       if (m.log_sum_exp.data)

@@ -28,15 +28,8 @@ BlockRows read_block(const HostView<const Element, 3>& x, std::int64_t head, std
   }
   static thread_local cpu::Scratch memory;
   float* rows = memory.reserve<float>(static_cast<std::size_t>((last - first) * width));
-  for (std::int64_t t = 0; t < last - first; ++t) {
-    for (int c = 0; c < width; ++c) {
-      const Element value = from[t * x.stride[1] + c * x.stride[2]];
-      if constexpr (std::is_same_v<Element, float>)
-        rows[t * width + c] = value;
-      else
-        rows[t * width + c] = std::bit_cast<float>(std::uint32_t{value} << 16);
-    }
-  }
+  for (std::int64_t t = 0; t < last - first; ++t)
+    cpu::read_row(from + t * x.stride[1], static_cast<std::ptrdiff_t>(x.stride[2]), width, rows + t * width);
   return {rows, width, last - first, width};
 }
 

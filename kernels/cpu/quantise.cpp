@@ -1,4 +1,3 @@
-#include <bit>
 #include <cmath>
 
 #include "kernels/cpu/attention_tile.h"
@@ -22,22 +21,21 @@ DITSCOPE_KERNEL_CLONES float largest_of(const float* row, int width, float large
   return largest;
 }
 
+inline __attribute__((always_inline)) std::int8_t rounded(float value) {
+  const float bounded = value > 127.0f ? 127.0f : value < -127.0f ? -127.0f : value;
+  return static_cast<std::int8_t>(static_cast<std::int32_t>(bounded + 12582912.0f - 12582912.0f));  // to nearest, ties to even
+}
+
 DITSCOPE_KERNEL_CLONES void round_row(const float* row, int width, float factor, std::int8_t* to, std::int64_t stride) {
-  for (int c = 0; c < width; ++c) {
-    const float bounded = row[c] * factor > 127.0f ? 127.0f : row[c] * factor < -127.0f ? -127.0f : row[c] * factor;
-    to[c * stride] = static_cast<std::int8_t>(static_cast<std::int32_t>(bounded + 12582912.0f - 12582912.0f));  // nearest even
+  if (stride == 1) {
+    for (int c = 0; c < width; ++c) to[c] = rounded(row[c] * factor);
+  } else {
+    for (int c = 0; c < width; ++c) to[c * stride] = rounded(row[c] * factor);
   }
 }
 
-template <typename Element>
-void centred_row(const HostView<const Element, 3>& x, std::int64_t head, std::int64_t token, const float* mean, float* row) {
-  const Element* from = x.data + head * x.stride[0] + token * x.stride[1];
-  for (std::int64_t c = 0; c < x.shape[2]; ++c) {
-    if constexpr (std::is_same_v<Element, float>)
-      row[c] = from[c * x.stride[2]] - mean[c];
-    else
-      row[c] = std::bit_cast<float>(std::uint32_t{from[c * x.stride[2]]} << 16) - mean[c];
-  }
+DITSCOPE_KERNEL_CLONES void subtract(float* row, const float* mean, int width) {
+  for (int c = 0; c < width; ++c) row[c] -= mean[c];
 }
 
 }  // namespace
@@ -57,19 +55,24 @@ void quantise_tokens(const QuantisationArguments<Element>& a, const Workers& wor
   cpu::parallel_for(workers, heads * groups, [&](std::int64_t i) {
     const std::int64_t head = i / groups, group = i % groups, first = group * a.group_tokens;
     const std::int64_t last = std::min(first + a.group_tokens, tokens);
-    float mean[kMostWidth] = {}, row[kMostWidth];
-    for (std::int64_t c = 0; c < width && a.mean.data; ++c) mean[c] = a.mean.data[head * a.mean.stride[0] + c * a.mean.stride[1]];
-    float largest = 0;
+    const int channels = static_cast<int>(width);
+    float mean[kMostWidth] = {}, largest = 0;
+    if (a.mean.data) {
+      cpu::read_row(a.mean.data + head * a.mean.stride[0], static_cast<std::ptrdiff_t>(a.mean.stride[1]), channels, mean);
+    }
+    static thread_local cpu::Scratch memory;
+    auto* rows = memory.reserve<float>(static_cast<std::size_t>((last - first) * width));
     for (std::int64_t t = first; t < last; ++t) {
-      centred_row(a.x, head, t, mean, row);
-      largest = largest_of(row, static_cast<int>(width), largest);
+      float* row = rows + (t - first) * width;
+      cpu::read_row(a.x.data + head * a.x.stride[0] + t * a.x.stride[1], static_cast<std::ptrdiff_t>(a.x.stride[2]), channels,
+                    row);
+      if (a.mean.data) subtract(row, mean, channels);
+      largest = largest_of(row, channels, largest);
     }
     a.scales.data[head * a.scales.stride[0] + group * a.scales.stride[1]] = largest / 127.0f;
-    for (std::int64_t t = first; t < last; ++t) {
-      centred_row(a.x, head, t, mean, row);
-      round_row(row, static_cast<int>(width), largest == 0 ? 0.0f : 127.0f / largest,
+    for (std::int64_t t = first; t < last; ++t)
+      round_row(rows + (t - first) * width, channels, largest == 0 ? 0.0f : 127.0f / largest,
                 a.values.data + head * a.values.stride[0] + t * a.values.stride[1], a.values.stride[2]);
-    }
   });
 }
 

@@ -289,20 +289,27 @@ struct VectorAlgorithm {
 
   static void pack_values(const TokenRows& from, int width, int tokens, std::uint32_t* words) {
     const int padded = (width + 15) / 16 * 16;
-    __builtin_memset(words, 0, sizeof(std::uint32_t) * kKeySteps * padded);
+    if (tokens < kBlockTokens || width < padded) __builtin_memset(words, 0, sizeof(std::uint32_t) * kKeySteps * padded);
     for (int token = 0; token < tokens; ++token) {
       if constexpr (Isa::kPairs) {
-        const auto* data = static_cast<const std::uint16_t*>(from.data) + token * from.token_stride;
-        std::uint32_t* to = words + token / 2 * padded;
-        const int shift = token % 2 * 16;
-        if (from.channel_stride == 1) {
-          for (int c = 0; c < width; ++c) to[c] |= std::uint32_t{data[c]} << shift;
-        } else {
-          for (int c = 0; c < width; ++c) to[c] |= std::uint32_t{data[c * from.channel_stride]} << shift;
-        }
+        if (token % 2 == 0)
+          interleave(from, width, token, token + 1 < tokens, words + static_cast<std::ptrdiff_t>(token / 2) * padded);
       } else {
-        read_words(from, width, token, words + token * padded);
+        read_words(from, width, token, words + static_cast<std::ptrdiff_t>(token) * padded);
       }
+    }
+  }
+
+  /// Channels of a token, each with that of the next one, or with 0, above it.
+  static inline void interleave(const TokenRows& from, int width, int token, bool with_next, std::uint32_t* words) {
+    const auto* low = static_cast<const std::uint16_t*>(from.data) + token * from.token_stride;
+    const std::uint16_t* high = with_next ? low + from.token_stride : low;
+    const std::uint32_t keep = with_next ? 0xffff0000u : 0;
+    if (from.channel_stride == 1) {
+      for (int c = 0; c < width; ++c) words[c] = low[c] | (std::uint32_t{high[c]} << 16 & keep);
+    } else {
+      for (int c = 0; c < width; ++c)
+        words[c] = low[c * from.channel_stride] | (std::uint32_t{high[c * from.channel_stride]} << 16 & keep);
     }
   }
 
