@@ -17,6 +17,11 @@ GPU_INLINE int block() { return static_cast<int>(blockIdx.x); }
 GPU_INLINE int blocks() { return static_cast<int>(gridDim.x); }
 /// Waits for all threads of the block; what they wrote to shared memory is seen then.
 GPU_INLINE void sync_block() { __syncthreads(); }
+/// The same among the first kThreads threads of the block.
+template <int kThreads>
+GPU_INLINE void sync_first() {
+  asm volatile("bar.sync 1, %0;" ::"n"(kThreads) : "memory");
+}
 GPU_INLINE void sync_warp() { __syncwarp(); }
 /// The same value, which the compiler knows nothing about: what follows from it is not computed ahead and kept in registers.
 template <typename Word>
@@ -32,6 +37,7 @@ GPU_INLINE int atomic_add(int* counter, int value) { return atomicAdd(counter, v
 /// Reads what other blocks wrote during this launch.
 GPU_INLINE float load_fresh(const float* pointer) { return __ldcg(pointer); }
 GPU_INLINE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
+GPU_INLINE int shuffle(int value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
 GPU_INLINE bool any(bool value) { return __any_sync(0xffffffffu, value) != 0; }
 
 GPU_INLINE float exp2(float x) {

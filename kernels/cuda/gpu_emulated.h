@@ -11,6 +11,7 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -41,21 +42,39 @@ class Machine {
   int block() const { return block_; }
   int blocks() const { return blocks_; }
 
-  /// Meets the other threads of the group (a warp, or the block); the last to come does `work` on what all brought.
-  void meet(bool whole_block, const char* name, void* brought, const std::function<void(void**)>& work) {
-    Group& group = whole_block ? everyone_ : warps_[static_cast<std::size_t>(current_ / 32)];
+  /// Meets the other threads of the group of `size` threads, neighbours from a multiple of `size` on; the last to come does `work`
+  /// on what all brought.
+  void meet(int size, const char* name, void* brought, const std::function<void(void**)>& work) {
+    const int first = current_ / size * size;
+    Group& group = groups_[{size, first}];
+    group.brought.resize(static_cast<std::size_t>(size));
     if (group.present == 0) group.name = name;
     if (std::strcmp(group.name, name) != 0) stop(std::string("threads meet at ") + name + " and at " + group.name);
-    const int first = whole_block ? 0 : current_ / 32 * 32;
     group.brought[static_cast<std::size_t>(current_ - first)] = brought;
-    if (++group.present == static_cast<int>(group.brought.size())) {
+    if (++group.present == size) {
       if (work) work(group.brought.data());
       group.present = 0;
       ++group.meetings;
       return;
     }
     const std::int64_t meeting = group.meetings;
-    while (group.meetings == meeting) yield(&group, meeting);
+    wait_until([&group, meeting] { return group.meetings != meeting; });
+  }
+  /// Lets others run until the condition holds.
+  void wait_until(const std::function<bool()>& condition) {
+    Lane& lane = lanes_[static_cast<std::size_t>(current_)];
+    if (condition()) return;
+    lane.waits_for = &condition;
+    swapcontext(&lane.context, &scheduler_);
+    lane.waits_for = nullptr;
+  }
+  int threads() const { return static_cast<int>(lanes_.size()); }
+  /// State of instructions that keep some: barriers by address, products under way by warpgroup.
+  template <typename State>
+  State& state(std::uint32_t key) {
+    auto& slot = states_[key];
+    if (!slot) slot = std::make_shared<State>();
+    return *static_cast<State*>(slot.get());
   }
   [[noreturn]] void stop(const std::string& message) {
     failure_ = "thread " + std::to_string(current_) + ": " + message;
@@ -93,8 +112,7 @@ class Machine {
     ucontext_t context{};
     std::unique_ptr<unsigned char[]> stack;
     bool done = false;
-    const Group* waits_for = nullptr;
-    std::int64_t meeting = 0;
+    const std::function<bool()>* waits_for = nullptr;
     std::vector<Copy> open;
     std::deque<std::vector<Copy>> groups;
   };
@@ -102,11 +120,8 @@ class Machine {
 
   Machine(int blocks, int block, int threads, std::size_t shared_bytes, bool backwards,
           const std::function<void(unsigned char*)>& body)
-      : blocks_(blocks), block_(block), shared_bytes_(shared_bytes), backwards_(backwards), body_(body), warps_(threads / 32),
-        lanes_(threads), storage_(shared_bytes + 1024, 0xff) {
+      : blocks_(blocks), block_(block), shared_bytes_(shared_bytes), backwards_(backwards), body_(body), lanes_(threads), storage_(shared_bytes + 1024, 0xff) {
     shared_ = storage_.data() + (1024 - reinterpret_cast<std::uintptr_t>(storage_.data()) % 1024) % 1024;
-    everyone_.brought.resize(static_cast<std::size_t>(threads));
-    for (Group& warp : warps_) warp.brought.resize(32);
     for (Lane& lane : lanes_) {
       lane.stack = std::make_unique<unsigned char[]>(kStackBytes);
       getcontext(&lane.context);
@@ -125,13 +140,6 @@ class Machine {
     machine.body_(machine.shared_);
     machine.lanes_[static_cast<std::size_t>(machine.current_)].done = true;
   }
-  void yield(const Group* group, std::int64_t meeting) {
-    Lane& lane = lanes_[static_cast<std::size_t>(current_)];
-    lane.waits_for = group;
-    lane.meeting = meeting;
-    swapcontext(&lane.context, &scheduler_);
-    lane.waits_for = nullptr;
-  }
   void finish() {
     running() = this;
     const int count = static_cast<int>(lanes_.size());
@@ -143,7 +151,7 @@ class Machine {
         Lane& lane = lanes_[static_cast<std::size_t>(current_)];
         if (lane.done) continue;
         all = false;
-        if (lane.waits_for && lane.waits_for->meetings == lane.meeting) continue;
+        if (lane.waits_for && !(*lane.waits_for)()) continue;
         moved = true;
         swapcontext(&scheduler_, &lane.context);
         if (!failure_.empty()) throw std::logic_error(failure_);
@@ -157,8 +165,8 @@ class Machine {
   std::size_t shared_bytes_;
   bool backwards_;
   const std::function<void(unsigned char*)>& body_;
-  Group everyone_;
-  std::vector<Group> warps_;
+  std::map<std::pair<int, int>, Group> groups_;
+  std::map<std::uint32_t, std::shared_ptr<void>> states_;
   std::vector<Lane> lanes_;
   std::vector<unsigned char> storage_;
   unsigned char* shared_ = nullptr;
@@ -169,8 +177,12 @@ class Machine {
 inline int thread() { return Machine::now().thread(); }
 inline int block() { return Machine::now().block(); }
 inline int blocks() { return Machine::now().blocks(); }
-inline void sync_block() { Machine::now().meet(true, "sync_block", nullptr, {}); }
-inline void sync_warp() { Machine::now().meet(false, "sync_warp", nullptr, {}); }
+inline void sync_block() { Machine::now().meet(Machine::now().threads(), "sync_block", nullptr, {}); }
+inline void sync_warp() { Machine::now().meet(32, "sync_warp", nullptr, {}); }
+template <int kThreads>
+void sync_first() {
+  Machine::now().meet(kThreads, "sync_first", nullptr, {});
+}
 inline void fence() {}
 inline int atomic_add(int* counter, int value) {
   const int before = *counter;
@@ -188,10 +200,23 @@ inline float shuffle_xor(float value, int mask) {
     float value, result;
     int mask;
   } mine{value, 0, mask};
-  Machine::now().meet(false, "shuffle_xor", &mine, [](void** all) {
+  Machine::now().meet(32, "shuffle_xor", &mine, [](void** all) {
     for (int i = 0; i < 32; ++i) {
       Brought& b = *static_cast<Brought*>(all[i]);
       b.result = static_cast<Brought*>(all[i ^ b.mask])->value;
+    }
+  });
+  return mine.result;
+}
+
+inline int shuffle(int value, int lane) {
+  struct Brought {
+    int value, lane, result;
+  } mine{value, lane, 0};
+  Machine::now().meet(32, "shuffle", &mine, [](void** all) {
+    for (int i = 0; i < 32; ++i) {
+      Brought& b = *static_cast<Brought*>(all[i]);
+      b.result = static_cast<Brought*>(all[b.lane])->value;
     }
   });
   return mine.result;
@@ -201,7 +226,7 @@ inline bool any(bool value) {
   struct Brought {
     bool value, result;
   } mine{value, false};
-  Machine::now().meet(false, "any", &mine, [](void** all) {
+  Machine::now().meet(32, "any", &mine, [](void** all) {
     bool found = false;
     for (int i = 0; i < 32; ++i) found |= static_cast<Brought*>(all[i])->value;
     for (int i = 0; i < 32; ++i) static_cast<Brought*>(all[i])->result = found;
@@ -266,11 +291,11 @@ inline void load(void** all, bool transposed) {
 
 inline void load_matrices(std::uint32_t (&r)[4], std::uint32_t row) {
   detail::MatrixLoad mine{Machine::now().chunk(row), r};
-  Machine::now().meet(false, "load_matrices", &mine, [](void** all) { detail::load(all, false); });
+  Machine::now().meet(32, "load_matrices", &mine, [](void** all) { detail::load(all, false); });
 }
 inline void load_matrices_transposed(std::uint32_t (&r)[4], std::uint32_t row) {
   detail::MatrixLoad mine{Machine::now().chunk(row), r};
-  Machine::now().meet(false, "load_matrices_transposed", &mine, [](void** all) { detail::load(all, true); });
+  Machine::now().meet(32, "load_matrices_transposed", &mine, [](void** all) { detail::load(all, true); });
 }
 
 template <typename Element>
@@ -310,7 +335,7 @@ struct Arithmetic {
       const std::uint32_t* a;
       std::uint32_t b[2];
     } mine{c, a, {b0, b1}};
-    Machine::now().meet(false, "multiply", &mine, [](void** all) {
+    Machine::now().meet(32, "multiply", &mine, [](void** all) {
       const auto half = [](std::uint32_t word, int which) { return widen(static_cast<std::uint16_t>(word >> (16 * which))); };
       float a[16][16], b[16][8];
       for (int lane = 0; lane < 32; ++lane) {

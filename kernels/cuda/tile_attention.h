@@ -10,34 +10,26 @@
 // their masses: R = (1 - rho) O_skipped, without cancellation.
 #include <cstdint>
 
-#include "kernels/cuda/gpu.h"
-#include "kernels/cuda/parameters.h"
-#include "kernels/cuda/tile_shape.h"
+#include "kernels/cuda/tile_state.h"
 
 namespace ditscope::cuda {
 
-constexpr float kNothing = -__builtin_huge_valf();  ///< the logarithm of no mass
+template <typename Element, class Shape, bool kSplit>
+class TileAttention : TileState<Element, Shape, kSplit> {
+  using State = TileState<Element, Shape, kSplit>;
+  using typename State::Logits;
+  using typename State::Math;
+  using typename State::Probabilities;
+  using typename State::Step;
+  using State::apply_mask, State::exponentials, State::find_tops, State::finish, State::finish_split, State::follow_tops, State::further,
+      State::keep_skipped, State::place, State::read_step, State::restart;
+  using State::first_row_, State::head_, State::lane_, State::next_, State::out_, State::p_, State::queries_, State::warp_row_;
+  using State::kKeyParts, State::kKeyTiles, State::kOutTiles, State::kRowBytes, State::kRowTiles;
 
-/// log2(2^a + 2^b).
-GPU_INLINE float log2_sum(float a, float b) {
-  const float top = gpu::larger(a, b);
-  return top == kNothing ? kNothing : top + gpu::log2(gpu::exp2(a - top) + gpu::exp2(b - top));
-}
-
-template <typename Element_, class Shape, bool kSplit>
-class TileAttention {
  public:
-  using Element = Element_;
-  using Math = gpu::Arithmetic<Element>;
-
   GPU_INLINE TileAttention(const Parameters& parameters, unsigned char* shared)
-      : p_(parameters),
-        queries_(shared),
-        queries_at_(gpu::shared_address(shared)),
-        skipped_log2_(reinterpret_cast<float*>(shared + Shape::kQueryBytes + 2 * Shape::kStages * Shape::kBlockBytes)),
-        next_(reinterpret_cast<int*>(skipped_log2_ + Shape::kRows)),
-        lane_(gpu::thread() % 32),
-        warp_row_(gpu::thread() / 32 * 16 * kRowTiles) {}
+      : State(parameters, shared, reinterpret_cast<float*>(shared + kRowsAt), reinterpret_cast<int*>(shared + kRowsAt + Shape::kRowFloatBytes)),
+        queries_at_(gpu::shared_address(shared)) {}
 
   /// Works until the queue is empty; the last block to leave makes the queue ready for the next launch.
   GPU_INLINE void run() {
@@ -54,23 +46,8 @@ class TileAttention {
   }
 
  private:
-  static constexpr int kRowTiles = Shape::kRowTiles;
-  static constexpr int kRowsOfThread = 2 * kRowTiles;
-  static constexpr int kOutTiles = Shape::kWidth / 8;  ///< accumulators of 8 channels
-  static constexpr int kKeyParts = Shape::kKeyParts;
+  static constexpr std::size_t kRowsAt = Shape::kQueryBytes + 2 * Shape::kStages * Shape::kBlockBytes;
   static_assert(Shape::kStages == 2 || kKeyParts == 2);  // else the wait for values would come after that for keys
-  static constexpr int kKeyTiles = 8 / kKeyParts;  ///< accumulators of 8 keys
-  using Logits = float[kRowTiles][kKeyTiles][4];
-  using Probabilities = std::uint32_t[kRowTiles][kKeyTiles / 2][4];
-
-  /// One key block, as this warp sees it.
-  struct Step {
-    int key_block, rows;
-  };
-  GPU_INLINE Step read_step(int at) const {
-    const PlanEntry entry = p_.entries[at];
-    return {entry.key_block, Shape::kTileBlocks == 2 && warp_row_ >= kBlockTokens ? entry.rows[1] : entry.rows[0]};
-  }
 
   GPU_INLINE void attend(int number) {
     const PlanItem item = p_.items[number];
@@ -125,7 +102,9 @@ class TileAttention {
         }
         if (present) {
           if (step.rows >= 0) apply_mask(step.rows, part, logits);
-          softmax(logits, probabilities);
+          float top[State::kRowsOfThread];
+          if (find_tops(logits, top)) follow_tops(top);
+          exponentials(logits, probabilities);
         }
         if (part == 0) {
           gpu::wait_copies<2 * Shape::kStages - 2>();  // the values are here
@@ -146,17 +125,6 @@ class TileAttention {
   }
 
   // ---- shared memory ----
-
-  static constexpr int kRowBytes = 16 * Shape::kRowChunks;
-  /// Where a chunk of a row lies. Rows are exchanged by bits, so chunk c ^ d lies at place(row, c) ^ 16 d: addresses of one lane
-  /// follow from one register. Blocks begin at multiples of the row's size for this.
-  static GPU_INLINE std::uint32_t place(int row, int chunk) {
-    return static_cast<std::uint32_t>(row * kRowBytes + 16 * (Shape::kExchanged ? chunk ^ (row & 7) : chunk));
-  }
-  /// place(row, chunk + more) from place(row, chunk), where no bit of `more` is set in `chunk`.
-  static GPU_INLINE std::uint32_t further(std::uint32_t at, int more) {
-    return Shape::kExchanged ? at ^ static_cast<std::uint32_t>(16 * more) : at + static_cast<std::uint32_t>(16 * more);
-  }
 
   /// Copies kCount rows, from token `first` of the head on, zeros beyond `limit` and beyond the width.
   template <int kCount>
@@ -266,135 +234,8 @@ class TileAttention {
     }
   }
 
-  // ---- softmax ----
-
-  GPU_INLINE void restart() {
-    GPU_UNROLL
-    for (int i = 0; i < kRowsOfThread; ++i) {
-      reference_[i] = kNothing;
-      sum_[i] = 0;
-    }
-    GPU_UNROLL
-    for (int r = 0; r < kRowTiles; ++r) {
-      GPU_UNROLL
-      for (int n = 0; n < kOutTiles; ++n) {
-        GPU_UNROLL
-        for (int e = 0; e < 4; ++e) out_[r][n][e] = 0;
-      }
-    }
-  }
-
-  /// Row i of the thread within the tile, computed anew: registers are short.
-  static GPU_INLINE int row_of(int i) {
-    const int thread = gpu::opaque(gpu::thread());
-    return thread / 32 * 16 * kRowTiles + thread % 32 / 4 + i / 2 * 16 + i % 2 * 8;
-  }
-
-  GPU_INLINE void apply_mask(int rows, int part, Logits& logits) const {
-    const std::uint64_t* words = p_.row_words + static_cast<std::int64_t>(rows) * kBlockTokens;
-    GPU_UNROLL
-    for (int i = 0; i < kRowsOfThread; ++i) {
-      const std::uint64_t word = words[row_of(i) % kBlockTokens] >> (lane_ % 4 * 2);
-      const std::uint32_t low = static_cast<std::uint32_t>(word), high = static_cast<std::uint32_t>(word >> 32);
-      GPU_UNROLL
-      for (int n = 0; n < kKeyTiles; ++n) {
-        GPU_UNROLL
-        for (int e = 0; e < 2; ++e) {
-          const int tile = part * kKeyTiles + n;
-          const bool kept = ((tile < 4 ? low : high) >> (tile % 4 * 8 + e)) & 1u;
-          if (!kept) logits[i / 2][n][i % 2 * 2 + e] = kNothing;
-        }
-      }
-    }
-  }
-
-  /// Turns logits into probabilities relative to the reference of their row.
-  GPU_INLINE void softmax(const Logits& logits, Probabilities& probabilities) {
-    float top[kRowsOfThread];
-    bool grows = false;
-    GPU_UNROLL
-    for (int i = 0; i < kRowsOfThread; ++i) {
-      top[i] = kNothing;
-      GPU_UNROLL
-      for (int n = 0; n < kKeyTiles; ++n) {
-        top[i] = gpu::larger(top[i], gpu::larger(logits[i / 2][n][i % 2 * 2], logits[i / 2][n][i % 2 * 2 + 1]));
-      }
-      top[i] = gpu::larger(top[i], gpu::shuffle_xor(top[i], 1));
-      top[i] = gpu::larger(top[i], gpu::shuffle_xor(top[i], 2));
-      grows |= top[i] > reference_[i] + p_.lazy_growth;
-    }
-    if (gpu::any(grows)) {
-      GPU_UNROLL
-      for (int i = 0; i < kRowsOfThread; ++i) {
-        if (top[i] > reference_[i] + p_.lazy_growth) {
-          const float shrink = gpu::exp2((reference_[i] - top[i]) * p_.scale_log2);
-          reference_[i] = top[i];
-          sum_[i] *= shrink;
-          GPU_UNROLL
-          for (int n = 0; n < kOutTiles; ++n) {
-            out_[i / 2][n][i % 2 * 2] *= shrink;
-            out_[i / 2][n][i % 2 * 2 + 1] *= shrink;
-          }
-        }
-      }
-    }
-    GPU_UNROLL
-    for (int i = 0; i < kRowsOfThread; ++i) {
-      const float base = reference_[i] == kNothing ? 0.0f : -reference_[i] * p_.scale_log2;
-      GPU_UNROLL
-      for (int n = 0; n < kKeyTiles; ++n) {
-        const float a = gpu::exp2(gpu::multiply_add(logits[i / 2][n][i % 2 * 2], p_.scale_log2, base));
-        const float b = gpu::exp2(gpu::multiply_add(logits[i / 2][n][i % 2 * 2 + 1], p_.scale_log2, base));
-        sum_[i] += a + b;
-        probabilities[i / 2][n / 2][n % 2 * 2 + i % 2] = Math::pack(a, b);
-      }
-    }
-  }
-
-  /// Sums of the whole row. @param[out] log2_mass  log2 of the row's mass @return what makes a softmax of the accumulators
-  GPU_INLINE float normaliser(int i, float& log2_mass) {
-    float sum = sum_[i] + gpu::shuffle_xor(sum_[i], 1);
-    sum += gpu::shuffle_xor(sum, 2);
-    log2_mass = sum > 0 ? reference_[i] * p_.scale_log2 + gpu::log2(sum) : kNothing;
-    return sum > 0 ? 1 / sum : 0.0f;
-  }
-
-  GPU_INLINE void multiply_row(int i, float factor) {
-    GPU_UNROLL
-    for (int n = 0; n < kOutTiles; ++n) {
-      out_[i / 2][n][i % 2 * 2] *= factor;
-      out_[i / 2][n][i % 2 * 2 + 1] *= factor;
-    }
-  }
-
-  // ---- results: kernels/cuda/tile_results.h ----
-
-  GPU_INLINE bool first_lane() const { return lane_ % 4 == 0; }
-  GPU_INLINE void finish(const PlanItem& item);
-  GPU_INLINE bool meet_parts(const PlanItem& item, float (&log2_mass)[kRowsOfThread]);
-  GPU_INLINE void keep_skipped();
-  GPU_INLINE void finish_split();
-  GPU_INLINE std::uint16_t* row_at(const void* base, const Strides3& strides, int i) const;
-  GPU_INLINE void load_pair(const std::uint16_t* row, int n, float& a, float& b) const;
-  GPU_INLINE void store_pair(std::uint16_t* row, int n, std::uint32_t pair) const;
-  GPU_INLINE std::uint32_t stage_at(int i) const;
-  GPU_INLINE void stage_pair(std::uint32_t row, int n, float a, float b);
-  GPU_INLINE void store_staged(void* base, const Strides3& strides) const;
-
-
-  const Parameters& p_;
-  unsigned char* queries_;
   const std::uint32_t queries_at_;
-  float* skipped_log2_;  ///< logarithm of a query's skipped mass
-  int* next_;
-  const int lane_, warp_row_;
-  int first_row_ = 0;
-  int head_ = 0;
-  float out_[kRowTiles][kOutTiles][4];
-  float reference_[kRowsOfThread], sum_[kRowsOfThread];  ///< reference: a product q.k; sum: of this thread's keys
   std::uint32_t kept_queries_[kRowTiles][Shape::kKeepQueries ? Shape::kWidth / 16 : 1][4];
 };
 
 }  // namespace ditscope::cuda
-
-#include "kernels/cuda/tile_results.h"

@@ -1,11 +1,11 @@
 #pragma once
-// Included by tile_attention.h: what becomes of a tile's accumulators.
+// Included by tile_state.h: what becomes of a tile's accumulators.
 
 namespace ditscope::cuda {
 
 /// Row i of the thread in a tensor, at the channels of its lane; null beyond the last query.
 template <typename Element, class Shape, bool kSplit>
-GPU_INLINE std::uint16_t* TileAttention<Element, Shape, kSplit>::row_at(const void* base, const Strides3& strides, int i) const {
+GPU_INLINE std::uint16_t* TileState<Element, Shape, kSplit>::row_at(const void* base, const Strides3& strides, int i) const {
   const int token = gpu::opaque(first_row_) + row_of(i);
   if (!base || token >= p_.queries) return nullptr;
   const std::uint16_t* first = static_cast<const std::uint16_t*>(base) + head_ * strides.head + token * strides.token;
@@ -14,30 +14,30 @@ GPU_INLINE std::uint16_t* TileAttention<Element, Shape, kSplit>::row_at(const vo
 
 /// Channels 8n + 2(lane%4) and the next; 0 where there are none.
 template <typename Element, class Shape, bool kSplit>
-GPU_INLINE void TileAttention<Element, Shape, kSplit>::load_pair(const std::uint16_t* row, int n, float& a, float& b) const {
+GPU_INLINE void TileState<Element, Shape, kSplit>::load_pair(const std::uint16_t* row, int n, float& a, float& b) const {
   const std::uint32_t pair = row && 8 * n < p_.width ? *reinterpret_cast<const std::uint32_t*>(row + 8 * n) : 0;
   a = Math::widen(static_cast<std::uint16_t>(pair));
   b = Math::widen(static_cast<std::uint16_t>(pair >> 16));
 }
 
 template <typename Element, class Shape, bool kSplit>
-GPU_INLINE void TileAttention<Element, Shape, kSplit>::store_pair(std::uint16_t* row, int n, std::uint32_t pair) const {
+GPU_INLINE void TileState<Element, Shape, kSplit>::store_pair(std::uint16_t* row, int n, std::uint32_t pair) const {
   if (row && 8 * n < p_.width) *reinterpret_cast<std::uint32_t*>(row + 8 * n) = pair;
 }
 
 /// Where the warp's own queries were, the place of row i of the thread for store_staged().
 template <typename Element, class Shape, bool kSplit>
-GPU_INLINE std::uint32_t TileAttention<Element, Shape, kSplit>::stage_at(int i) const {
+GPU_INLINE std::uint32_t TileState<Element, Shape, kSplit>::stage_at(int i) const {
   return place(row_of(i), 0);
 }
 template <typename Element, class Shape, bool kSplit>
-GPU_INLINE void TileAttention<Element, Shape, kSplit>::stage_pair(std::uint32_t row, int n, float a, float b) {
+GPU_INLINE void TileState<Element, Shape, kSplit>::stage_pair(std::uint32_t row, int n, float a, float b) {
   *reinterpret_cast<std::uint32_t*>(queries_ + further(row, n) + lane_ % 4 * 4) = Math::pack(a, b);
 }
 
 /// Writes the warp's rows, 16 bytes a lane side by side.
 template <typename Element, class Shape, bool kSplit>
-GPU_INLINE void TileAttention<Element, Shape, kSplit>::store_staged(void* base, const Strides3& strides) const {
+GPU_INLINE void TileState<Element, Shape, kSplit>::store_staged(void* base, const Strides3& strides) const {
   struct alignas(16) Chunk {
     std::uint32_t words[4];
   };
@@ -55,7 +55,7 @@ GPU_INLINE void TileAttention<Element, Shape, kSplit>::store_staged(void* base, 
 
 /// out = row_scale * O + residual, and the logarithm of the mass.
 template <typename Element, class Shape, bool kSplit>
-GPU_INLINE void TileAttention<Element, Shape, kSplit>::finish(const PlanItem& item) {
+GPU_INLINE void TileState<Element, Shape, kSplit>::finish(const PlanItem& item) {
   float log2_mass[kRowsOfThread];
   GPU_UNROLL
   for (int i = 0; i < kRowsOfThread; ++i) multiply_row(i, normaliser(i, log2_mass[i]));
@@ -87,7 +87,7 @@ GPU_INLINE void TileAttention<Element, Shape, kSplit>::finish(const PlanItem& it
 /// Stores the part and counts it. @return true in the block that came last: its accumulators are those of the whole tile then,
 /// added up in the order of the parts whoever came when
 template <typename Element, class Shape, bool kSplit>
-GPU_INLINE bool TileAttention<Element, Shape, kSplit>::meet_parts(const PlanItem& item, float (&log2_mass)[kRowsOfThread]) {
+GPU_INLINE bool TileState<Element, Shape, kSplit>::meet_parts(const PlanItem& item, float (&log2_mass)[kRowsOfThread]) {
   constexpr int kRowFloats = Shape::kWidth + 1;
   const auto part_row = [&](int part, int i) {
     return p_.parts + (static_cast<std::int64_t>(item.slot + part) * Shape::kRows + row_of(i)) * kRowFloats;
@@ -103,14 +103,14 @@ GPU_INLINE bool TileAttention<Element, Shape, kSplit>::meet_parts(const PlanItem
     if (first_lane()) mine[Shape::kWidth] = log2_mass[i];
   }
   gpu::fence();
-  gpu::sync_block();
+  sync_workers();
   int* const came = next_ + 1;
   if (gpu::thread() == 0) {
     *came = gpu::atomic_add(p_.tickets + item.slot, 1);
     if (*came == item.parts - 1) p_.tickets[item.slot] = 0;
     gpu::fence();
   }
-  gpu::sync_block();
+  sync_workers();
   if (*came != item.parts - 1) return false;
   gpu::fence();
   restart();
@@ -139,7 +139,7 @@ GPU_INLINE bool TileAttention<Element, Shape, kSplit>::meet_parts(const PlanItem
 /// Stores the softmax over the skipped keys where the results will be, rounded, and what the rounding left where the residual will
 /// be; then starts anew.
 template <typename Element, class Shape, bool kSplit>
-GPU_INLINE void TileAttention<Element, Shape, kSplit>::keep_skipped() {
+GPU_INLINE void TileState<Element, Shape, kSplit>::keep_skipped() {
   GPU_UNROLL
   for (int i = 0; i < kRowsOfThread; ++i) {
     float log2_mass;
@@ -162,7 +162,7 @@ GPU_INLINE void TileAttention<Element, Shape, kSplit>::keep_skipped() {
 }
 
 template <typename Element, class Shape, bool kSplit>
-GPU_INLINE void TileAttention<Element, Shape, kSplit>::finish_split() {
+GPU_INLINE void TileState<Element, Shape, kSplit>::finish_split() {
   gpu::sync_warp();
   GPU_UNROLL
   for (int i = 0; i < kRowsOfThread; ++i) {

@@ -15,6 +15,7 @@ struct TileShape {
   static constexpr int kRowTiles = kWidth <= 128 ? 2 : 1;
   static constexpr int kWarps = kRows / (16 * kRowTiles);
   static constexpr int kThreads = 32 * kWarps;
+  static constexpr int kWorkers = kThreads;
   /// Two: the next keys and values arrive while these are multiplied. One, where shared memory is short: keys arrive during PV,
   /// values during QK.
   static constexpr int kStages = kWidth < 128 ? 2 : 1;
@@ -28,8 +29,8 @@ struct TileShape {
   static constexpr int kRowChunks = kExchanged ? kChunks : kChunks | 1;
   static constexpr std::size_t kQueryBytes = std::size_t{16} * kRows * kRowChunks;
   static constexpr std::size_t kBlockBytes = std::size_t{16} * kBlockTokens * kRowChunks;
-  static constexpr std::size_t kRowBytes = std::size_t{4} * kRows;  ///< one float32 a query
-  static constexpr std::size_t kSharedBytes = kQueryBytes + 2 * kStages * kBlockBytes + kRowBytes + 16;
+  static constexpr std::size_t kRowFloatBytes = std::size_t{4} * kRows;  ///< one float32 a query
+  static constexpr std::size_t kSharedBytes = kQueryBytes + 2 * kStages * kBlockBytes + kRowFloatBytes + 16;
   /// Lanes that load one row; where a row has 10 or 12 chunks, some of 16 lanes rest.
   static constexpr int kLoadLanes = kChunks <= 4 ? 4 : kChunks <= 8 ? 8 : kChunks <= 16 ? 16 : 32;
   static constexpr int kLoadRows = kThreads / kLoadLanes;  ///< rows loaded at once
