@@ -1,5 +1,7 @@
 # ditscope_cuda_kernels(TARGET): compiles kernels/cuda with nvcc into a static room, where the option asks for it and nvcc is found.
 #
+# Where 9.0 is among the capabilities, also the kernels of kernels/cuda/hopper, for sm_90a alone.
+#
 # nvcc is called by itself and not through CMake's CUDA language: the compiler that PyPI brings beside LibTorch has no layout that
 # CMake 3.25 knows, and the resource report of every kernel (-Xptxas -v) is kept as a file that a test reads.
 #
@@ -55,9 +57,14 @@ function(ditscope_cuda_kernels target)
   list(APPEND codes -gencode arch=compute_${newest},code=compute_${newest})
   message(STATUS "CUDA kernels: ${DITSCOPE_NVCC}, compute capabilities ${architectures}")
 
+  set(hopper)
+  if(90 IN_LIST architectures)
+    set(hopper -DDITSCOPE_HOPPER)
+  endif()
+
   set(folder ${PROJECT_SOURCE_DIR}/kernels/cuda)
   set(objects)
-  # compile(NAME SOURCE DEFINITIONS...) : an object and its resource report.
+  # compile(NAME SOURCE DEFINITIONS...) : an object for ${codes} and its resource report.
   macro(compile name source)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/cuda/${name}.o)
     add_custom_command(OUTPUT ${object} ${object}.resources.txt
@@ -67,7 +74,7 @@ function(ditscope_cuda_kernels target)
       DEPFILE ${object}.d COMMENT "Compiling CUDA object ${name}" VERBATIM)
     list(APPEND objects ${object})
   endmacro()
-  compile(attention attention.cu)
+  compile(attention attention.cu ${hopper})
   foreach(width 64 128 256)
     compile(float_${width} float_kernels.cu -DDITSCOPE_WIDTH=${width})
   endforeach()
@@ -76,6 +83,14 @@ function(ditscope_cuda_kernels target)
       compile(${element}_${width} tile_kernels.cu -DDITSCOPE_ELEMENT=${element} -DDITSCOPE_WIDTH=${width})
     endforeach()
   endforeach()
+  if(hopper)
+    set(codes -gencode arch=compute_90a,code=sm_90a)
+    foreach(width 64 80 96 128)
+      foreach(element Bfloat16Bits Float16Bits)
+        compile(hopper_${element}_${width} hopper/hopper_kernels.cu -DDITSCOPE_ELEMENT=${element} -DDITSCOPE_WIDTH=${width})
+      endforeach()
+    endforeach()
+  endif()
   ditscope_room(${target} ${objects})
   set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX)
   # The static runtime asks for the driver when it is first used: a program with it starts on machines without one.

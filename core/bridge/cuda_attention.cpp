@@ -37,7 +37,8 @@ template <typename Element>
 PlanOptions plan_options(const BlockMask& mask, int heads, std::int64_t width, bool splits) {
   PlanOptions options;
   // A split walks all pairs, which any two query blocks share.
-  options.tile_blocks = tile_blocks_for<Element>(width, splits ? 2 : better_tile_blocks(mask));
+  const bool pairs = splits || (!std::is_same_v<Element, float> && cuda_attention_uses_hopper(width, 2));
+  options.tile_blocks = tile_blocks_for<Element>(width, pairs ? 2 : better_tile_blocks(mask));
   if (!splits && !std::is_same_v<Element, float>) {
     options.most_entries = balanced_entries(mask, heads, options.tile_blocks, cuda_attention_workers(width, options.tile_blocks));
   }

@@ -2,7 +2,27 @@
 
 #include "kernels/cuda/kernel_launch.cuh"
 
+#include <cstdlib>
+#include <cstring>
+
 namespace ditscope {
+
+bool cuda_attention_uses_hopper(std::int64_t width, int tile_blocks) {
+#ifdef DITSCOPE_HOPPER
+  static const bool wanted = [] {
+    const char* value = std::getenv("DITSCOPE_HOPPER");
+    return value && std::strcmp(value, "1") == 0;
+  }();
+  int device = 0, major = 0, minor = 0;
+  return wanted && tile_blocks == 2 && width <= cuda::kWidestPair && cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess && major == 9 && minor == 0;
+#else
+  (void)width, (void)tile_blocks;
+  return false;
+#endif
+}
+
 namespace cuda {
 namespace {
 
@@ -21,6 +41,17 @@ int launch(const Parameters* p, std::int64_t width, int tile_blocks, bool split,
       throw Error(ErrorKind::Unsupported, "expected tiles of one query block for a width of " + std::to_string(width) +
                                               ", got two; ask tile_blocks_for()");
     }
+#ifdef DITSCOPE_HOPPER
+    if (cuda_attention_uses_hopper(width, tile_blocks) && (!p || p->keys > 0)) {
+      switch (kernel_width(width, false)) {
+        case 32:
+        case 64: return launch_hopper<Element, 64>(p, split, stream);
+        case 80: return launch_hopper<Element, 80>(p, split, stream);
+        case 96: return launch_hopper<Element, 96>(p, split, stream);
+        default: return launch_hopper<Element, 128>(p, split, stream);
+      }
+    }
+#endif
     switch (kernel_width(width, false)) {
       case 32: return launch_tiles<Element, 32>(p, tile_blocks, split, stream);
       case 64: return launch_tiles<Element, 64>(p, tile_blocks, split, stream);

@@ -67,6 +67,10 @@ int tile_blocks_for(std::int64_t width, int wanted);
 /// Whether the current device can run these kernels; false where there is none.
 bool cuda_attention_runs_here();
 
+/// Whether a 16-bit call of that width and plan runs on the kernel for compute capability 9.0 (wgmma and the copy engine) here: on
+/// such a GPU, with the environment variable DITSCOPE_HOPPER=1. No GPU has run it yet.
+bool cuda_attention_uses_hopper(std::int64_t width, int tile_blocks);
+
 /// Blocks of threads of the current device that take tiles at once, for balanced_entries().
 int cuda_attention_workers(std::int64_t width, int tile_blocks);
 

@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(Shape::kThreads) float_attention(const __grid_
 template <class Shape, bool kSplit>
 int launch_shape(const Parameters* p, void* stream) {
   constexpr auto kKernel = float_attention<Shape, kSplit>;
-  if (p) launch_queue<kKernel>(*p, Shape::kThreads, Shape::kSharedBytes, stream);
+  if (p) launch_queue<kKernel>(*p, p->item_count, Shape::kThreads, Shape::kSharedBytes, stream);
   return p ? 0 : resident_blocks<kKernel>(Shape::kThreads, Shape::kSharedBytes);
 }
 

@@ -38,10 +38,10 @@ int resident_blocks(int threads, std::size_t shared_bytes) {
   return blocks;
 }
 
-template <auto kKernel>
-void launch_queue(const Parameters& p, int threads, std::size_t shared_bytes, void* stream) {
-  if (p.item_count == 0) return;
-  const int blocks = std::min(p.item_count, resident_blocks<kKernel>(threads, shared_bytes));
+template <auto kKernel, class KernelParameters>
+void launch_queue(const KernelParameters& p, int items, int threads, std::size_t shared_bytes, void* stream) {
+  if (items == 0) return;
+  const int blocks = std::min(items, resident_blocks<kKernel>(threads, shared_bytes));
   kKernel<<<blocks, threads, shared_bytes, static_cast<cudaStream_t>(stream)>>>(p);
   check(cudaGetLastError(), "start an attention kernel");
 }
@@ -52,5 +52,8 @@ template <typename Element, int kWidth>
 int launch_tiles(const Parameters* p, int tile_blocks, bool split, void* stream);
 template <int kWidth>
 int launch_floats(const Parameters* p, bool split, void* stream);
+/// Compute capability 9.0, tiles of two query blocks, keys; widths 64, 80, 96, 128.
+template <typename Element, int kWidth>
+int launch_hopper(const Parameters* p, bool split, void* stream);
 
 }  // namespace ditscope::cuda

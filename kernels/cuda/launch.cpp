@@ -89,6 +89,7 @@ Parameters common(const Arguments& a, const DevicePlan& plan) {
   p.entries = reinterpret_cast<const PlanEntry*>(base + layout.entries_offset);
   p.row_words = reinterpret_cast<const std::uint64_t*>(base + layout.words_offset);
   p.item_count = layout.items;
+  p.heads = layout.heads;
   p.queries = static_cast<int>(layout.queries);
   p.keys = static_cast<int>(layout.keys);
   p.width = static_cast<int>(width);

@@ -28,7 +28,7 @@ struct Parameters {
   int* tickets;   ///< one a part: how many parts of a divided tile are done; zero between launches
   float* parts;   ///< results of parts: per part, rows of kWidth + 1 floats
   int item_count;
-  int queries, keys, width;
+  int heads, queries, keys, width;
   float scale_log2;   ///< |scale| log2(e), not zero
   float lazy_growth;  ///< by how much a logit may exceed the reference of its row before the row is rescaled
   bool negative;      ///< the scale is negative

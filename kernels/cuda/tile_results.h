@@ -104,7 +104,7 @@ GPU_INLINE bool TileState<Element, Shape, kSplit>::meet_parts(const PlanItem& it
   }
   gpu::fence();
   sync_workers();
-  int* const came = next_ + 1;
+  int* const came = next_ + 2;
   if (gpu::thread() == 0) {
     *came = gpu::atomic_add(p_.tickets + item.slot, 1);
     if (*came == item.parts - 1) p_.tickets[item.slot] = 0;

@@ -206,7 +206,7 @@ void run_case(const Case& c, const Ceilings& roof, const Options& options, json&
   const auto masked = clock();
   const BlockMask rest = c.split ? mask.complement() : BlockMask();
   PlanOptions plan_options;
-  plan_options.tile_blocks = tile_blocks_for<Element>(s.width, c.split ? 2 : better_tile_blocks(mask));
+  plan_options.tile_blocks = tile_blocks_for<Element>(s.width, c.split || cuda_attention_uses_hopper(s.width, 2) ? 2 : better_tile_blocks(mask));
   if (!c.split) {
     plan_options.most_entries = balanced_entries(mask, static_cast<int>(s.heads), plan_options.tile_blocks,
                                                  cuda_attention_workers(s.width, plan_options.tile_blocks));
@@ -356,7 +356,7 @@ int run(const Options& options) {
       std::cerr << "cuda_kernel_bench: no time is left for " << c.shape.name << " " << c.kind << "\n";
       continue;
     }
-    json row = {{"schema", 1}, {"device", device.name}, {"case", c.shape.name}, {"impl", "ours_portable"},
+    json row = {{"schema", 1}, {"device", device.name}, {"case", c.shape.name}, {"impl", cuda_attention_uses_hopper(c.shape.width, 2) ? "ours_sm90" : "ours_portable"},
                 {"shape", {{"B", 1}, {"H", c.shape.heads}, {"N", c.shape.tokens}, {"d", c.shape.width}, {"dtype", "bf16"}}},
                 {"ceil", {{"mma_tflops", roof.mma_tflops}, {"copy_tbs", roof.copy_tbs}}}};
     try {

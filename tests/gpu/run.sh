@@ -108,7 +108,13 @@ fi
 if [ ${#kernels[@]} -gt 0 ] && { [ -z "$only" ] || [ "$only" = kernels ]; }; then
   stage kernel-tests 60 $build/bin/test_cuda_kernels --gtest_brief=1 --gtest_output="json:$work/kernel_test.json"
   # shellcheck disable=SC2016
-  stage kernel-bench 110 bash -o pipefail -c '"$0" --seconds 80 | tee "$1"' $build/bin/cuda_kernel_bench "$work/kernel_bench.jsonl"
+  stage kernel-bench 90 bash -o pipefail -c '"$0" --seconds 60 | tee "$1"' $build/bin/cuda_kernel_bench "$work/kernel_bench.jsonl"
+  # The kernels for compute capability 9.0, which are off unless asked for.
+  stage hopper-tests 40 env DITSCOPE_HOPPER=1 $build/bin/test_cuda_kernels --gtest_brief=1 --gtest_filter='-*/0.*' \
+    --gtest_output="json:$work/hopper_test.json"
+  # shellcheck disable=SC2016
+  stage hopper-bench 50 bash -o pipefail -c 'DITSCOPE_HOPPER=1 "$0" --seconds 30 | tee "$1"' $build/bin/cuda_kernel_bench \
+    "$work/hopper_bench.jsonl"
   if command -v compute-sanitizer > /dev/null; then
     for tool in memcheck racecheck; do
       stage sanitizer-$tool 45 compute-sanitizer --tool $tool --error-exitcode 9 $build/bin/test_cuda_kernels --gtest_brief=1 \
@@ -189,9 +195,9 @@ for stage in stages:
 version = (torch / "version.py").read_text() if (torch / "version.py").exists() else ""
 results = {"gpu": read("gpu.txt").strip(), "torch": version.split("__version__ = ")[-1].splitlines()[0].strip("'\"") if version else "",
            "stages": stages}
-for name in ("bench", "kernel_bench"):
+for name in ("bench", "kernel_bench", "hopper_bench"):
     results[name] = [json.loads(line) for line in read(name + ".jsonl").splitlines() if line.startswith("{")]
-for name in ("cuda_test", "kernel_test"):
+for name in ("cuda_test", "kernel_test", "hopper_test"):
     if not (tests := read(name + ".json")):
         continue
     report = json.loads(tests)

@@ -6,122 +6,19 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/tile_attention.h"
 #include "kernels/error.h"
-#include "tests/kernels/attention_case.h"
+#include "tests/kernels/cuda_case.h"
 #include "tests/kernels/random_mask.h"
 
 namespace ditscope {
 namespace {
 
 using cuda::Parameters;
-
-template <typename Element>
-Element narrow(float value) {
-  if constexpr (std::is_same_v<Element, float>)
-    return value;
-  else if constexpr (std::is_same_v<Element, Bfloat16Bits>)
-    return gpu::Arithmetic<Element>::narrow(value);
-  else
-    return {gpu::Arithmetic<Element>::narrow(value)};
-}
-template <typename Element>
-float widen(Element value) {
-  if constexpr (std::is_same_v<Element, float>)
-    return value;
-  else if constexpr (std::is_same_v<Element, Bfloat16Bits>)
-    return gpu::Arithmetic<Element>::widen(value);
-  else
-    return gpu::Arithmetic<Element>::widen(value.bits);
-}
-
-/// (H,T,D) in memory of its own, with room between rows; aligned to 16 bytes, or as only float32 may be.
-template <typename Element>
-struct Plane {
-  std::vector<Element> storage;
-  DeviceView<Element, 3> view;
-  Element* first = nullptr;
-
-  Plane(int heads, int tokens, int width, bool aligned) {
-    const std::int64_t row = aligned ? (width + 15) / 8 * 8 : 2 * width + 3;
-    storage.resize(static_cast<std::size_t>(heads * tokens * row) + 32);
-    first = storage.data();
-    while (reinterpret_cast<std::uintptr_t>(first) % 16 != 0) ++first;
-    view = {first + (aligned ? 0 : 1), {heads, tokens, width}, {tokens * row, row, aligned ? 1 : 2}};
-  }
-  Plane(const Plane&) = delete;
-  Element& at(std::int64_t h, std::int64_t t, std::int64_t c) { return view.data[h * view.stride[0] + t * view.stride[1] + c * view.stride[2]]; }
-  DeviceView<const Element, 3> constant() const { return {view.data, view.shape, view.stride}; }
-  void fill(std::mt19937& random, float scale, int outlier_every = 0) {
-    std::normal_distribution<float> normal;
-    for (int h = 0; h < view.shape[0]; ++h)
-      for (int t = 0; t < view.shape[1]; ++t)
-        for (int c = 0; c < view.shape[2]; ++c) {
-          const bool outlier = outlier_every > 0 && (t * 7 + c) % outlier_every == 0;
-          at(h, t, c) = narrow<Element>(normal(random) * scale * (outlier ? 30.0f : 1.0f));
-        }
-  }
-  void poison() {
-    for (Element& element : storage) element = narrow<Element>(777);
-  }
-  std::vector<double> doubles() {
-    std::vector<double> all;
-    for (int h = 0; h < view.shape[0]; ++h)
-      for (int t = 0; t < view.shape[1]; ++t)
-        for (int c = 0; c < view.shape[2]; ++c) all.push_back(widen(at(h, t, c)));
-    return all;
-  }
-};
-
-template <typename Element>
-struct Case {
-  int heads, queries, keys, width;
-  float scale;
-  Plane<Element> q, k, v, out, residual;
-  std::vector<float> log_sum_exp, log_sum_exp_kept, row_scale;
-
-  Case(int heads, int queries, int keys, int width, std::uint32_t seed, bool aligned = true, int outlier_every = 0)
-      : heads(heads), queries(queries), keys(keys), width(width), scale(1 / std::sqrt(static_cast<float>(width))),
-        q(heads, queries, width, aligned), k(heads, keys, width, aligned), v(heads, keys, width, aligned),
-        out(heads, queries, width, aligned), residual(heads, queries, width, aligned),
-        log_sum_exp(static_cast<std::size_t>(heads * queries), 777.0f), log_sum_exp_kept(log_sum_exp), row_scale(log_sum_exp) {
-    std::mt19937 random(seed);
-    q.fill(random, 1, outlier_every);
-    k.fill(random, 1, outlier_every);
-    v.fill(random, 1);
-    residual.fill(random, 1);
-    for (float& value : row_scale) value = std::uniform_real_distribution<float>(0, 2)(random);
-    out.poison();
-  }
-  template <typename T>
-  DeviceView<T, 2> rows(std::vector<float>& values) const {
-    return {values.data(), {heads, queries}, {queries, 1}};
-  }
-  CudaAttentionArguments<Element> arguments() {
-    CudaAttentionArguments<Element> a;
-    a.q = q.constant();
-    a.k = k.constant();
-    a.v = v.constant();
-    a.scale = scale;
-    a.out = out.view;
-    a.log_sum_exp = rows<float>(log_sum_exp);
-    return a;
-  }
-  CudaSplitArguments<Element> split_arguments(bool unit_rho) {
-    CudaSplitArguments<Element> a;
-    a.q = q.constant();
-    a.k = k.constant();
-    a.v = v.constant();
-    a.scale = scale;
-    a.unit_rho = unit_rho;
-    a.out = out.view;
-    a.residual = residual.view;
-    a.log_sum_exp = rows<float>(log_sum_exp);
-    a.log_sum_exp_kept = rows<float>(log_sum_exp_kept);
-    return a;
-  }
-  reference::AttentionResult expected(const std::function<bool(int, int, int)>& keeps) {
-    return reference::attention(q.doubles(), k.doubles(), v.doubles(), heads, queries, keys, width, scale, keeps);
-  }
-};
+using test::CudaCase;
+using test::expect_equal;
+using test::narrow;
+using test::placed;
+using test::Tolerance;
+using test::widen;
 
 template <class Kernel>
 void launch(const Parameters& p, std::size_t shared_bytes, int threads, bool backwards) {
@@ -166,29 +63,6 @@ void launch_any(const Parameters& p, int tile_blocks, bool backwards = false) {
 }
 
 template <typename Element>
-struct Tolerance {
-  static constexpr double kOut = std::is_same_v<Element, float> ? 5e-6 : std::is_same_v<Element, Bfloat16Bits> ? 8e-3 : 1.5e-3;
-  static constexpr double kLse = std::is_same_v<Element, float> ? 2e-5 : 1e-3;
-};
-
-template <typename Element>
-void expect_equal(Case<Element>& c, const BlockMask& mask, const std::string& what, bool outliers = false) {
-  const auto expected = c.expected([&](int h, int i, int j) { return mask.keeps(h, i, j); });
-  EXPECT_LT(test::relative_error(c.out.doubles(), expected.out), Tolerance<Element>::kOut * (outliers ? 10 : 1)) << what;
-  for (std::size_t i = 0; i < expected.log_sum_exp.size(); ++i) {
-    if (std::isinf(expected.log_sum_exp[i])) {
-      ASSERT_EQ(c.log_sum_exp[i], -std::numeric_limits<float>::infinity()) << what << " row " << i;
-    } else {
-      ASSERT_NEAR(c.log_sum_exp[i], expected.log_sum_exp[i],
-                  Tolerance<Element>::kLse * (outliers ? 10 : 1) * std::max(1.0, std::abs(expected.log_sum_exp[i]) / 10))
-          << what << " row " << i;
-    }
-  }
-}
-
-DevicePlan placed(AttentionPlan& plan) { return {plan.layout, plan.words.data()}; }
-
-template <typename Element>
 class CudaEmulation : public ::testing::Test {};
 using Elements = ::testing::Types<float, Bfloat16Bits, Float16Bits>;
 TYPED_TEST_SUITE(CudaEmulation, Elements);
@@ -202,7 +76,7 @@ TYPED_TEST(CudaEmulation, AgreesWithTheOracleOnRandomShapes) {
     const int queries = round % 7 == 6 ? 1 : 1 + static_cast<int>(random() % 190);
     const int keys = round % 5 == 4 ? 1 : 1 + static_cast<int>(random() % 190);
     const bool outliers = round % 4 == 3, aligned = !kFloats || (width % 8 == 0 && round % 6 != 5);
-    Case<TypeParam> c(heads, queries, keys, width, random(), aligned, outliers ? 11 : 0);
+    CudaCase<TypeParam> c(heads, queries, keys, width, random(), aligned, outliers ? 11 : 0);
     if (round % 8 == 6) c.scale = -c.scale;
     const BlockMask mask = round % 3 == 0 ? BlockMask::dense(queries, keys) : test::random_mask(random, heads, queries, keys);
     PlanOptions options;
@@ -220,7 +94,7 @@ TYPED_TEST(CudaEmulation, AgreesWithTheOracleOnRandomShapes) {
 }
 
 TYPED_TEST(CudaEmulation, WritesNothingBesideItsRows) {
-  Case<TypeParam> c(2, 70, 70, 24, 5);
+  CudaCase<TypeParam> c(2, 70, 70, 24, 5);
   AttentionPlan plan = make_attention_plan(BlockMask::dense(70, 70), 2);
   launch_any<TypeParam, false>(cuda::plain_parameters(c.arguments(), placed(plan)), 1);
   std::vector<bool> own(c.out.storage.size());
@@ -237,7 +111,7 @@ TYPED_TEST(CudaEmulation, WritesNothingBesideItsRows) {
 
 TYPED_TEST(CudaEmulation, AddsResidualAndScalesRowsInTheEpilogue) {
   for (const bool aligned : {true, !std::is_same_v<TypeParam, float>}) {
-    Case<TypeParam> c(2, 130, 130, 40, 6, aligned);
+    CudaCase<TypeParam> c(2, 130, 130, 40, 6, aligned);
     MaskDescription d;
     d.queries = d.keys = 130;
     d.spans_per_row = 1;
@@ -265,7 +139,7 @@ TYPED_TEST(CudaEmulation, SplitsFullAttentionIntoWhatIsKeptAndTheRest) {
   for (int round = 0; round < 8; ++round) {
     const bool unit_rho = round % 2 == 1, aligned = !std::is_same_v<TypeParam, float> || round % 4 != 3;
     const int tokens = 100 + static_cast<int>(random() % 90), width = round % 3 == 0 ? 72 : round % 3 == 1 ? 24 : 136;
-    Case<TypeParam> c(2, tokens, tokens, width, random(), aligned);
+    CudaCase<TypeParam> c(2, tokens, tokens, width, random(), aligned);
     const BlockMask mask = round == 4   ? BlockMask::dense(tokens, tokens)
                            : round == 5 ? BlockMask::dense(tokens, tokens).complement()
                                         : test::random_mask(random, 2, tokens, tokens);
@@ -275,27 +149,13 @@ TYPED_TEST(CudaEmulation, SplitsFullAttentionIntoWhatIsKeptAndTheRest) {
     AttentionPlan plan = make_attention_plan(mask, 2, options, &rest);
     launch_any<TypeParam, true>(cuda::split_parameters(c.split_arguments(unit_rho), placed(plan)), options.tile_blocks, round % 2 == 0);
     expect_equal(c, BlockMask::dense(tokens, tokens), "full half, round " + std::to_string(round));
-    const auto full = c.expected([](int, int, int) { return true; });
-    const auto kept = c.expected([&](int h, int i, int j) { return mask.keeps(h, i, j); });
-    std::vector<double> residual;
-    for (std::size_t n = 0; n < full.out.size(); ++n) {
-      const std::size_t row = n / static_cast<std::size_t>(width);
-      const double rho = unit_rho ? 1 : std::exp(kept.log_sum_exp[row] - full.log_sum_exp[row]);
-      residual.push_back(full.out[n] - rho * kept.out[n]);
-      if (n % static_cast<std::size_t>(width) != 0) continue;
-      if (std::isinf(kept.log_sum_exp[row])) {
-        ASSERT_EQ(c.log_sum_exp_kept[row], -std::numeric_limits<float>::infinity());
-      } else {
-        ASSERT_NEAR(c.log_sum_exp_kept[row], kept.log_sum_exp[row], 1e-3);
-      }
-    }
-    EXPECT_LT(test::relative_error(c.residual.doubles(), residual), 2 * Tolerance<TypeParam>::kOut) << "round " << round;
+    test::expect_residual(c, mask, unit_rho, "round " + std::to_string(round));
   }
 }
 
 TYPED_TEST(CudaEmulation, SplitWithoutAResidualStillGivesFullAttention) {
   std::mt19937 random(10);
-  Case<TypeParam> c(1, 150, 150, 64, 3);
+  CudaCase<TypeParam> c(1, 150, 150, 64, 3);
   const BlockMask mask = test::random_mask(random, 1, 150, 150), rest = mask.complement();
   AttentionPlan plan = make_attention_plan(mask, 1, {}, &rest);
   CudaSplitArguments<TypeParam> a = c.split_arguments(false);
@@ -305,7 +165,7 @@ TYPED_TEST(CudaEmulation, SplitWithoutAResidualStillGivesFullAttention) {
 }
 
 TYPED_TEST(CudaEmulation, LogitsFarApartNeitherOverflowNorVanish) {
-  Case<TypeParam> c(1, 70, 200, 16, 8);
+  CudaCase<TypeParam> c(1, 70, 200, 16, 8);
   for (int j = 0; j < 200; ++j) c.k.at(0, j, 0) = narrow<TypeParam>(static_cast<float>(j));  // the maximum grows with every block
   for (int i = 0; i < 70; ++i) c.q.at(0, i, 0) = narrow<TypeParam>(i % 2 ? 50.0f : -50.0f);
   for (const float scale : {c.scale, -c.scale}) {
@@ -317,7 +177,7 @@ TYPED_TEST(CudaEmulation, LogitsFarApartNeitherOverflowNorVanish) {
 }
 
 TYPED_TEST(CudaEmulation, AScaleOfZeroMeansTheKeptKeysAlike) {
-  Case<TypeParam> c(1, 20, 100, 16, 8);
+  CudaCase<TypeParam> c(1, 20, 100, 16, 8);
   c.scale = 0;
   std::mt19937 random(2);
   const BlockMask mask = test::random_mask(random, 1, 20, 100);
@@ -334,7 +194,7 @@ TYPED_TEST_SUITE(CudaDivided, NarrowElements);
 TYPED_TEST(CudaDivided, TilesGiveWhatWholeOnesGive) {
   std::mt19937 random(31);
   for (const int tile_blocks : {1, 2}) {
-    Case<TypeParam> c(2, 150, 700, 72, random());
+    CudaCase<TypeParam> c(2, 150, 700, 72, random());
     const BlockMask mask = test::random_mask(random, 2, 150, 700);
     PlanOptions options;
     options.tile_blocks = tile_blocks;
@@ -355,7 +215,7 @@ TYPED_TEST(CudaDivided, TilesGiveWhatWholeOnesGive) {
 
 TEST(CudaArguments, ShapesThatDisagreeAreRefused) {
   const auto refused = [](const std::function<void(CudaAttentionArguments<float>&)>& spoil) {
-    Case<float> c(2, 70, 80, 16, 1);
+    CudaCase<float> c(2, 70, 80, 16, 1);
     AttentionPlan plan = make_attention_plan(BlockMask::dense(70, 80), 2);
     CudaAttentionArguments<float> a = c.arguments();
     spoil(a);
@@ -368,10 +228,10 @@ TEST(CudaArguments, ShapesThatDisagreeAreRefused) {
   refused([](auto& a) { a.q.data = nullptr; });
   refused([](auto& a) { a.scale = NAN; });
   refused([](auto& a) { a.q.shape[2] = a.k.shape[2] = a.v.shape[2] = a.out.shape[2] = 257; });
-  Case<Bfloat16Bits> crooked(2, 70, 80, 16, 1, false);
+  CudaCase<Bfloat16Bits> crooked(2, 70, 80, 16, 1, false);
   AttentionPlan dense = make_attention_plan(BlockMask::dense(70, 80), 2);
   EXPECT_THROW(cuda::plain_parameters(crooked.arguments(), placed(dense)), Error) << "16-bit rows that are not aligned";
-  Case<float> c(2, 70, 80, 16, 1);
+  CudaCase<float> c(2, 70, 80, 16, 1);
   const BlockMask mask = BlockMask::dense(70, 80), rest = mask.complement();
   AttentionPlan split = make_attention_plan(mask, 2, {}, &rest);
   EXPECT_THROW(cuda::plain_parameters(c.arguments(), placed(split)), Error);

@@ -2,13 +2,17 @@
 // GPUs have. Where this build has no CUDA kernels there is nothing to read.
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <iterator>
 #include <regex>
 #include <set>
+#include <sstream>
 #include <string>
 
+#include "kernels/cuda/hopper/hopper_attention.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/tile_shape.h"
 
@@ -61,10 +65,19 @@ std::vector<std::pair<int, std::size_t>> portable_shapes() {
   return all;
 }
 
+template <int... kWidths>
+std::vector<std::pair<int, std::size_t>> hopper_shapes() {
+  return {{cuda::HopperShape<kWidths>::kThreads, cuda::HopperShape<kWidths>::kSharedBytes}...};
+}
+
 constexpr std::size_t kSmallestSharedLimit = 99 * 1024;  ///< of compute capabilities 8.6, 8.9 and 12.0; 8.0 has 163 KiB, 9.0 227
 
 TEST(CudaResources, SharedMemoryOfEveryPortableKernelFitsTheSmallestGpu) {
   for (const auto& [threads, bytes] : portable_shapes()) EXPECT_LE(bytes, kSmallestSharedLimit) << threads << " threads";
+}
+
+TEST(CudaResources, SharedMemoryOfEveryHopperKernelFits) {
+  for (const auto& [threads, bytes] : hopper_shapes<64, 80, 96, 128>()) EXPECT_LE(bytes, std::size_t{227} * 1024) << threads << " threads";
 }
 
 TEST(CudaResources, AReportIsRead) {
@@ -79,6 +92,29 @@ TEST(CudaResources, AReportIsRead) {
   EXPECT_EQ(all[0].spill_stores, 4);
   EXPECT_EQ(all[0].spill_loads, 12);
   EXPECT_EQ(all[0].registers, 40);
+}
+
+/// What a program prints.
+std::string output_of(const std::string& command) {
+  std::string all;
+  FILE* pipe = popen(command.c_str(), "r");
+  char part[4096];
+  while (pipe && std::fgets(part, sizeof part, pipe)) all += part;
+  if (pipe) pclose(pipe);
+  return all;
+}
+
+TEST(CudaResources, HopperKernelsMultiplyByWarpgroupsAndLoadWithTheCopyEngine) {
+  const fs::path object = fs::path(DITSCOPE_BINARY_DIR) / "kernels" / "cuda" / "hopper_Bfloat16Bits_128.o";
+  if (!fs::exists(object)) GTEST_SKIP() << "this build has no kernels for compute capability 9.0";
+  std::ifstream stream(object.string() + ".resources.txt");
+  const std::string report{std::istreambuf_iterator<char>(stream), {}};
+  EXPECT_EQ(report.find("(C75"), std::string::npos) << "ptxas serialised products or ignored registers:\n" << report;
+  const std::string code = output_of("cuobjdump -sass '" + object.string() + "' 2>/dev/null");
+  if (code.empty()) GTEST_SKIP() << "cuobjdump is not in PATH";
+  EXPECT_NE(code.find("HGMMA.64x64x16.F32.BF16"), std::string::npos);
+  EXPECT_NE(code.find("UTMALDG.3D"), std::string::npos);
+  EXPECT_EQ(code.find("STL"), std::string::npos) << "registers are spilled";
 }
 
 TEST(CudaResources, NoKernelSpillsOnAnyArchitecture) {
@@ -101,7 +137,9 @@ TEST(CudaResources, NoKernelSpillsOnAnyArchitecture) {
   // Two types, five widths with tiles of one and of two query blocks and one with tiles of one; three widths of float32; each
   // plain and split.
   for (const auto& [architecture, names] : kernels) {
-    std::size_t portable = 0;
+    std::size_t portable = 0, hopper = 0;
+    for (const std::string& name : names) hopper += name.find("16hopper_attention") != std::string::npos;
+    EXPECT_EQ(hopper, architecture == 90 ? 2u * 2 * 4 : 0u) << "kernels with wgmma for sm_" << architecture;
     for (const std::string& name : names) portable += name.find("14tile_attention") != std::string::npos || name.find("15float_attention") != std::string::npos;
     EXPECT_EQ(portable, 2u * (2 * (5 * 2 + 1) + 3)) << "kernels for sm_" << architecture;
   }
