@@ -156,6 +156,16 @@ struct CaptureReader::Impl {
     return read(found[0], 0, items);
   }
 
+  /// Slot -> token of a mask; nothing for id 0.
+  std::vector<std::uint32_t> order(std::int64_t tensor_id, std::int64_t slots, std::int64_t tokens) {
+    if (tensor_id == 0) return {};
+    const auto bytes = whole(tensor_id, "order", "<u4", slots);
+    std::vector<std::uint32_t> order(static_cast<std::size_t>(slots));
+    std::memcpy(order.data(), bytes.data(), bytes.size());
+    for (const std::uint32_t token : order) ranged(token, 0, tokens, "a token of a slot");
+    return order;
+  }
+
   CaptureSource source;
   std::map<std::int64_t, std::shared_ptr<const CapturePlan>> plans;
 };
@@ -232,8 +242,8 @@ std::vector<CaptureCall> CaptureReader::calls(int run_id, int step, bool with_he
       position[call.call_id] = calls.size() - 1;
     }
     if (!with_heads) return calls;
-    Statement heads(database, "SELECT h.call_id, " + capture_file::column_names<CaptureHead>() +
-                                  " FROM calls c JOIN heads h USING (call_id)" + where + " ORDER BY h.call_id, h.head");
+    Statement heads(database, "SELECT call_id, " + capture_file::column_names<CaptureHead>() +
+                                  " FROM heads WHERE call_id IN (SELECT c.call_id FROM calls c" + where + ") ORDER BY call_id, head");
     heads.bind(run_id).bind(step);
     while (heads.step()) {
       const auto found = position.find(heads.integer(0));
@@ -295,36 +305,40 @@ std::vector<CaptureGap> CaptureReader::gaps() const {
 }
 
 std::shared_ptr<const CapturePlan> CaptureReader::plan(std::int64_t plan_id, std::int64_t tokens) const {
-  if (const auto found = impl_->plans.find(plan_id); found != impl_->plans.end() && found->second->queries == tokens) return found->second;
+  if (const auto found = impl_->plans.find(plan_id); found != impl_->plans.end() && found->second->tokens == tokens) return found->second;
   auto plan = impl_->source.read([&](sqlite::Database& database) {
     auto p = std::make_shared<CapturePlan>();
     p->plan_id = plan_id;
-    p->queries = p->keys = tokens;
+    p->tokens = p->queries = p->keys = tokens;
     p->q_blocks = p->k_blocks = static_cast<int>((tokens + 63) / 64);
     p->kind = "dense";
     if (plan_id == 0) return p;
     Statement row(database,
-                  "SELECT kind, q_block_tokens, k_block_tokens, q_blocks, k_blocks, queries, keys, kept_blocks, kept_ratio, mask_id, "
-                  "partial_blocks_id, partial_bits_id FROM plans WHERE plan_id = ?");
+                  "SELECT kind, q_block_tokens, k_block_tokens, q_blocks, k_blocks, tokens, queries, keys, kept_blocks, kept_ratio, mask_id, "
+                  "partial_blocks_id, partial_bits_id, q_order_id, k_order_id FROM plans WHERE plan_id = ?");
     row.bind(plan_id);
     if (!row.step()) throw Error(ErrorKind::NotFound, "There is no plan " + std::to_string(plan_id) + " in " + file().string() + ".");
     p->kind = row.text(0);
     p->q_block_tokens = index(row, 1, 64, 64, "tokens a query block");
     p->k_block_tokens = index(row, 2, 64, 64, "tokens a key block");
-    p->queries = ranged(row.integer(5), tokens, tokens, "queries of a mask");
-    p->keys = ranged(row.integer(6), tokens, tokens, "keys of a mask");
-    p->q_blocks = index(row, 3, (tokens + 63) / 64, (tokens + 63) / 64, "query blocks");
-    p->k_blocks = index(row, 4, (tokens + 63) / 64, (tokens + 63) / 64, "key blocks");
-    p->kept_blocks = row.integer(7);
-    p->kept_ratio = row.real(8);
+    ranged(row.integer(5), tokens, tokens, "tokens of a mask");
+    const bool ordered = row.integer(13) != 0 || row.integer(14) != 0;
+    p->queries = ranged(row.integer(6), tokens, ordered ? tokens * 64 : tokens, "query slots of a mask");
+    p->keys = ranged(row.integer(7), ordered ? 1 : tokens, ordered ? tokens * 64 : tokens, "key slots of a mask");
+    p->q_blocks = index(row, 3, (p->queries + 63) / 64, (p->queries + 63) / 64, "query blocks");
+    p->k_blocks = index(row, 4, (p->keys + 63) / 64, (p->keys + 63) / 64, "key blocks");
+    p->kept_blocks = row.integer(8);
+    p->kept_ratio = row.real(9);
     const std::int64_t row_bytes = (p->k_blocks + 7) / 8;
-    p->block_bits = impl_->whole(row.integer(9), "mask", "|u1", p->q_blocks * row_bytes);
-    if (const std::int64_t blocks_id = row.integer(10); blocks_id != 0) {
+    p->block_bits = impl_->whole(row.integer(10), "mask", "|u1", p->q_blocks * row_bytes);
+    p->q_order = impl_->order(row.integer(13), p->queries, tokens);
+    p->k_order = impl_->order(row.integer(14), p->keys, tokens);
+    if (const std::int64_t blocks_id = row.integer(11); blocks_id != 0) {
       const auto info = impl_->arrays("WHERE tensor_id = ?", [&](Statement& rows) { rows.bind(blocks_id); });
       if (info.size() != 1) corrupt("the cut blocks of a mask", "none");
       const std::int64_t count = ranged(element_count(info[0].header.shape), 1, std::int64_t{p->q_blocks} * p->k_blocks, "cut blocks");
       const auto blocks = impl_->whole(blocks_id, "mask_partial_blocks", "<u4", count);
-      const auto bits = impl_->whole(row.integer(11), "mask_partial_bits", "<u8", count * 64);
+      const auto bits = impl_->whole(row.integer(12), "mask_partial_bits", "<u8", count * 64);
       p->partial_blocks.resize(static_cast<std::size_t>(count));
       p->partial_bits.resize(static_cast<std::size_t>(count) * 64);
       std::memcpy(p->partial_blocks.data(), blocks.data(), blocks.size());

@@ -51,10 +51,12 @@ const std::vector<std::string>& schema() {
       R"(CREATE TABLE plans( -- what a head kept; many heads, layers and steps share one; plan_id 0: every pair
   plan_id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
   q_block_tokens INTEGER NOT NULL, k_block_tokens INTEGER NOT NULL, q_blocks INTEGER NOT NULL, k_blocks INTEGER NOT NULL,
-  queries INTEGER NOT NULL, keys INTEGER NOT NULL, kept_blocks INTEGER NOT NULL, kept_ratio REAL NOT NULL,
+  tokens INTEGER NOT NULL, queries INTEGER NOT NULL, keys INTEGER NOT NULL, -- slots: tokens where there is no order
+  kept_blocks INTEGER NOT NULL, kept_ratio REAL NOT NULL,
   mask_id INTEGER NOT NULL, -- tensor (q_blocks, ceil(k_blocks/8)), bit 0 first
   partial_blocks_id INTEGER NOT NULL, -- tensor (P) of q_block * k_blocks + k_block; 0: every kept block is kept whole
-  partial_bits_id INTEGER NOT NULL) STRICT -- tensor (P, q_block_tokens): bit j of row i keeps key j of the block)",
+  partial_bits_id INTEGER NOT NULL, -- tensor (P, q_block_tokens): bit j of row i keeps key j of the block
+  q_order_id INTEGER NOT NULL, k_order_id INTEGER NOT NULL) STRICT -- tensors, slot -> token; 0: tokens as they come)",
       R"(CREATE TABLE tensors(
   tensor_id INTEGER PRIMARY KEY,
   data_id INTEGER NOT NULL, -- owner of the chunks: itself, or an earlier tensor with equal header and sha256

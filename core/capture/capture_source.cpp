@@ -92,10 +92,12 @@ CaptureSource::CaptureSource(const fs::path& file) : file_(file) {
       open(copy_folder_ / "copy.ditcap");
       lower_limits();
       check();
-    } catch (const fs::filesystem_error&) {
-      rethrow(error);
-    } catch (const Error& second) {
-      rethrow(second);
+    } catch (const std::exception& second) {
+      database_.reset();
+      std::error_code ignored;
+      fs::remove_all(copy_folder_, ignored);  // no destructor runs
+      const auto* told = dynamic_cast<const Error*>(&second);
+      rethrow(told ? *told : error);
     }
   }
 }

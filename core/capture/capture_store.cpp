@@ -264,7 +264,8 @@ std::int64_t CaptureStore::plan_id(const std::shared_ptr<const CapturePlan>& pla
   if (!plan || plan->dense()) return 0;
   if (const auto found = known_plans_.find(plan.get()); found != known_plans_.end()) return found->second.id;
   Sha256 hash;
-  hash.add(Json{plan->q_block_tokens, plan->k_block_tokens, plan->q_blocks, plan->k_blocks, plan->queries, plan->keys}.dump());
+  hash.add(Json{plan->q_block_tokens, plan->k_block_tokens, plan->q_blocks, plan->k_blocks, plan->tokens, plan->queries, plan->keys}.dump());
+  hash.add(bytes_of(plan->q_order.data(), plan->q_order.size() * 4)).add(bytes_of(plan->k_order.data(), plan->k_order.size() * 4));
   hash.add(plan->block_bits).add(bytes_of(plan->partial_blocks.data(), plan->partial_blocks.size() * 4));
   hash.add(bytes_of(plan->partial_bits.data(), plan->partial_bits.size() * 8));
   const std::string text = Sha256::hex(hash.finish());
@@ -289,27 +290,33 @@ std::int64_t CaptureStore::insert_plan(const CapturePlan& p, const std::string& 
   mask.shape = {p.q_blocks, (p.k_blocks + 7) / 8};
   mask.bytes = p.block_bits;
   const std::int64_t mask_id = insert(mask, 0, true);
-  std::int64_t blocks_id = 0, bits_id = 0;
-  if (!p.partial_blocks.empty()) {
-    CaptureTensor blocks;
-    blocks.kind = "mask_partial_blocks";
-    blocks.dtype = "<u4";
-    blocks.may_repeat = blocks.essential = true;
-    blocks.shape = {static_cast<std::int64_t>(p.partial_blocks.size())};
-    const auto numbers = bytes_of(p.partial_blocks.data(), p.partial_blocks.size() * 4);
-    blocks.bytes.assign(numbers.begin(), numbers.end());
-    blocks_id = insert(blocks, 0, true);
-    CaptureTensor bits = blocks;
+  const auto numbers = [&](const char* kind, const std::vector<std::uint32_t>& values) -> std::int64_t {
+    if (values.empty()) return 0;
+    CaptureTensor tensor;
+    tensor.kind = kind;
+    tensor.dtype = "<u4";
+    tensor.may_repeat = tensor.essential = true;
+    tensor.shape = {static_cast<std::int64_t>(values.size())};
+    const auto bytes = bytes_of(values.data(), values.size() * 4);
+    tensor.bytes.assign(bytes.begin(), bytes.end());
+    return insert(tensor, 0, true);
+  };
+  const std::int64_t blocks_id = numbers("mask_partial_blocks", p.partial_blocks);
+  std::int64_t bits_id = 0;
+  if (blocks_id != 0) {
+    CaptureTensor bits = mask;
     bits.kind = "mask_partial_bits";
     bits.dtype = "<u8";
-    bits.shape = {blocks.shape[0], p.q_block_tokens};
+    bits.shape = {static_cast<std::int64_t>(p.partial_blocks.size()), p.q_block_tokens};
     const auto words = bytes_of(p.partial_bits.data(), p.partial_bits.size() * 8);
     bits.bytes.assign(words.begin(), words.end());
     bits_id = insert(bits, 0, true);
   }
-  statement("INSERT INTO plans VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
-      .bind(id).bind(hash).bind(p.kind).bind(p.q_block_tokens).bind(p.k_block_tokens).bind(p.q_blocks).bind(p.k_blocks).bind(p.queries)
-      .bind(p.keys).bind(p.kept_blocks).bind(p.kept_ratio).bind(mask_id).bind(blocks_id).bind(bits_id).run();
+  const std::int64_t q_order_id = numbers("order", p.q_order), k_order_id = numbers("order", p.k_order);
+  statement("INSERT INTO plans VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
+      .bind(id).bind(hash).bind(p.kind).bind(p.q_block_tokens).bind(p.k_block_tokens).bind(p.q_blocks).bind(p.k_blocks).bind(p.tokens)
+      .bind(p.queries).bind(p.keys).bind(p.kept_blocks).bind(p.kept_ratio).bind(mask_id).bind(blocks_id).bind(bits_id).bind(q_order_id)
+      .bind(k_order_id).run();
   return id;
 }
 

@@ -11,7 +11,7 @@ bool CapturePlan::keeps_block(int q_block, int k_block) const {
   return (block_bits[static_cast<std::size_t>(q_block) * row_bytes + static_cast<std::size_t>(k_block) / 8] >> (k_block % 8)) & 1;
 }
 
-bool CapturePlan::keeps(std::int64_t query, std::int64_t key) const {
+bool CapturePlan::keeps_slots(std::int64_t query, std::int64_t key) const {
   if (dense()) return true;
   const auto q_block = static_cast<int>(query / q_block_tokens), k_block = static_cast<int>(key / k_block_tokens);
   if (!keeps_block(q_block, k_block)) return false;
@@ -24,13 +24,18 @@ bool CapturePlan::keeps(std::int64_t query, std::int64_t key) const {
 }
 
 std::vector<std::uint8_t> CapturePlan::row(std::int64_t query) const {
-  std::vector<std::uint8_t> kept(static_cast<std::size_t>(keys), dense() ? 1 : 0);
+  std::vector<std::uint8_t> kept(static_cast<std::size_t>(tokens), dense() ? 1 : 0);
   if (dense()) return kept;
-  const auto q_block = static_cast<int>(query / q_block_tokens);
+  std::int64_t slot = query;
+  if (!q_order.empty()) slot = std::find(q_order.begin(), q_order.end(), static_cast<std::uint32_t>(query)) - q_order.begin();
+  if (slot >= queries) return kept;
   for (int n = 0; n < k_blocks; ++n) {
-    if (!keeps_block(q_block, n)) continue;
+    if (!keeps_block(static_cast<int>(slot / q_block_tokens), n)) continue;
     const std::int64_t end = std::min<std::int64_t>(std::int64_t{n + 1} * k_block_tokens, keys);
-    for (std::int64_t key = std::int64_t{n} * k_block_tokens; key < end; ++key) kept[static_cast<std::size_t>(key)] = keeps(query, key);
+    for (std::int64_t key = std::int64_t{n} * k_block_tokens; key < end; ++key) {
+      const std::int64_t token = k_order.empty() ? key : k_order[static_cast<std::size_t>(key)];
+      if (token < tokens && keeps_slots(slot, key)) kept[static_cast<std::size_t>(token)] = 1;
+    }
   }
   return kept;
 }
@@ -43,8 +48,16 @@ std::vector<float> CapturePlan::kept_ratios(const std::vector<std::int64_t>& edg
     return static_cast<std::size_t>(std::upper_bound(edges.begin(), edges.end(), token) - edges.begin()) - 1;
   };
   std::vector<double> counts(cells * cells, 0.0);
+  if (!q_order.empty() || !k_order.empty()) {
+    for (std::int64_t query = 0; query < tokens; ++query) {
+      const std::vector<std::uint8_t> kept = row(query);
+      double* of_row = counts.data() + cell_of(query) * cells;
+      for (std::size_t column = 0; column < cells; ++column)
+        of_row[column] += static_cast<double>(std::count(kept.begin() + edges[column], kept.begin() + edges[column + 1], 1));
+    }
+  }
   std::size_t partial = 0;
-  for (int m = 0; m < q_blocks; ++m) {
+  for (int m = 0; m < q_blocks && q_order.empty() && k_order.empty(); ++m) {
     const std::int64_t first_row = std::int64_t{m} * q_block_tokens, last_row = std::min<std::int64_t>(first_row + q_block_tokens, queries);
     for (int n = 0; n < k_blocks; ++n) {
       if (!keeps_block(m, n)) continue;
@@ -56,11 +69,16 @@ std::vector<float> CapturePlan::kept_ratios(const std::vector<std::int64_t>& edg
         const std::size_t column = cell_of(begin);
         const std::int64_t end = std::min(last, edges[column + 1]);
         const std::uint64_t window = (end - begin == 64 ? ~std::uint64_t{0} : ((std::uint64_t{1} << (end - begin)) - 1)) << (begin - first);
-        for (std::int64_t row = first_row; row < last_row; ++row) {
-          const std::uint64_t bits =
-              cut ? partial_bits[partial * static_cast<std::size_t>(q_block_tokens) + static_cast<std::size_t>(row - first_row)]
-                  : ~std::uint64_t{0};
-          counts[cell_of(row) * cells + column] += std::popcount(bits & window);
+        for (std::int64_t row = first_row; row < last_row;) {  // the rows of one cell
+          const std::size_t cell = cell_of(row);
+          const std::int64_t row_end = std::min(last_row, edges[cell + 1]);
+          double& count = counts[cell * cells + column];
+          if (!cut) count += static_cast<double>((row_end - row) * (end - begin));
+          for (; cut && row < row_end; ++row) {
+            const std::size_t word = partial * static_cast<std::size_t>(q_block_tokens) + static_cast<std::size_t>(row - first_row);
+            count += std::popcount(partial_bits[word] & window);
+          }
+          row = row_end;
         }
         begin = end;
       }
@@ -76,7 +94,12 @@ std::vector<float> CapturePlan::kept_ratios(const std::vector<std::int64_t>& edg
 }
 
 double CapturePlan::block_iou(const CapturePlan& a, const CapturePlan& b) {
-  if (a.dense() || b.dense() || a.block_bits.size() != b.block_bits.size()) return a.dense() && b.dense() ? 1 : 0;
+  if (a.dense() && b.dense()) return 1;
+  if (a.dense() || b.dense()) {
+    const CapturePlan& mask = a.dense() ? b : a;
+    return static_cast<double>(mask.kept_blocks) / (static_cast<double>(mask.q_blocks) * mask.k_blocks);
+  }
+  if (a.block_bits.size() != b.block_bits.size()) return 0;
   std::int64_t both = 0, either = 0;
   for (std::size_t i = 0; i < a.block_bits.size(); ++i) {
     both += std::popcount(static_cast<unsigned>(a.block_bits[i] & b.block_bits[i]));

@@ -32,18 +32,21 @@ struct CapturePlan {
   std::int64_t plan_id = 0;
   std::string kind = "mask";        ///< dense, mask
   int q_block_tokens = 64, k_block_tokens = 64, q_blocks = 0, k_blocks = 0;
-  std::int64_t queries = 0, keys = 0;
+  std::int64_t tokens = 0;
+  std::int64_t queries = 0, keys = 0;        ///< slots: tokens where there is no order
   std::int64_t kept_blocks = 0;
   double kept_ratio = 1;            ///< kept pairs over all pairs
   std::vector<std::uint8_t> block_bits;      ///< (q_blocks, ceil(k_blocks/8)), bit 0 first
-  std::vector<std::uint32_t> partial_blocks; ///< (P) q_block * k_blocks + k_block, ascending: blocks of which some pairs are kept
+  std::vector<std::uint32_t> partial_blocks; ///< (P) q_block * k_blocks + k_block, ascending: blocks with some pairs
   std::vector<std::uint64_t> partial_bits;   ///< (P, q_block_tokens): bit j of row i keeps key j of the block
+
+  std::vector<std::uint32_t> q_order, k_order;  ///< slot -> token, `tokens` where a slot is empty; empty: tokens as they come
 
   bool dense() const { return kind == "dense"; }
   bool keeps_block(int q_block, int k_block) const;
-  bool keeps(std::int64_t query, std::int64_t key) const;
-  /// One byte a key, 1 where the query keeps it.
-  std::vector<std::uint8_t> row(std::int64_t query) const;  // (keys)
+  bool keeps_slots(std::int64_t query_slot, std::int64_t key_slot) const;
+  /// One byte a key token, 1 where the query token keeps it.
+  std::vector<std::uint8_t> row(std::int64_t query) const;  // (tokens)
   /// Share of pairs kept in each cell of a grid. @param edges  first token of each cell and, at the end, the number of tokens
   std::vector<float> kept_ratios(const std::vector<std::int64_t>& edges) const;  // (C,C)
   /// Blocks that both keep over blocks that either keeps; 1 where both keep nothing.

@@ -32,7 +32,8 @@ void measure_against(const RunResult& reference, ComparedRun& run) {
 }
 
 std::vector<ComparedRun> compare(Generator& generator, const Request& request, const std::vector<MethodChoice>& methods,
-                                 EventSink& sink, RunControl& control, const std::function<void(std::size_t)>& on_begin) {
+                                 EventSink& sink, RunControl& control, const std::function<void(std::size_t)>& on_begin,
+                                 CaptureWriter* capture) {
   std::vector<Request> requests;
   for (const MethodChoice& method : methods) {
     requests.push_back(request);
@@ -45,7 +46,7 @@ std::vector<ComparedRun> compare(Generator& generator, const Request& request, c
     if (on_begin) on_begin(i);
     ComparedRun run;
     try {
-      run.result = generator.run(requests[i], sink, control);
+      run.result = generator.run(requests[i], sink, control, capture);
     } catch (const Error& error) {
       if (i == 0 || error.kind() == ErrorKind::Cancelled) throw;
       run.result.request = requests[i];

@@ -24,9 +24,11 @@ struct ComparedRun {
 /// A method that fails does not take the others with it; the reference does, by throwing. A stop ends the comparison: the
 /// stopped run is the last one returned.
 /// @param on_begin  called before each run with its index; may be empty
+/// @param capture   where all runs are recorded; null: nowhere
 /// @throws Error of the reference; Error{InvalidArgument, NotFound} where any method or setting is wrong, before anything runs
 std::vector<ComparedRun> compare(Generator& generator, const Request& request, const std::vector<MethodChoice>& methods,
-                                 EventSink& sink, RunControl& control, const std::function<void(std::size_t)>& on_begin = {});
+                                 EventSink& sink, RunControl& control, const std::function<void(std::size_t)>& on_begin = {},
+                                 CaptureWriter* capture = nullptr);
 
 /// PSNR and SSIM of `run` against `reference`, where both have frames of one shape.
 void measure_against(const RunResult& reference, ComparedRun& run);

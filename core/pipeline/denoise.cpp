@@ -19,23 +19,28 @@ double guidance_at(double scale, bool dynamic, int steps, std::int64_t timestep)
   return 1 + scale * (1 - std::cos(std::numbers::pi * std::pow(progress, 5.0))) / 2;
 }
 
-void denoise_step(const DenoisingTask& task, DenoisingState& state, Attention& attention,
-                  const std::function<bool(int, int)>& on_layer) {
-  const int step = state.next_step;
+at::Tensor predict(const DenoisingTask& task, const at::Tensor& latents, int step, Attention& attention,
+                   const std::function<bool(int, int)>& on_layer) {
   const std::vector<std::int64_t>& timesteps = task.scheduler.timesteps();
-  const int steps = static_cast<int>(timesteps.size());
-  const bool guided = task.branches.size() == 2;
-
-  const at::Tensor batch = guided ? at::cat({state.latents, state.latents}) : state.latents;  // (B,F,C,Y,X)
+  const at::Tensor batch = task.branches.size() == 2 ? at::cat({latents, latents}) : latents;  // (B,F,C,Y,X)
   DenoiserCall call;
   call.latents = task.scheduler.scale_model_input(batch, step);
   call.timestep = at::full({batch.size(0)}, timesteps[step], batch.options().dtype(at::kLong));  // (B)
   call.text = task.text;
   call.branches = task.branches;
   call.step = step;
-  call.steps = steps;
+  call.steps = static_cast<int>(timesteps.size());
   call.on_layer = on_layer;
-  at::Tensor prediction = task.transformer.forward(call, attention).to(at::kFloat);  // (B,F,C,Y,X)
+  return task.transformer.forward(call, attention).to(at::kFloat);  // (B,F,C,Y,X)
+}
+
+void denoise_step(const DenoisingTask& task, DenoisingState& state, Attention& attention,
+                  const std::function<bool(int, int)>& on_layer) {
+  const int step = state.next_step;
+  const std::vector<std::int64_t>& timesteps = task.scheduler.timesteps();
+  const int steps = static_cast<int>(timesteps.size());
+  const bool guided = task.branches.size() == 2;
+  at::Tensor prediction = predict(task, state.latents, step, attention, on_layer);  // (B,F,C,Y,X)
 
   if (guided) {
     const double scale = guidance_at(task.guidance_scale, task.dynamic_cfg, steps, timesteps[step]);

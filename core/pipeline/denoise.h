@@ -39,6 +39,10 @@ struct DenoisingTask {
 void denoise_step(const DenoisingTask& task, DenoisingState& state, Attention& attention,
                   const std::function<bool(int layer, int layers)>& on_layer);
 
+/// The first half of a step: what the transformer says of all branches. @throws as denoise_step()
+at::Tensor predict(const DenoisingTask& task, const at::Tensor& latents, int step, Attention& attention,
+                   const std::function<bool(int layer, int layers)>& on_layer);  // (B,F,C,Y,X) float32
+
 /// The guidance scale at a timestep; with `dynamic`, 1 + s (1 - cos(pi ((S - t) / S)^5)) / 2 as CogVideoX has it, S the steps.
 double guidance_at(double scale, bool dynamic, int steps, std::int64_t timestep);
 

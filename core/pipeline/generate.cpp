@@ -11,6 +11,7 @@
 #include <cstdio>
 
 #include "core/bridge/accelerator.h"
+#include "core/capture_run/recorder.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/pipeline/memory_errors.h"
 #include "core/pipeline/process_memory.h"
@@ -28,13 +29,15 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Seconds of a stage, without what was spent loading or paused in it.
+/// Seconds of a stage, without what was spent loading, paused or on shadow passes in it.
 class StageTimer {
  public:
-  explicit StageTimer(const Watch& watch) : watch_(watch), idle_(watch.load_seconds + watch.pause_seconds) {}
-  double seconds() const { return seconds_since(start_) - (watch_.load_seconds + watch_.pause_seconds - idle_); }
+  explicit StageTimer(const Watch& watch) : watch_(watch), idle_(idle(watch)) {}
+  double seconds() const { return seconds_since(start_) - (idle(watch_) - idle_); }
 
  private:
+  static double idle(const Watch& watch) { return watch.load_seconds + watch.pause_seconds + watch.shadow_seconds; }
+
   const Watch& watch_;
   double idle_;
   Clock::time_point start_ = Clock::now();
@@ -95,6 +98,7 @@ class Run {
   void denoise();
   bool before_layer(int layer, int layers);
   void record_step(double seconds);
+  void begin_recording(const std::vector<Branch>& branches);
   double remaining_seconds() const;
   void decode(const at::Tensor& latents);
   void keep_partial();
@@ -108,6 +112,7 @@ class Run {
   at::Tensor text_;  // (B,T,C)
   DenoisingState state_;
   std::shared_ptr<AttentionSession> attention_;
+  std::shared_ptr<RunRecorder> recorder_;
   RunTensors tensors_;
   RunResult result_;
   PeakMemory memory_;
@@ -195,6 +200,7 @@ void Run::denoise() {
   if (!attention_) attention_ = std::make_shared<AttentionSession>(request_.method, request_.steps);
   std::vector<Branch> branches{Branch::Conditional};
   if (sizes_.batch == 2) branches = {Branch::Unconditional, Branch::Conditional};
+  begin_recording(branches);
   const DenoisingTask task{transformer, *scheduler_, text_, branches, request_.guidance_scale, request_.dynamic_cfg};
   while (state_.next_step < request_.steps) {
     const int step = state_.next_step;
@@ -205,8 +211,10 @@ void Run::denoise() {
       denoise_step(task, state_, *attention_, [this](int layer, int layers) { return before_layer(layer, layers); });
     } catch (...) {
       attention_ = before;
+      if (recorder_) recorder_->abandon_step();
       throw;
     }
+    if (recorder_) watch_.shadow_seconds = recorder_->shadow_seconds();
     require_finite(state_.latents, "the transformer at step " + std::to_string(step + 1), model_.dtype());
     record_step(timer.seconds());
   }
@@ -226,6 +234,13 @@ bool Run::before_layer(int layer, int layers) {
 
 // ---- 6. Recording: what a step cost and kept, and a preview of the clean video it predicts.
 
+void Run::begin_recording(const std::vector<Branch>& branches) {
+  if (!watch_.capture) return;
+  recorder_ = RunRecorder::begin(*watch_.capture, {model_, request_, sizes_, *scheduler_, *attention_, text_, state_.latents, branches,
+                                                   result_.noise_hash, state_.next_step});
+  attention_->set_sink(recorder_->sink());
+}
+
 void Run::record_step(double seconds) {
   const int step = state_.next_step - 1;
   StepFinished event;
@@ -242,6 +257,11 @@ void Run::record_step(double seconds) {
   event.steps = request_.steps;
   event.elapsed_seconds = result_.stages["text"] + result_.stages["denoise"];
   event.remaining_seconds = remaining_seconds();
+  if (recorder_) {
+    const auto timestep = scheduler_->timesteps()[static_cast<std::size_t>(step)];
+    recorder_->end_step(event, *attention_, state_.latents,
+                        guidance_at(request_.guidance_scale, request_.dynamic_cfg, request_.steps, timestep));
+  }
   watch_.sink.on_event(event);
 }
 
@@ -366,6 +386,7 @@ RunResult Run::finish() {
   result_.peak_bytes = std::max(result_.peak_bytes, model_.device().is_cpu() ? memory_.bytes() : device_memory_.bytes());
   if (state_.latents.defined()) tensors_.latents = state_.latents.to(at::kCPU);
   result_.tensors = std::make_shared<const RunTensors>(tensors_);
+  if (recorder_) recorder_->end_run(result_);
   return result_;
 }
 

@@ -5,6 +5,9 @@
 
 #include <numeric>
 
+#include "core/attention/registry.h"
+#include "core/capture/fingerprint.h"
+#include "core/capture_run/replay.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/pipeline/generate.h"
 #include "core/pipeline/memory_errors.h"
@@ -61,11 +64,11 @@ struct Generator::Impl {
 
   /// Runs `work(model, watch)`; running out of memory frees the model and leaves the generator usable.
   template <typename Work>
-  RunResult guarded(const Request& request, EventSink& sink, RunControl& control, Work work) {
+  auto guarded(const Request& request, EventSink& sink, RunControl& control, Work work) {
     const c10::InferenceMode inference;
     Watch watch{sink, control, "loading"};
     try {
-      return work(load(request), watch);
+      return work(load(request), watch);  // what the work returns
     } catch (const Error&) {
       throw;
     } catch (...) {
@@ -93,11 +96,13 @@ std::map<std::string, std::string> Generator::versions() {
   return {{"ditscope", DITSCOPE_VERSION}, {"libtorch", TORCH_VERSION}};
 }
 
-RunResult Generator::run(const Request& asked, EventSink& sink, RunControl& control) {
+RunResult Generator::run(const Request& asked, EventSink& sink, RunControl& control, CaptureWriter* capture) {
   const Request request = complete(asked);
   require_memory(request);
-  return impl_->guarded(request, sink, control,
-                        [&](LoadedModel& model, Watch& watch) { return generate(model, request, watch); });
+  return impl_->guarded(request, sink, control, [&](LoadedModel& model, Watch& watch) {
+    watch.capture = capture;
+    return generate(model, request, watch);
+  });
 }
 
 RunResult Generator::resume(const RunResult& stopped, EventSink& sink, RunControl& control) {
@@ -112,6 +117,46 @@ RunResult Generator::decode(const RunResult& stopped, EventSink& sink, RunContro
     throw Error(ErrorKind::InvalidArgument, "This run was not stopped, so there is nothing to decode. Its frames are there.");
   return impl_->guarded(stopped.partial->request, sink, control,
                         [&](LoadedModel& model, Watch& watch) { return decode_partial(model, *stopped.partial, watch); });
+}
+
+CaptureSizes Generator::capture_sizes(const Request& asked) {
+  const Request request = complete(asked);
+  const ModelConfigs model = read_model_configs(request.model);
+  const RunSizes run = run_sizes(model, request);
+  const CogVideoXConfig& transformer = model.transformer;
+  const std::int64_t element = request.dtype == "float32" ? 4 : 2;
+  CaptureSizes sizes;
+  sizes.steps = request.steps;
+  sizes.layers = transformer.num_layers;
+  sizes.branches = static_cast<int>(run.batch);
+  sizes.heads = transformer.num_attention_heads;
+  sizes.head_width = transformer.attention_head_dim;
+  sizes.tokens = run.tokens;
+  sizes.text_tokens = request.max_sequence_length;
+  sizes.latent_bytes = run.latent_frames * transformer.in_channels * run.rows * run.columns * element;
+  sizes.text_bytes = run.batch * request.max_sequence_length * transformer.text_embed_dim * element;
+  sizes.preview_bytes = run.latent_frames * run.rows * run.columns * 3;
+  sizes.frames_bytes = std::int64_t{run.output_frames} * request.height * request.width * 3;
+  const Schedule schedule = make_method(request.method, request.steps)->schedule(request.steps, sizes.layers);
+  for (int step = 0; step < request.steps; ++step) {
+    const StepKind kind = schedule.at(step, sizes.layers - 1);
+    sizes.dense_steps += kind != StepKind::Sparse && kind != StepKind::Cached;
+  }
+  return sizes;
+}
+
+AttentionOperands Generator::replay(const CaptureReader& capture, int run_id, int step, int layer, int branch,
+                                    const std::filesystem::path& model_folder, EventSink& sink, RunControl& control) {
+  const CaptureRun run = capture.run(run_id);
+  Request request = request_from_json(run.request);
+  if (!model_folder.empty()) request.model = std::filesystem::absolute(model_folder).lexically_normal();
+  if (model_fingerprint(request.model) != run.model.fingerprint)
+    throw Error(ErrorKind::InvalidArgument, "The model in " + request.model.string() +
+                                                " is another one than this capture was made with. Point at the folder with those weights.");
+  request = complete(request);
+  return impl_->guarded(request, sink, control, [&](LoadedModel& model, Watch& watch) {
+    return replay_call(model, request, capture, run_id, step, layer, branch, watch);
+  });
 }
 
 int Generator::count_tokens(const std::filesystem::path& folder, const std::string& text) {

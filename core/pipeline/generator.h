@@ -64,6 +64,11 @@ struct ModelInfo {
   std::string example_prompt;
 };
 
+class CaptureReader;
+class CaptureWriter;
+struct AttentionOperands;
+struct CaptureSizes;
+
 /// Loads models and runs requests. One instance keeps one model loaded. Not thread-safe: one worker owns it.
 /// Torch stays behind this header.
 class Generator {
@@ -89,8 +94,9 @@ class Generator {
   static std::map<std::string, std::int64_t> estimate_bytes(const Request& request);
 
   /// Runs one request from prompt to frames. Loads the model if another one is loaded.
+  /// @param capture  where the run is recorded; null: nowhere, at no cost
   /// @throws Error; Error{OutOfMemory} leaves the generator usable
-  RunResult run(const Request& request, EventSink& sink, RunControl& control);
+  RunResult run(const Request& request, EventSink& sink, RunControl& control, CaptureWriter* capture = nullptr);
   /// Goes on with a stopped run to its end, as if it had never stopped.
   RunResult resume(const RunResult& stopped, EventSink& sink, RunControl& control);
   /// Decodes the latents of a stopped run as they stand (the predicted clean ones).
@@ -98,6 +104,14 @@ class Generator {
 
   /// Number of text tokens of a prompt under the model's tokenizer (loads the tokenizer only).
   int count_tokens(const std::filesystem::path& model, const std::string& text);
+
+  /// Sizes of a run that the size of its capture depends on; see estimate_capture().
+  static CaptureSizes capture_sizes(const Request& request);
+  /// Runs the steps of a captured run up to one call again, from its stored latents, and holds the outcome against the run's.
+  /// @throws Error{NotFound} no such call in the capture; Error{InvalidArgument} the model folder is another one
+  /// @param model  where the capture's model lies now; empty: where it lay
+  AttentionOperands replay(const CaptureReader& capture, int run_id, int step, int layer, int branch,
+                           const std::filesystem::path& model, EventSink& sink, RunControl& control);
 
   /// Frees the loaded model.
   void unload();

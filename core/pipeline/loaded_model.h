@@ -17,6 +17,8 @@
 
 namespace ditscope {
 
+class CaptureWriter;
+
 /// Who watches a run: where its progress goes, what can stop it, and which stage it is in, for messages.
 struct Watch {
   EventSink& sink;
@@ -24,6 +26,8 @@ struct Watch {
   std::string stage = "";    ///< "VAE decode"
   double load_seconds = 0;   ///< spent loading, which is not counted as running
   double pause_seconds = 0;  ///< spent paused, likewise
+  double shadow_seconds = 0; ///< spent on shadow passes of a capture, likewise
+  CaptureWriter* capture = nullptr;  ///< where the run is recorded; null: nowhere
   bool decoding = false;     ///< "stop and decode" asks for no more than what is being done
 
   /// Waits while paused. @throws Error{Cancelled} when the run is to stop

@@ -1,0 +1,260 @@
+#include "core/capture_run/probe.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <tuple>
+
+#include "core/bridge/attention.h"
+#include "core/bridge/parallel.h"
+#include "core/capture/records.h"
+#include "kernels/block_mass.h"
+#include "kernels/row_attention.h"
+
+namespace ditscope {
+namespace {
+
+/// Probabilities held at once.
+constexpr std::int64_t kProbabilityBytes = std::int64_t{32} << 20;
+
+bool kernel_takes(const LayerCall& call) {
+  const auto type = call.q.scalar_type();
+  return call.q.is_cpu() && (type == at::kFloat || type == at::kBFloat16) && !call.key_mask.defined() && call.q.size(3) <= 256;
+}
+
+template <typename Element, int kRank>
+HostView<Element, kRank> view(const at::Tensor& tensor) {
+  HostView<Element, kRank> result;
+  if (!tensor.defined()) return result;
+  result.data = static_cast<Element*>(tensor.data_ptr());
+  for (int i = 0; i < kRank; ++i) {
+    result.shape[i] = tensor.size(i);
+    result.stride[i] = tensor.stride(i);
+  }
+  return result;
+}
+
+/// Sum of n floats, in eight lanes.
+float sum(const float* values, std::int64_t n) {
+  float lanes[8] = {};
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int lane = 0; lane < 8; ++lane) lanes[lane] += values[i + lane];
+  for (; i < n; ++i) lanes[0] += values[i];
+  return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+}
+
+/// Sums of what is kept and of what is not.
+std::pair<float, float> divided_sum(const float* values, const bool* keeps, std::int64_t n) {
+  float kept[8] = {}, skipped[8] = {};
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (int lane = 0; lane < 8; ++lane) {
+      const float share = keeps[i + lane] ? 1.0F : 0.0F;
+      kept[lane] += share * values[i + lane];
+      skipped[lane] += (1.0F - share) * values[i + lane];
+    }
+  }
+  for (; i < n; ++i) (keeps[i] ? kept : skipped)[0] += values[i];
+  return {sum(kept, 8), sum(skipped, 8)};
+}
+
+/// Probabilities of heads first .. first+count-1 into the figures of a probe.
+void gather(RowProbe& probe, const at::Tensor& probabilities, const at::Tensor& keeps, std::int64_t first,
+            const std::vector<std::int64_t>& edges) {
+  const std::int64_t count = probabilities.size(0), rows = probabilities.size(1), tokens = probabilities.size(2);
+  const auto cells = static_cast<std::int64_t>(edges.size()) - 1;
+  const float* p = probabilities.const_data_ptr<float>();
+  float* map = probe.map.data_ptr<float>() + first * rows * cells;
+  float* kept = probe.kept.data_ptr<float>() + first * rows;
+  float* skipped = probe.skipped.data_ptr<float>() + first * rows;
+  const bool* keep = keeps.defined() ? keeps.const_data_ptr<bool>() : nullptr;
+  const bool shared = keep && keeps.size(0) == 1;
+  at::parallel_for(0, count * rows, 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float* row = p + i * tokens;
+      for (std::int64_t c = 0; c < cells; ++c) map[i * cells + c] = sum(row + edges[static_cast<std::size_t>(c)], edges[static_cast<std::size_t>(c) + 1] - edges[static_cast<std::size_t>(c)]);
+      if (!keep) {
+        kept[i] = 1;
+        skipped[i] = 0;
+        continue;
+      }
+      const std::int64_t plane = shared ? i % rows : first * rows + i;
+      std::tie(kept[i], skipped[i]) = divided_sum(row, keep + plane * tokens, tokens);
+    }
+  });
+}
+
+template <typename Element>
+void probe_with_kernel(const LayerCall& call, std::int64_t batch, const at::Tensor& rows, const at::Tensor& keeps,
+                       const std::vector<std::int64_t>& edges, RowProbe& probe) {
+  const at::Tensor q = call.q[batch], k = call.k[batch], v = call.v[batch];  // (H,T,D)
+  const std::int64_t heads = q.size(0), tokens = q.size(1), count = rows.size(0);
+  const at::Tensor numbers = rows.to(at::kInt).unsqueeze(0).expand({heads, count});  // (H,R), stride 0
+  const std::int64_t together = std::clamp<std::int64_t>(kProbabilityBytes / (count * tokens * 4), 1, heads);
+  const at::Tensor full = at::empty({heads, count, q.size(2)}, q.options());  // (H,R,D)
+  const at::Tensor probabilities = at::empty({together, count, tokens}, at::kFloat);
+  for (std::int64_t first = 0; first < heads; first += together) {
+    const std::int64_t n = std::min(together, heads - first);
+    RowAttentionArguments<Element> a;
+    a.q = view<const Element, 3>(q.narrow(0, first, n));
+    a.k = view<const Element, 3>(k.narrow(0, first, n));
+    a.v = view<const Element, 3>(v.narrow(0, first, n));
+    a.rows = view<const std::int32_t, 2>(numbers.narrow(0, first, n));
+    a.scale = static_cast<float>(call.scale);
+    a.out = view<Element, 3>(full.narrow(0, first, n));
+    a.log_sum_exp = view<float, 2>(probe.log_sum_exp.narrow(0, first, n));
+    const at::Tensor part = probabilities.narrow(0, 0, n);
+    a.probabilities = view<float, 3>(part);
+    row_attention(a, torch_workers(at::get_num_threads()));
+    gather(probe, part, keeps, first, edges);
+  }
+  probe.full = full.to(at::kFloat);
+}
+
+void probe_in_torch(const LayerCall& call, std::int64_t batch, const at::Tensor& rows, const at::Tensor& keeps,
+                    const std::vector<std::int64_t>& edges, RowProbe& probe) {
+  const std::int64_t heads = call.q.size(1), tokens = call.q.size(2), count = rows.size(0);
+  const at::Tensor index = rows.to(call.q.device());
+  std::vector<at::Tensor> full;
+  for (std::int64_t h = 0; h < heads; ++h) {
+    const at::Tensor q = call.q[batch][h].index_select(0, index).to(at::kFloat);                       // (R,D)
+    at::Tensor logits = at::matmul(q, call.k[batch][h].to(at::kFloat).transpose(0, 1)) * call.scale;  // (R,T)
+    if (call.key_mask.defined()) logits.masked_fill_(call.key_mask[batch].logical_not(), -std::numeric_limits<double>::infinity());
+    probe.log_sum_exp[h].copy_(at::logsumexp(logits, -1));
+    const at::Tensor probabilities = at::softmax(logits, -1);  // (R,T)
+    full.push_back(at::matmul(probabilities, call.v[batch][h].to(at::kFloat)).cpu());
+    gather(probe, probabilities.cpu().view({1, count, tokens}), keeps, h, edges);
+  }
+  probe.full = at::stack(full);  // (H,R,D)
+}
+
+/// Tokens with text filled up to whole cells, so that no cell holds both text and video.
+struct PaddedLayout {
+  std::int64_t slots = 0;
+  std::int64_t text_begin = 0, visual_begin = 0;  ///< slots
+  bool moved = false;
+};
+
+PaddedLayout padded(const TokenLayout& layout, std::int64_t block_tokens) {
+  PaddedLayout p;
+  const auto up = [&](std::int64_t n) { return (n + block_tokens - 1) / block_tokens * block_tokens; };
+  const std::int64_t first = layout.text_first ? layout.text_tokens : layout.visual_tokens();
+  p.moved = first % block_tokens != 0;
+  p.slots = up(first) + (layout.tokens() - first);
+  (layout.text_first ? p.visual_begin : p.text_begin) = up(first);
+  return p;
+}
+
+/// (H,T,D) with a gap of zeros between text and video.
+at::Tensor spread(const at::Tensor& rows, const TokenLayout& layout, const PaddedLayout& p) {
+  if (!p.moved) return rows;
+  at::Tensor out = at::zeros({rows.size(0), p.slots, rows.size(2)}, rows.options());
+  const std::int64_t text = layout.text_first ? 0 : layout.visual_tokens();
+  out.narrow(1, p.text_begin, layout.text_tokens).copy_(rows.narrow(1, text, layout.text_tokens));
+  out.narrow(1, p.visual_begin, layout.visual_tokens()).copy_(rows.narrow(1, layout.visual_begin(), layout.visual_tokens()));
+  return out;
+}
+
+BlockMask real_slots(const TokenLayout& layout, const PaddedLayout& p) {
+  MaskDescription d;
+  d.queries = d.keys = p.slots;
+  d.spans_per_row = 1;
+  d.valid_keys.assign(static_cast<std::size_t>((p.slots + 63) / 64), 0);
+  for (std::int64_t slot = 0; slot < p.slots; ++slot) {
+    const bool text = slot >= p.text_begin && slot < p.text_begin + layout.text_tokens;
+    const bool visual = slot >= p.visual_begin && slot < p.visual_begin + layout.visual_tokens();
+    d.spans.push_back({0, text || visual ? static_cast<std::int32_t>(p.slots) : 0});
+    if (text || visual) d.valid_keys[static_cast<std::size_t>(slot / 64)] |= std::uint64_t{1} << (slot % 64);
+  }
+  return BlockMask(d);
+}
+
+template <typename Element>
+ExactMap map_with_kernel(const LayerCall& call, std::int64_t batch, std::int64_t block_tokens, const std::vector<std::int64_t>& edges) {
+  const PaddedLayout p = padded(call.layout, block_tokens);
+  const at::Tensor q = spread(call.q[batch], call.layout, p), k = spread(call.k[batch], call.layout, p);  // (H,S,D)
+  const std::int64_t heads = q.size(0), cells = (p.slots + block_tokens - 1) / block_tokens;
+  BlockMask mask;
+  if (p.moved) mask = real_slots(call.layout, p);
+  const at::Tensor sums = at::empty({heads, p.slots}, at::kFloat), mass = at::empty({heads, cells, cells}, at::kFloat);
+  BlockSearchArguments<Element> a;
+  a.q = view<const Element, 3>(q);
+  a.k = view<const Element, 3>(k);
+  a.scale = static_cast<float>(call.scale);
+  a.mask = p.moved ? &mask : nullptr;
+  a.block_tokens = block_tokens;
+  a.log_sum_exp = view<float, 2>(sums);
+  a.mass = view<float, 3>(mass);
+  block_search(a, torch_workers(at::get_num_threads()));
+  ExactMap result;
+  result.log_sum_exp = sums;
+  if (p.moved) {
+    const at::Tensor text = sums.narrow(1, p.text_begin, call.layout.text_tokens);
+    const at::Tensor visual = sums.narrow(1, p.visual_begin, call.layout.visual_tokens());
+    result.log_sum_exp = call.layout.text_first ? at::cat({text, visual}, 1) : at::cat({visual, text}, 1);
+  }
+  std::vector<float> queries;
+  for (std::size_t c = 0; c + 1 < edges.size(); ++c) queries.push_back(static_cast<float>(edges[c + 1] - edges[c]));
+  result.map = mass / at::tensor(queries).view({1, -1, 1});
+  return result;
+}
+
+ExactMap map_in_torch(const LayerCall& call, std::int64_t batch, const std::vector<std::int64_t>& edges) {
+  const std::int64_t heads = call.q.size(1), tokens = call.q.size(2), cells = static_cast<std::int64_t>(edges.size()) - 1;
+  ExactMap result{at::empty({heads, tokens}, at::kFloat), at::zeros({heads, cells, cells}, at::kFloat)};
+  std::vector<std::int64_t> cell_of;
+  for (std::int64_t c = 0; c < cells; ++c) cell_of.insert(cell_of.end(), static_cast<std::size_t>(edges[static_cast<std::size_t>(c) + 1] - edges[static_cast<std::size_t>(c)]), c);
+  const at::Tensor cell = at::tensor(cell_of, at::kLong).to(call.q.device());
+  for (std::int64_t c = 0; c < cells; ++c) {
+    const std::int64_t first = edges[static_cast<std::size_t>(c)], count = edges[static_cast<std::size_t>(c) + 1] - first;
+    const at::Tensor q = call.q[batch].narrow(1, first, count).to(at::kFloat);
+    for (std::int64_t h = 0; h < heads; ++h) {
+      at::Tensor logits = at::matmul(q[h], call.k[batch][h].to(at::kFloat).transpose(0, 1)) * call.scale;  // (rows,T)
+      if (call.key_mask.defined()) logits.masked_fill_(call.key_mask[batch].logical_not(), -std::numeric_limits<double>::infinity());
+      result.log_sum_exp[h].narrow(0, first, count).copy_(at::logsumexp(logits, -1));
+      const at::Tensor columns = at::softmax(logits, -1).mean(0);  // (T)
+      result.map[h][c].copy_(at::zeros({cells}, columns.options()).index_add(0, cell, columns));
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+RowProbe probe_rows(const LayerCall& call, std::int64_t batch, const at::Tensor& rows, const at::Tensor& keeps,
+                    const std::vector<std::int64_t>& edges) {
+  const std::int64_t heads = call.q.size(1), count = rows.size(0);
+  RowProbe probe;
+  probe.log_sum_exp = at::empty({heads, count}, at::kFloat);
+  probe.kept = at::empty({heads, count}, at::kFloat);
+  probe.skipped = at::empty({heads, count}, at::kFloat);
+  probe.map = at::empty({heads, count, static_cast<std::int64_t>(edges.size()) - 1}, at::kFloat);
+  if (!kernel_takes(call))
+    probe_in_torch(call, batch, rows, keeps, edges, probe);
+  else if (call.q.scalar_type() == at::kBFloat16)
+    probe_with_kernel<Bfloat16Bits>(call, batch, rows, keeps, edges, probe);
+  else
+    probe_with_kernel<float>(call, batch, rows, keeps, edges, probe);
+  return probe;
+}
+
+ExactMap exact_map(const LayerCall& call, std::int64_t batch, std::int64_t block_tokens) {
+  const auto edges = map_edges(call.layout.text_tokens, call.layout.text_first, call.layout.tokens(), block_tokens);
+  if (!kernel_takes(call)) return map_in_torch(call, batch, edges);
+  return call.q.scalar_type() == at::kBFloat16 ? map_with_kernel<Bfloat16Bits>(call, batch, block_tokens, edges)
+                                               : map_with_kernel<float>(call, batch, block_tokens, edges);
+}
+
+at::Tensor kept_log_sum_exp(const LayerCall& call, std::int64_t batch, const Selection& selection) {
+  const LayerCall element = element_in_slots(call, batch, selection.arrangement());  // (1,H,S,D)
+  at::Tensor out = output_like(element.q);
+  const at::Tensor sums = at::empty({element.q.size(1), element.q.size(2)}, element.q.options().dtype(at::kFloat));  // (H,S)
+  masked_attention(element, 0, selection.mask(), {}, {}, out, sums);
+  return (selection.arrangement() ? by_token(sums, *selection.arrangement()) : sums).to(at::kCPU);
+}
+
+}  // namespace ditscope

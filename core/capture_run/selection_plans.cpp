@@ -1,0 +1,88 @@
+#include "core/capture_run/selection_plans.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace ditscope {
+namespace {
+
+/// Slot -> token of one head.
+std::vector<std::uint32_t> order_of(const at::Tensor& slots, std::int64_t head) {
+  const at::Tensor row = (slots.dim() == 2 ? slots[head] : slots).contiguous();  // (S) long
+  std::vector<std::uint32_t> order;
+  for (std::int64_t s = 0; s < row.numel(); ++s) order.push_back(static_cast<std::uint32_t>(row.const_data_ptr<std::int64_t>()[s]));
+  return order;
+}
+
+std::shared_ptr<CapturePlan> plan_of(const BlockMask& mask, int list) {
+  auto plan = std::make_shared<CapturePlan>();
+  plan->queries = mask.queries();
+  plan->keys = mask.keys();
+  plan->q_blocks = mask.query_blocks();
+  plan->k_blocks = mask.key_blocks();
+  const std::size_t row_bytes = (static_cast<std::size_t>(plan->k_blocks) + 7) / 8;
+  plan->block_bits.assign(static_cast<std::size_t>(plan->q_blocks) * row_bytes, 0);
+  for (int m = 0; m < plan->q_blocks; ++m) {
+    for (const BlockMask::Visit* visit = mask.visits_begin(list, m); visit != mask.visits_end(list, m); ++visit) {
+      plan->block_bits[static_cast<std::size_t>(m) * row_bytes + static_cast<std::size_t>(visit->key_block) / 8] |=
+          static_cast<std::uint8_t>(1 << (visit->key_block % 8));
+      ++plan->kept_blocks;
+      if (visit->bits == BlockMask::kWhole) continue;
+      plan->partial_blocks.push_back(static_cast<std::uint32_t>(m) * static_cast<std::uint32_t>(plan->k_blocks) +
+                                     static_cast<std::uint32_t>(visit->key_block));
+      const std::uint64_t* words = mask.row_bits(visit->bits);
+      const std::int64_t rows = std::min<std::int64_t>(kBlockTokens, plan->queries - std::int64_t{m} * kBlockTokens);
+      for (std::int64_t row = 0; row < kBlockTokens; ++row) plan->partial_bits.push_back(row < rows ? words[row] : 0);
+    }
+  }
+  plan->kept_ratio = static_cast<double>(mask.kept_pairs(list)) / (static_cast<double>(plan->queries) * static_cast<double>(plan->keys));
+  return plan;
+}
+
+}  // namespace
+
+std::vector<std::shared_ptr<const CapturePlan>> selection_plans(const Selection& selection, std::int64_t heads, std::int64_t tokens) {
+  const BlockMask& mask = selection.mask();
+  const Arrangement* arrangement = selection.arrangement();
+  const bool own_orders = arrangement && (arrangement->queries.dim() == 2 || arrangement->keys.dim() == 2);
+  std::vector<std::shared_ptr<const CapturePlan>> plans;
+  std::vector<std::shared_ptr<CapturePlan>> of_list(static_cast<std::size_t>(mask.lists()));
+  const std::int64_t count = own_orders || mask.heads() > 0 ? heads : 1;
+  for (std::int64_t h = 0; h < count; ++h) {
+    auto& plan = of_list[static_cast<std::size_t>(mask.list_of_head(h))];
+    if (!plan || own_orders) {
+      plan = plan_of(mask, mask.list_of_head(h));
+      plan->tokens = tokens;
+      if (arrangement) {
+        plan->q_order = order_of(arrangement->queries, h);
+        plan->k_order = order_of(arrangement->keys, h);
+        plan->kept_ratio = selection.kept_ratio();
+      }
+    }
+    plans.push_back(plan);
+  }
+  return plans;
+}
+
+CaptureTensor stored_frames(const char* kind, int step, const Frames& frames) {
+  CaptureTensor tensor;
+  tensor.kind = kind;
+  tensor.step = step;
+  tensor.dtype = "|u1";
+  tensor.filter = "up";
+  tensor.shape = {frames.count, 3, frames.height, frames.width};
+  const auto plane = static_cast<std::size_t>(frames.height) * static_cast<std::size_t>(frames.width);
+  tensor.bytes.resize(frames.rgb.size());
+  for (int f = 0; f < frames.count; ++f) {
+    const float* rgb = frames.frame(f);
+    std::uint8_t* planes = tensor.bytes.data() + static_cast<std::size_t>(f) * 3 * plane;
+    for (std::size_t i = 0; i < plane; ++i)
+      for (std::size_t c = 0; c < 3; ++c)
+        planes[c * plane + i] = static_cast<std::uint8_t>(std::clamp(rgb[3 * i + c], 0.0F, 1.0F) * 255.0F + 0.5F);
+  }
+  return tensor;
+}
+
+}  // namespace ditscope
