@@ -59,11 +59,12 @@ KeptPlan plan_on_device(const BlockMask& kept, const BlockMask* first, const at:
       return plan;
     }
   }
-  const AttentionPlan made = make_attention_plan(kept, static_cast<int>(heads),
-                                                 plan_options<Element>(kept, static_cast<int>(heads), width, first != nullptr), first);
+  const AttentionPlan made = make_attention_plan(
+      kept, static_cast<int>(heads), plan_options<Element>(kept, static_cast<int>(heads), width, first != nullptr), first);
   const at::Tensor host = at::empty({static_cast<std::int64_t>(made.words.size())}, at::kLong);
   std::memcpy(host.data_ptr(), made.words.data(), made.words.size() * sizeof(made.words[0]));
-  KeptPlan plan{kept.identity(), {}, first != nullptr, heads, width, q.scalar_type(), q.device(), made.layout, host.to(q.device())};
+  KeptPlan plan{kept.identity(), {},          first != nullptr,   heads, width, q.scalar_type(),
+                q.device(),      made.layout, host.to(q.device())};
   if (first) plan.first = first->identity();
   plans.push_back(plan);
   return plan;
@@ -139,8 +140,8 @@ SplitResult run_split(const LayerCall& call, std::int64_t batch, const BlockMask
   const at::Tensor target = out[batch], written = writable(target, q);                                     // (H,T,D)
   const KeptPlan plan = plan_on_device<Element>(kept, &skipped, q);
   SplitResult result;
-  result.log_sum_exp = at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat));       // (H,T)
-  result.log_sum_exp_kept = at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat));  // (H,T)
+  result.log_sum_exp = at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat));         // (H,T)
+  result.log_sum_exp_kept = at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat));    // (H,T)
   const at::Tensor residual = with_residual ? at::empty(q.sizes(), q.options()) : at::Tensor();  // (H,T,D)
   CudaSplitArguments<Element> a;
   a.q = view<const Element, 3>(q);
@@ -169,31 +170,41 @@ bool cuda_kernels_take(const LayerCall& call) {
 void cuda_masked_attention(const LayerCall& call, std::int64_t batch, const BlockMask& mask, const at::Tensor& row_scale,
                            const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp) {
   switch (call.q.scalar_type()) {
-    case at::kBFloat16: return run_masked<Bfloat16Bits>(call, batch, mask, row_scale, residual, out, log_sum_exp);
-    case at::kHalf: return run_masked<Float16Bits>(call, batch, mask, row_scale, residual, out, log_sum_exp);
-    default: return run_masked<float>(call, batch, mask, row_scale, residual, out, log_sum_exp);
+    case at::kBFloat16:
+      return run_masked<Bfloat16Bits>(call, batch, mask, row_scale, residual, out, log_sum_exp);
+    case at::kHalf:
+      return run_masked<Float16Bits>(call, batch, mask, row_scale, residual, out, log_sum_exp);
+    default:
+      return run_masked<float>(call, batch, mask, row_scale, residual, out, log_sum_exp);
   }
 }
 
 SplitResult cuda_split_attention(const LayerCall& call, std::int64_t batch, const BlockMask& kept, const BlockMask& skipped,
                                  bool unit_rho, bool with_residual, at::Tensor& out) {
   switch (call.q.scalar_type()) {
-    case at::kBFloat16: return run_split<Bfloat16Bits>(call, batch, kept, skipped, unit_rho, with_residual, out);
-    case at::kHalf: return run_split<Float16Bits>(call, batch, kept, skipped, unit_rho, with_residual, out);
-    default: return run_split<float>(call, batch, kept, skipped, unit_rho, with_residual, out);
+    case at::kBFloat16:
+      return run_split<Bfloat16Bits>(call, batch, kept, skipped, unit_rho, with_residual, out);
+    case at::kHalf:
+      return run_split<Float16Bits>(call, batch, kept, skipped, unit_rho, with_residual, out);
+    default:
+      return run_split<float>(call, batch, kept, skipped, unit_rho, with_residual, out);
   }
 }
 
 #else
 
-bool cuda_kernels_take(const LayerCall&) { return false; }
+bool cuda_kernels_take(const LayerCall&) {
+  return false;
+}
 
 void cuda_masked_attention(const LayerCall&, std::int64_t, const BlockMask&, const at::Tensor&, const at::Tensor&, at::Tensor&,
                            const at::Tensor&) {
-  throw Error(ErrorKind::Unsupported, "expected a build with kernels for GPUs, got one without; build with -DDITSCOPE_CUDA_KERNELS=ON");
+  throw Error(ErrorKind::Unsupported,
+              "expected a build with kernels for GPUs, got one without; build with -DDITSCOPE_CUDA_KERNELS=ON");
 }
 SplitResult cuda_split_attention(const LayerCall&, std::int64_t, const BlockMask&, const BlockMask&, bool, bool, at::Tensor&) {
-  throw Error(ErrorKind::Unsupported, "expected a build with kernels for GPUs, got one without; build with -DDITSCOPE_CUDA_KERNELS=ON");
+  throw Error(ErrorKind::Unsupported,
+              "expected a build with kernels for GPUs, got one without; build with -DDITSCOPE_CUDA_KERNELS=ON");
 }
 
 #endif

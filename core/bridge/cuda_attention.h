@@ -9,11 +9,12 @@ namespace ditscope {
 
 // The attention kernels for GPUs (kernels/cuda/attention.h) on tensors. In a build without them nothing is taken.
 
-/// Whether they can take a call: a GPU of compute capability 8.0 or newer, float32, bfloat16 or float16, no key mask, no gradients.
+/// Whether they can take a call: a GPU of compute capability 8.0 or newer, float32, bfloat16 or float16, no key mask, no
+/// gradients.
 bool cuda_kernels_take(const LayerCall& call);
 
-/// As masked_attention() and split_attention(), for calls that are taken. The plan of a mask is made and uploaded when the mask is
-/// first seen, and kept as long as the mask; nothing waits for the GPU.
+/// As masked_attention() and split_attention(), for calls that are taken. The plan of a mask is made and uploaded when the mask
+/// is first seen, and kept as long as the mask; nothing waits for the GPU.
 void cuda_masked_attention(const LayerCall& call, std::int64_t batch, const BlockMask& mask, const at::Tensor& row_scale,
                            const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp);
 SplitResult cuda_split_attention(const LayerCall& call, std::int64_t batch, const BlockMask& kept, const BlockMask& skipped,

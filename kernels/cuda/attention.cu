@@ -1,9 +1,8 @@
-#include "kernels/cuda/attention.h"
-
-#include "kernels/cuda/kernel_launch.cuh"
-
 #include <cstdlib>
 #include <cstring>
+
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/kernel_launch.cuh"
 
 namespace ditscope {
 
@@ -30,11 +29,15 @@ namespace {
 template <typename Element>
 int launch(const Parameters* p, std::int64_t width, int tile_blocks, bool split, void* stream) {
   if constexpr (std::is_same_v<Element, float>) {
-    if (tile_blocks != 1) throw Error(ErrorKind::Unsupported, "expected tiles of one query block in float32, got two; ask tile_blocks_for()");
+    if (tile_blocks != 1)
+      throw Error(ErrorKind::Unsupported, "expected tiles of one query block in float32, got two; ask tile_blocks_for()");
     switch (kernel_width(width, true)) {
-      case 64: return launch_floats<64>(p, split, stream);
-      case 128: return launch_floats<128>(p, split, stream);
-      default: return launch_floats<256>(p, split, stream);
+      case 64:
+        return launch_floats<64>(p, split, stream);
+      case 128:
+        return launch_floats<128>(p, split, stream);
+      default:
+        return launch_floats<256>(p, split, stream);
     }
   } else {
     if (tile_blocks_for<Element>(width, tile_blocks) != tile_blocks) {
@@ -45,20 +48,30 @@ int launch(const Parameters* p, std::int64_t width, int tile_blocks, bool split,
     if (cuda_attention_uses_hopper(width, tile_blocks) && (!p || p->keys > 0)) {
       switch (kernel_width(width, false)) {
         case 32:
-        case 64: return launch_hopper<Element, 64>(p, split, stream);
-        case 80: return launch_hopper<Element, 80>(p, split, stream);
-        case 96: return launch_hopper<Element, 96>(p, split, stream);
-        default: return launch_hopper<Element, 128>(p, split, stream);
+        case 64:
+          return launch_hopper<Element, 64>(p, split, stream);
+        case 80:
+          return launch_hopper<Element, 80>(p, split, stream);
+        case 96:
+          return launch_hopper<Element, 96>(p, split, stream);
+        default:
+          return launch_hopper<Element, 128>(p, split, stream);
       }
     }
 #endif
     switch (kernel_width(width, false)) {
-      case 32: return launch_tiles<Element, 32>(p, tile_blocks, split, stream);
-      case 64: return launch_tiles<Element, 64>(p, tile_blocks, split, stream);
-      case 80: return launch_tiles<Element, 80>(p, tile_blocks, split, stream);
-      case 96: return launch_tiles<Element, 96>(p, tile_blocks, split, stream);
-      case 128: return launch_tiles<Element, 128>(p, tile_blocks, split, stream);
-      default: return launch_tiles<Element, 256>(p, tile_blocks, split, stream);
+      case 32:
+        return launch_tiles<Element, 32>(p, tile_blocks, split, stream);
+      case 64:
+        return launch_tiles<Element, 64>(p, tile_blocks, split, stream);
+      case 80:
+        return launch_tiles<Element, 80>(p, tile_blocks, split, stream);
+      case 96:
+        return launch_tiles<Element, 96>(p, tile_blocks, split, stream);
+      case 128:
+        return launch_tiles<Element, 128>(p, tile_blocks, split, stream);
+      default:
+        return launch_tiles<Element, 256>(p, tile_blocks, split, stream);
     }
   }
 }

@@ -15,13 +15,13 @@ struct DevicePlan {
   void* data = nullptr;
 };
 
-/// block_sparse_attention() (kernels/block_sparse_attention.h) on a GPU of compute capability 8.0 or newer, over a plan instead of
-/// a mask: out = row_scale * softmax(scale * Q K^T over the kept keys) V + residual.
+/// block_sparse_attention() (kernels/block_sparse_attention.h) on a GPU of compute capability 8.0 or newer, over a plan instead
+/// of a mask: out = row_scale * softmax(scale * Q K^T over the kept keys) V + residual.
 ///
 /// Enqueues on a stream and returns: nothing waits, nothing is allocated, so a CUDA graph can record it. A plan serves one stream
 /// at a time. The same bits from the same input. In bfloat16 and float16, probabilities are rounded before they meet V; sums are
-/// float32. 16-bit types need rows that begin at multiples of 16 bytes, channels side by side and a width that is a multiple of 8;
-/// heads and tokens may have any such strides. float32 takes any.
+/// float32. 16-bit types need rows that begin at multiples of 16 bytes, channels side by side and a width that is a multiple of
+/// 8; heads and tokens may have any such strides. float32 takes any.
 ///
 /// @tparam Element float, Bfloat16Bits or Float16Bits
 template <typename Element>
@@ -36,8 +36,8 @@ struct CudaAttentionArguments {
   float* parts = nullptr;                 ///< part_floats() of them, where the plan divides tiles
 };
 
-/// @throws Error{InvalidArgument} naming what disagrees, Error{Unsupported} for a plan of tiles that the type or width has no kernel
-/// for (tile_blocks_for()), Error{Device} where the launch fails
+/// @throws Error{InvalidArgument} naming what disagrees, Error{Unsupported} for a plan of tiles that the type or width has no
+/// kernel for (tile_blocks_for()), Error{Device} where the launch fails
 template <typename Element>
 void cuda_attention(const CudaAttentionArguments<Element>& arguments, const DevicePlan& plan, void* stream);
 
@@ -67,8 +67,8 @@ int tile_blocks_for(std::int64_t width, int wanted);
 /// Whether the current device can run these kernels; false where there is none.
 bool cuda_attention_runs_here();
 
-/// Whether a 16-bit call of that width and plan runs on the kernel for compute capability 9.0 (wgmma and the copy engine) here: on
-/// such a GPU, with the environment variable DITSCOPE_HOPPER=1. No GPU has run it yet.
+/// Whether a 16-bit call of that width and plan runs on the kernel for compute capability 9.0 (wgmma and the copy engine) here:
+/// on such a GPU, with the environment variable DITSCOPE_HOPPER=1. No GPU has run it yet.
 bool cuda_attention_uses_hopper(std::int64_t width, int tile_blocks);
 
 /// Blocks of threads of the current device that take tiles at once, for balanced_entries().

@@ -1,6 +1,6 @@
 #pragma once
-// Block-sparse attention in float32 by fused multiply-adds: for every GPU, written for correctness. The walk over the plan and the
-// split are those of tile_attention.h, with tiles of one query block.
+// Block-sparse attention in float32 by fused multiply-adds: for every GPU, written for correctness. The walk over the plan and
+// the split are those of tile_attention.h, with tiles of one query block.
 //
 // 16 x 16 threads: thread (y,x) has queries 4y .. 4y+3. Of the logits it has keys x, x+16, x+32, x+48; of the output channels
 // 4x .. 4x+3 of each slice of 64.
@@ -203,7 +203,8 @@ class FloatAttention {
       GPU_UNROLL
       for (int j = 0; j < 4; ++j) {
         const int channel = slice * 64 + 4 * x_ + j;
-        if (channel < p_.width) body(out_[slice][i][j], head_ * strides.head + token * strides.token + channel * strides.channel, channel);
+        if (channel < p_.width)
+          body(out_[slice][i][j], head_ * strides.head + token * strides.token + channel * strides.channel, channel);
       }
     }
   }
@@ -231,7 +232,8 @@ class FloatAttention {
           p_.log_sum_exp[head_ * p_.log_sum_exp_strides.head + token * p_.log_sum_exp_strides.token] = all_log2 * kLn2;
         }
         if (kSplit && p_.log_sum_exp_kept) {
-          p_.log_sum_exp_kept[head_ * p_.log_sum_exp_kept_strides.head + token * p_.log_sum_exp_kept_strides.token] = kept_log2 * kLn2;
+          p_.log_sum_exp_kept[head_ * p_.log_sum_exp_kept_strides.head + token * p_.log_sum_exp_kept_strides.token] =
+              kept_log2 * kLn2;
         }
       }
       if constexpr (kSplit) {
@@ -242,10 +244,12 @@ class FloatAttention {
         each(i, p_.out_strides, [&](float& sum, std::int64_t offset, int channel) {
           const float kept = sum * factor, skipped = out[offset];
           out[offset] = rho * kept + share * skipped;
-          if (rest) rest[head_ * s.head + token * s.token + channel * s.channel] = share * (p_.unit_rho ? skipped - kept : skipped);
+          if (rest)
+            rest[head_ * s.head + token * s.token + channel * s.channel] = share * (p_.unit_rho ? skipped - kept : skipped);
         });
       } else {
-        const float scale = there && p_.row_scale ? p_.row_scale[head_ * p_.row_scale_strides.head + token * p_.row_scale_strides.token] : 1.0f;
+        const float scale =
+            there && p_.row_scale ? p_.row_scale[head_ * p_.row_scale_strides.head + token * p_.row_scale_strides.token] : 1.0f;
         const float* residual = static_cast<const float*>(p_.residual);
         const Strides3& s = p_.residual_strides;
         each(i, p_.out_strides, [&](float& sum, std::int64_t offset, int channel) {

@@ -12,17 +12,27 @@
 
 namespace ditscope::gpu {
 
-GPU_INLINE int thread() { return static_cast<int>(threadIdx.x); }
-GPU_INLINE int block() { return static_cast<int>(blockIdx.x); }
-GPU_INLINE int blocks() { return static_cast<int>(gridDim.x); }
+GPU_INLINE int thread() {
+  return static_cast<int>(threadIdx.x);
+}
+GPU_INLINE int block() {
+  return static_cast<int>(blockIdx.x);
+}
+GPU_INLINE int blocks() {
+  return static_cast<int>(gridDim.x);
+}
 /// Waits for all threads of the block; what they wrote to shared memory is seen then.
-GPU_INLINE void sync_block() { __syncthreads(); }
+GPU_INLINE void sync_block() {
+  __syncthreads();
+}
 /// The same among the first kThreads threads of the block.
 template <int kThreads>
 GPU_INLINE void sync_first() {
   asm volatile("bar.sync 1, %0;" ::"n"(kThreads) : "memory");
 }
-GPU_INLINE void sync_warp() { __syncwarp(); }
+GPU_INLINE void sync_warp() {
+  __syncwarp();
+}
 /// The same value, which the compiler knows nothing about: what follows from it is not computed ahead and kept in registers.
 template <typename Word>
 GPU_INLINE Word opaque(Word value) {
@@ -30,15 +40,29 @@ GPU_INLINE Word opaque(Word value) {
   return value;
 }
 /// Loads after this are not moved before it: those of a row wait until the registers of the row before are free.
-GPU_INLINE void keep_order() { __syncwarp(); }
+GPU_INLINE void keep_order() {
+  __syncwarp();
+}
 /// What this thread wrote to global memory is seen by whoever sees its later writes.
-GPU_INLINE void fence() { __threadfence(); }
-GPU_INLINE int atomic_add(int* counter, int value) { return atomicAdd(counter, value); }
+GPU_INLINE void fence() {
+  __threadfence();
+}
+GPU_INLINE int atomic_add(int* counter, int value) {
+  return atomicAdd(counter, value);
+}
 /// Reads what other blocks wrote during this launch.
-GPU_INLINE float load_fresh(const float* pointer) { return __ldcg(pointer); }
-GPU_INLINE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
-GPU_INLINE int shuffle(int value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
-GPU_INLINE bool any(bool value) { return __any_sync(0xffffffffu, value) != 0; }
+GPU_INLINE float load_fresh(const float* pointer) {
+  return __ldcg(pointer);
+}
+GPU_INLINE float shuffle_xor(float value, int mask) {
+  return __shfl_xor_sync(0xffffffffu, value, mask);
+}
+GPU_INLINE int shuffle(int value, int lane) {
+  return __shfl_sync(0xffffffffu, value, lane);
+}
+GPU_INLINE bool any(bool value) {
+  return __any_sync(0xffffffffu, value) != 0;
+}
 
 GPU_INLINE float exp2(float x) {
   float result;
@@ -50,8 +74,12 @@ GPU_INLINE float log2(float x) {
   asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
   return result;
 }
-GPU_INLINE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
-GPU_INLINE float larger(float a, float b) { return fmaxf(a, b); }
+GPU_INLINE float multiply_add(float a, float b, float c) {
+  return __fmaf_rn(a, b, c);
+}
+GPU_INLINE float larger(float a, float b) {
+  return fmaxf(a, b);
+}
 
 /// Bytes from the beginning of shared memory.
 GPU_INLINE std::uint32_t shared_address(const void* pointer) {
@@ -64,7 +92,9 @@ GPU_INLINE void copy_async(std::uint32_t shared, const void* source, int bytes) 
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(source), "r"(bytes) : "memory");
 }
 /// Closes a group of copies.
-GPU_INLINE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+GPU_INLINE void commit_copies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
 /// Waits until at most kPending of the thread's newest groups are under way.
 template <int kPending>
 GPU_INLINE void wait_copies() {

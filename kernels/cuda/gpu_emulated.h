@@ -30,7 +30,8 @@ class Machine {
  public:
   /// Runs body(shared memory) as every thread of `blocks` blocks, one block after the other. @param backwards  the last thread
   /// goes first wherever there is a choice
-  static void run(int blocks, int threads, std::size_t shared_bytes, bool backwards, const std::function<void(unsigned char*)>& body) {
+  static void run(int blocks, int threads, std::size_t shared_bytes, bool backwards,
+                  const std::function<void(unsigned char*)>& body) {
     for (int block = 0; block < blocks; ++block) {
       Machine machine(blocks, block, threads, shared_bytes, backwards, body);
       machine.finish();
@@ -42,8 +43,8 @@ class Machine {
   int block() const { return block_; }
   int blocks() const { return blocks_; }
 
-  /// Meets the other threads of the group of `size` threads, neighbours from a multiple of `size` on; the last to come does `work`
-  /// on what all brought.
+  /// Meets the other threads of the group of `size` threads, neighbours from a multiple of `size` on; the last to come does
+  /// `work` on what all brought.
   void meet(int size, const char* name, void* brought, const std::function<void(void**)>& work) {
     const int first = current_ / size * size;
     Group& group = groups_[{size, first}];
@@ -120,7 +121,13 @@ class Machine {
 
   Machine(int blocks, int block, int threads, std::size_t shared_bytes, bool backwards,
           const std::function<void(unsigned char*)>& body)
-      : blocks_(blocks), block_(block), shared_bytes_(shared_bytes), backwards_(backwards), body_(body), lanes_(threads), storage_(shared_bytes + 1024, 0xff) {
+      : blocks_(blocks),
+        block_(block),
+        shared_bytes_(shared_bytes),
+        backwards_(backwards),
+        body_(body),
+        lanes_(threads),
+        storage_(shared_bytes + 1024, 0xff) {
     shared_ = storage_.data() + (1024 - reinterpret_cast<std::uintptr_t>(storage_.data()) % 1024) % 1024;
     for (Lane& lane : lanes_) {
       lane.stack = std::make_unique<unsigned char[]>(kStackBytes);
@@ -174,11 +181,21 @@ class Machine {
   std::string failure_;
 };
 
-inline int thread() { return Machine::now().thread(); }
-inline int block() { return Machine::now().block(); }
-inline int blocks() { return Machine::now().blocks(); }
-inline void sync_block() { Machine::now().meet(Machine::now().threads(), "sync_block", nullptr, {}); }
-inline void sync_warp() { Machine::now().meet(32, "sync_warp", nullptr, {}); }
+inline int thread() {
+  return Machine::now().thread();
+}
+inline int block() {
+  return Machine::now().block();
+}
+inline int blocks() {
+  return Machine::now().blocks();
+}
+inline void sync_block() {
+  Machine::now().meet(Machine::now().threads(), "sync_block", nullptr, {});
+}
+inline void sync_warp() {
+  Machine::now().meet(32, "sync_warp", nullptr, {});
+}
 template <int kThreads>
 void sync_first() {
   Machine::now().meet(kThreads, "sync_first", nullptr, {});
@@ -189,11 +206,21 @@ inline int atomic_add(int* counter, int value) {
   *counter += value;
   return before;
 }
-inline float load_fresh(const float* pointer) { return *pointer; }
-inline float exp2(float x) { return std::exp2f(x); }
-inline float log2(float x) { return std::log2f(x); }
-inline float multiply_add(float a, float b, float c) { return std::fmaf(a, b, c); }
-inline float larger(float a, float b) { return std::fmaxf(a, b); }
+inline float load_fresh(const float* pointer) {
+  return *pointer;
+}
+inline float exp2(float x) {
+  return std::exp2f(x);
+}
+inline float log2(float x) {
+  return std::log2f(x);
+}
+inline float multiply_add(float a, float b, float c) {
+  return std::fmaf(a, b, c);
+}
+inline float larger(float a, float b) {
+  return std::fmaxf(a, b);
+}
 
 inline float shuffle_xor(float value, int mask) {
   struct Brought {
@@ -234,12 +261,16 @@ inline bool any(bool value) {
   return mine.result;
 }
 
-inline std::uint32_t shared_address(const void* pointer) { return Machine::now().address(pointer); }
+inline std::uint32_t shared_address(const void* pointer) {
+  return Machine::now().address(pointer);
+}
 template <typename Word>
 Word opaque(Word value) {
   return value;
 }
-inline void keep_order() { sync_warp(); }
+inline void keep_order() {
+  sync_warp();
+}
 inline void copy_async(std::uint32_t shared, const void* source, int bytes) {
   Machine& machine = Machine::now();
   unsigned char* to = machine.chunk(shared);

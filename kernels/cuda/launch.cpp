@@ -28,10 +28,12 @@ std::string text(const std::array<std::int64_t, kRank>& shape) {
 }
 
 template <typename T, int kRank>
-void check_shape(const char* name, const DeviceView<T, kRank>& view, const std::array<std::int64_t, kRank>& shape, bool required) {
+void check_shape(const char* name, const DeviceView<T, kRank>& view, const std::array<std::int64_t, kRank>& shape,
+                 bool required) {
   if (!view.data && !required) return;
   if (!view.data) refuse(std::string(name) + " to have data", "a null pointer", "give it memory on the device");
-  if (view.shape != shape) refuse(std::string(name) + " of shape " + text<kRank>(shape), text<kRank>(view.shape), "make them agree");
+  if (view.shape != shape)
+    refuse(std::string(name) + " of shape " + text<kRank>(shape), text<kRank>(view.shape), "make them agree");
 }
 
 template <typename T>
@@ -49,9 +51,12 @@ void check_vectors(const char* name, const DeviceView<T, 3>& view) {
   if constexpr (sizeof(T) == 2) {
     if (!view.data) return;
     const auto& s = view.stride;
-    if (reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0 && s[0] % 8 == 0 && s[1] % 8 == 0 && s[2] == 1 && view.shape[2] % 8 == 0) return;
-    refuse(std::string(name) + " with channels side by side, their number and the strides multiples of 8, at a multiple of 16 bytes",
-           text<3>(view.shape) + " with strides " + text<3>(s), "copy it to such memory, padded with zeros");
+    if (reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0 && s[0] % 8 == 0 && s[1] % 8 == 0 && s[2] == 1 &&
+        view.shape[2] % 8 == 0)
+      return;
+    refuse(
+        std::string(name) + " with channels side by side, their number and the strides multiples of 8, at a multiple of 16 bytes",
+        text<3>(view.shape) + " with strides " + text<3>(s), "copy it to such memory, padded with zeros");
   }
 }
 
@@ -133,7 +138,8 @@ Parameters plain_parameters(const CudaAttentionArguments<Element>& a, const Devi
   if (plan.layout.splits) refuse("a plan of one mask", "one of two", "make it without the second mask");
   check_shape("row_scale", a.row_scale, {plan.layout.heads, plan.layout.queries}, false);
   if (plan.layout.part_slots > 0 && (!a.parts || std::is_same_v<Element, float>)) {
-    refuse("memory for the parts of divided tiles, in bfloat16 or float16", "none, or float32", "make the plan with most_entries 0");
+    refuse("memory for the parts of divided tiles, in bfloat16 or float16", "none, or float32",
+           "make the plan with most_entries 0");
   }
   p.row_scale = a.row_scale.data;
   p.row_scale_strides = strides(a.row_scale);

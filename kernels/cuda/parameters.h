@@ -24,7 +24,8 @@ struct Parameters {
   const PlanItem* items;
   const PlanEntry* entries;
   const std::uint64_t* row_words;
-  int* counters;  ///< [0]: tiles handed out beyond the first of each block, [1]: blocks that are done; both are zero between launches
+  int* counters;  ///< [0]: tiles handed out beyond the first of each block, [1]: blocks that are done; both are zero between
+                  ///< launches
   int* tickets;   ///< one a part: how many parts of a divided tile are done; zero between launches
   float* parts;   ///< results of parts: per part, rows of kWidth + 1 floats
   int item_count;

@@ -17,18 +17,19 @@ namespace ditscope::cuda {
 template <typename Element, class Shape, bool kSplit>
 class TileAttention : TileState<Element, Shape, kSplit> {
   using State = TileState<Element, Shape, kSplit>;
+  using State::apply_mask, State::exponentials, State::find_tops, State::finish, State::finish_split, State::follow_tops,
+      State::further, State::keep_skipped, State::place, State::read_step, State::restart;
+  using State::first_row_, State::head_, State::lane_, State::next_, State::out_, State::p_, State::queries_, State::warp_row_;
+  using State::kKeyParts, State::kKeyTiles, State::kOutTiles, State::kRowBytes, State::kRowTiles;
   using typename State::Logits;
   using typename State::Math;
   using typename State::Probabilities;
   using typename State::Step;
-  using State::apply_mask, State::exponentials, State::find_tops, State::finish, State::finish_split, State::follow_tops, State::further,
-      State::keep_skipped, State::place, State::read_step, State::restart;
-  using State::first_row_, State::head_, State::lane_, State::next_, State::out_, State::p_, State::queries_, State::warp_row_;
-  using State::kKeyParts, State::kKeyTiles, State::kOutTiles, State::kRowBytes, State::kRowTiles;
 
  public:
   GPU_INLINE TileAttention(const Parameters& parameters, unsigned char* shared)
-      : State(parameters, shared, reinterpret_cast<float*>(shared + kRowsAt), reinterpret_cast<int*>(shared + kRowsAt + Shape::kRowFloatBytes)),
+      : State(parameters, shared, reinterpret_cast<float*>(shared + kRowsAt),
+              reinterpret_cast<int*>(shared + kRowsAt + Shape::kRowFloatBytes)),
         queries_at_(gpu::shared_address(shared)) {}
 
   /// Works until the queue is empty; the last block to leave makes the queue ready for the next launch.
@@ -131,7 +132,8 @@ class TileAttention : TileState<Element, Shape, kSplit> {
   GPU_INLINE void load_rows(std::uint32_t to, const void* base, const Strides3& strides, int first, int limit) const {
     const int row = gpu::thread() / Shape::kLoadLanes, chunk = gpu::thread() % Shape::kLoadLanes;
     if (Shape::kLoadLanes != Shape::kChunks && chunk >= Shape::kChunks) return;
-    const std::uint16_t* source = static_cast<const std::uint16_t*>(base) + head_ * strides.head + (first + row) * strides.token + chunk * 8;
+    const std::uint16_t* source =
+        static_cast<const std::uint16_t*>(base) + head_ * strides.head + (first + row) * strides.token + chunk * 8;
     const int left = chunk * 8 < p_.width ? limit - first - row : 0;
     to += place(row, chunk);
     GPU_UNROLL_BY(4)
@@ -153,7 +155,9 @@ class TileAttention : TileState<Element, Shape, kSplit> {
   GPU_INLINE std::uint32_t keys_at(int stage) const {
     return queries_at_ + static_cast<std::uint32_t>(Shape::kQueryBytes + stage * Shape::kBlockBytes);
   }
-  GPU_INLINE std::uint32_t values_at(int stage) const { return keys_at(stage) + static_cast<std::uint32_t>(Shape::kStages * Shape::kBlockBytes); }
+  GPU_INLINE std::uint32_t values_at(int stage) const {
+    return keys_at(stage) + static_cast<std::uint32_t>(Shape::kStages * Shape::kBlockBytes);
+  }
 
   // ---- products ----
 
@@ -191,7 +195,8 @@ class TileAttention : TileState<Element, Shape, kSplit> {
       }
     }
     const std::uint32_t queries = query_lane();
-    const std::uint32_t keys = gpu::opaque(keys_at(stage) + place(part * 8 * kKeyTiles + lane_ / 16 * 8 + lane_ % 8, lane_ / 8 % 2));
+    const std::uint32_t keys =
+        gpu::opaque(keys_at(stage) + place(part * 8 * kKeyTiles + lane_ / 16 * 8 + lane_ % 8, lane_ / 8 % 2));
     GPU_UNROLL
     for (int step = 0; step < Shape::kWidth / 16; ++step) {
       std::uint32_t a[kRowTiles][4];

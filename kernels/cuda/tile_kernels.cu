@@ -26,7 +26,8 @@ template <typename Element, int kWidth>
 int launch_tiles(const Parameters* p, int tile_blocks, bool split, void* stream) {
   if constexpr (kWidth <= kWidestPair) {
     using Pair = TileShape<kWidth, 2>;
-    if (tile_blocks == 2) return split ? launch_shape<Element, Pair, true>(p, stream) : launch_shape<Element, Pair, false>(p, stream);
+    if (tile_blocks == 2)
+      return split ? launch_shape<Element, Pair, true>(p, stream) : launch_shape<Element, Pair, false>(p, stream);
   }
   using Single = TileShape<kWidth, 1>;
   return split ? launch_shape<Element, Single, true>(p, stream) : launch_shape<Element, Single, false>(p, stream);

@@ -48,7 +48,8 @@ GPU_INLINE void TileState<Element, Shape, kSplit>::store_staged(void* base, cons
     const int row = warp_row_ + i / Shape::kChunks, chunk = i % Shape::kChunks;
     const int token = first_row_ + row;
     if (token >= p_.queries || chunk * 8 >= p_.width) continue;
-    *reinterpret_cast<Chunk*>(target + token * strides.token + chunk * 8) = *reinterpret_cast<const Chunk*>(queries_ + place(row, chunk));
+    *reinterpret_cast<Chunk*>(target + token * strides.token + chunk * 8) =
+        *reinterpret_cast<const Chunk*>(queries_ + place(row, chunk));
   }
   gpu::sync_warp();
 }
@@ -136,8 +137,8 @@ GPU_INLINE bool TileState<Element, Shape, kSplit>::meet_parts(const PlanItem& it
   return true;
 }
 
-/// Stores the softmax over the skipped keys where the results will be, rounded, and what the rounding left where the residual will
-/// be; then starts anew.
+/// Stores the softmax over the skipped keys where the results will be, rounded, and what the rounding left where the residual
+/// will be; then starts anew.
 template <typename Element, class Shape, bool kSplit>
 GPU_INLINE void TileState<Element, Shape, kSplit>::keep_skipped() {
   GPU_UNROLL
@@ -175,7 +176,8 @@ GPU_INLINE void TileState<Element, Shape, kSplit>::finish_split() {
         p_.log_sum_exp[head_ * p_.log_sum_exp_strides.head + token * p_.log_sum_exp_strides.token] = all_log2 * kLn2;
       }
       if (p_.log_sum_exp_kept) {
-        p_.log_sum_exp_kept[head_ * p_.log_sum_exp_kept_strides.head + token * p_.log_sum_exp_kept_strides.token] = kept_log2 * kLn2;
+        p_.log_sum_exp_kept[head_ * p_.log_sum_exp_kept_strides.head + token * p_.log_sum_exp_kept_strides.token] =
+            kept_log2 * kLn2;
       }
     }
     const float rho = kept_log2 == kNothing ? 0.0f : gpu::exp2(kept_log2 - all_log2);

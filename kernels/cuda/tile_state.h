@@ -35,7 +35,11 @@ class TileState {
 
   /// @param queries  shared memory of the tile's rows, also for results on their way out
   GPU_INLINE TileState(const Parameters& parameters, unsigned char* queries, float* rows, int* flags)
-      : p_(parameters), queries_(queries), skipped_log2_(rows), next_(flags), lane_(gpu::thread() % 32),
+      : p_(parameters),
+        queries_(queries),
+        skipped_log2_(rows),
+        next_(flags),
+        lane_(gpu::thread() % 32),
         warp_row_(gpu::thread() / 32 * 16 * kRowTiles) {}
 
   /// One key block, as this warp sees it.
@@ -180,7 +184,6 @@ class TileState {
   GPU_INLINE std::uint32_t stage_at(int i) const;
   GPU_INLINE void stage_pair(std::uint32_t row, int n, float a, float b);
   GPU_INLINE void store_staged(void* base, const Strides3& strides) const;
-
 
   const Parameters& p_;
   unsigned char* queries_;

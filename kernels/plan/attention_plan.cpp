@@ -15,7 +15,9 @@ namespace {
 /// Below this, half-idle tiles cost more than the loads they save.
 constexpr double kWorthSharing = 0.8;
 
-[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::InvalidArgument, message); }
+[[noreturn]] void refuse(const std::string& message) {
+  throw Error(ErrorKind::InvalidArgument, message);
+}
 
 /// Gives the row words of masks new numbers in the order of their first use.
 class RowWords {
@@ -97,15 +99,14 @@ std::vector<PlanItem> queue(const BlockMask& mask, int heads, int tiles, const s
   for (int head = 0; head < heads; ++head) {
     for (int tile = 0; tile < tiles; ++tile) {
       const Range range = ranges[static_cast<std::size_t>(mask.list_of_head(head)) * tiles + tile];
-      const int parts = most_entries > 0 && range.length() > most_entries ? (range.length() + most_entries - 1) / most_entries : 1;
+      const int parts =
+          most_entries > 0 && range.length() > most_entries ? (range.length() + most_entries - 1) / most_entries : 1;
       if (parts == 1) {
         items.push_back({head, tile, range.begin, range.split, range.end, -1, 0, 1});
         continue;
       }
       for (int part = 0; part < parts; ++part) {
-        const auto cut = [&](int n) {
-          return range.begin + static_cast<std::int32_t>(std::int64_t{range.length()} * n / parts);
-        };
+        const auto cut = [&](int n) { return range.begin + static_cast<std::int32_t>(std::int64_t{range.length()} * n / parts); };
         items.push_back({head, tile, cut(part), cut(part), cut(part + 1), layout.part_slots, part, parts});
       }
       ++layout.divided_tiles;
@@ -118,7 +119,9 @@ std::vector<PlanItem> queue(const BlockMask& mask, int heads, int tiles, const s
   return items;
 }
 
-std::int64_t rounded(std::int64_t bytes) { return (bytes + 15) / 16 * 16; }
+std::int64_t rounded(std::int64_t bytes) {
+  return (bytes + 15) / 16 * 16;
+}
 
 }  // namespace
 
@@ -198,7 +201,9 @@ double shared_ratio(const BlockMask& mask) {
   return stepped == 0 ? 1 : static_cast<double>(wanted) / (2 * static_cast<double>(stepped));
 }
 
-int better_tile_blocks(const BlockMask& mask) { return shared_ratio(mask) >= kWorthSharing ? 2 : 1; }
+int better_tile_blocks(const BlockMask& mask) {
+  return shared_ratio(mask) >= kWorthSharing ? 2 : 1;
+}
 
 int balanced_entries(const BlockMask& mask, int heads, int tile_blocks, int workers) {
   // Shorter parts would spend more on meeting again than they gain.

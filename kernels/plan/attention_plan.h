@@ -7,8 +7,8 @@
 
 namespace ditscope {
 
-// What a GPU walks instead of a BlockMask: a queue of tiles, heaviest first, each with a range of key blocks to visit. Made once a
-// mask on the CPU as one run of bytes, uploaded once, read by every launch.
+// What a GPU walks instead of a BlockMask: a queue of tiles, heaviest first, each with a range of key blocks to visit. Made once
+// a mask on the CPU as one run of bytes, uploaded once, read by every launch.
 
 /// One key block that a tile visits. A tile has one or two query blocks; each says how it sees the key block.
 struct PlanEntry {

@@ -1,5 +1,5 @@
-// Times the attention kernels for GPUs beside LibTorch's, interleaved: one JSON row a case, as docs/gpu.md describes it. Times are
-// those of CUDA events, medians; ceilings of the device (matrix products, copies) come first and stand in every row.
+// Times the attention kernels for GPUs beside LibTorch's, interleaved: one JSON row a case, as docs/gpu.md describes it. Times
+// are those of CUDA events, medians; ceilings of the device (matrix products, copies) come first and stand in every row.
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 #include <cuda_runtime_api.h>
@@ -89,7 +89,9 @@ struct Inputs {
     const double bytes = 3.0 * s.heads * s.tokens * s.width * 2;
     const int sets = std::clamp(static_cast<int>(240e6 / bytes) + 1, 1, 4);
     for (int i = 0; i < sets; ++i) {
-      const auto heads = [&] { return at::randn({s.tokens, s.heads, s.width}, like).transpose(0, 1); };  // (H,T,D), as models lay it out
+      const auto heads = [&] {
+        return at::randn({s.tokens, s.heads, s.width}, like).transpose(0, 1);
+      };  // (H,T,D), as models lay it out
       q.push_back(heads());
       k.push_back(heads());
       v.push_back(heads());
@@ -104,7 +106,8 @@ struct Inputs {
   std::size_t turn() { return next++ % q.size(); }
 };
 
-/// Relative error in the rows of a few query blocks of every head against float64. @param residual added, scaled as in the epilogue
+/// Relative error in the rows of a few query blocks of every head against float64. @param residual added, scaled as in the
+/// epilogue
 double error_of(const Inputs& in, std::size_t set, const BlockMask& mask, double scale, bool epilogue) {
   const std::int64_t tokens = in.q[set].size(1), heads = in.q[set].size(0), blocks = mask.query_blocks();
   double difference = 0, norm = 0;
@@ -114,10 +117,12 @@ double error_of(const Inputs& in, std::size_t set, const BlockMask& mask, double
       at::Tensor kept = at::zeros({last - first, tokens}, at::kBool);
       bool* to = kept.data_ptr<bool>();
       const int list = mask.list_of_head(h);
-      for (const BlockMask::Visit* v = mask.visits_begin(list, static_cast<int>(block)); v != mask.visits_end(list, static_cast<int>(block)); ++v) {
+      for (const BlockMask::Visit* v = mask.visits_begin(list, static_cast<int>(block));
+           v != mask.visits_end(list, static_cast<int>(block)); ++v) {
         for (std::int64_t r = 0; r < last - first; ++r) {
           const std::uint64_t bits = v->bits == BlockMask::kWhole ? ~std::uint64_t{0} : mask.row_bits(v->bits)[r];
-          for (int j = 0; j < kBlockTokens && v->key_block * 64LL + j < tokens; ++j) to[r * tokens + v->key_block * 64LL + j] = bits >> j & 1;
+          for (int j = 0; j < kBlockTokens && v->key_block * 64LL + j < tokens; ++j)
+            to[r * tokens + v->key_block * 64LL + j] = bits >> j & 1;
         }
       }
       const auto wide = [&](const at::Tensor& t) { return t[h].to(at::kDouble); };
@@ -125,7 +130,8 @@ double error_of(const Inputs& in, std::size_t set, const BlockMask& mask, double
                                     .masked_fill(kept.to(at::kCUDA).logical_not(), -INFINITY);
       at::Tensor expected = at::nan_to_num(at::matmul(at::softmax(logits, -1), wide(in.v[set])));  // (rows,D)
       if (epilogue) {
-        expected = expected * in.row_scale[h].slice(0, first, last).to(at::kDouble).unsqueeze(-1) + wide(in.residual[set]).slice(0, first, last);
+        expected = expected * in.row_scale[h].slice(0, first, last).to(at::kDouble).unsqueeze(-1) +
+                   wide(in.residual[set]).slice(0, first, last);
       }
       const at::Tensor actual = wide(in.out[set]).slice(0, first, last);
       difference += (actual - expected).pow(2).sum().item<double>();
@@ -150,11 +156,13 @@ Ceilings ceilings(const Options& options) {
 }
 
 /// Key blocks drawn for every query block and head, in ascending order.
-BlockMask random_blocks(std::int64_t heads, std::int64_t tokens, int granule_blocks, double kept, int fixed = 0, bool dense_row = false) {
+BlockMask random_blocks(std::int64_t heads, std::int64_t tokens, int granule_blocks, double kept, int fixed = 0,
+                        bool dense_row = false) {
   std::mt19937 random(7);
   MaskDescription d;
   d.queries = d.keys = tokens;
-  const int blocks = static_cast<int>((tokens + kBlockTokens - 1) / kBlockTokens), groups = (blocks + granule_blocks - 1) / granule_blocks;
+  const int blocks = static_cast<int>((tokens + kBlockTokens - 1) / kBlockTokens),
+            groups = (blocks + granule_blocks - 1) / granule_blocks;
   d.lists = static_cast<int>(heads);
   d.block_offsets.push_back(0);
   const int count = fixed > 0 ? std::min(fixed, groups) : std::max(1, static_cast<int>(std::lround(kept * groups)));
@@ -170,7 +178,8 @@ BlockMask random_blocks(std::int64_t heads, std::int64_t tokens, int granule_blo
         std::sort(chosen.begin(), chosen.end());
       }
       for (const int g : chosen) {
-        for (int i = 0; i < granule_blocks && g * granule_blocks + i < blocks; ++i) d.key_blocks.push_back(g * granule_blocks + i);
+        for (int i = 0; i < granule_blocks && g * granule_blocks + i < blocks; ++i)
+          d.key_blocks.push_back(g * granule_blocks + i);
       }
       d.block_offsets.push_back(static_cast<std::int64_t>(d.key_blocks.size()));
     }
@@ -190,7 +199,8 @@ std::vector<std::pair<std::string, std::function<void(std::size_t)>>> peers(cons
   const auto batch = [](const at::Tensor& t) { return t.unsqueeze(0); };
   return {{"cudnn_dense",
            [&in, scale, batch](std::size_t i) {
-             at::_scaled_dot_product_cudnn_attention(batch(in.q[i]), batch(in.k[i]), batch(in.v[i]), {}, true, 0.0, false, false, scale);
+             at::_scaled_dot_product_cudnn_attention(batch(in.q[i]), batch(in.k[i]), batch(in.v[i]), {}, true, 0.0, false, false,
+                                                     scale);
            }},
           {"flash_dense", [&in, scale, batch](std::size_t i) {
              at::_scaled_dot_product_flash_attention(batch(in.q[i]), batch(in.k[i]), batch(in.v[i]), 0.0, false, false, scale);
@@ -206,7 +216,8 @@ void run_case(const Case& c, const Ceilings& roof, const Options& options, json&
   const auto masked = clock();
   const BlockMask rest = c.split ? mask.complement() : BlockMask();
   PlanOptions plan_options;
-  plan_options.tile_blocks = tile_blocks_for<Element>(s.width, c.split || cuda_attention_uses_hopper(s.width, 2) ? 2 : better_tile_blocks(mask));
+  plan_options.tile_blocks =
+      tile_blocks_for<Element>(s.width, c.split || cuda_attention_uses_hopper(s.width, 2) ? 2 : better_tile_blocks(mask));
   if (!c.split) {
     plan_options.most_entries = balanced_entries(mask, static_cast<int>(s.heads), plan_options.tile_blocks,
                                                  cuda_attention_workers(s.width, plan_options.tile_blocks));
@@ -287,13 +298,23 @@ void run_case(const Case& c, const Ceilings& roof, const Options& options, json&
   }
   const auto times = interleaved(works, options);
   const double ms = quantile(times[0], 0.5);
-  const double flops = 4.0 * s.heads * s.width * static_cast<double>(s.tokens) * s.tokens, kept = c.split ? 1 : mask.kept_ratio_blocks();
+  const double flops = 4.0 * s.heads * s.width * static_cast<double>(s.tokens) * s.tokens,
+               kept = c.split ? 1 : mask.kept_ratio_blocks();
   const auto milliseconds = [](auto from, auto to) { return std::chrono::duration<double, std::milli>(to - from).count(); };
   const double computed = flops * (c.split ? 1 : kept), floor_ms = computed / roof.mma_tflops * 1e-9;
-  row["mask"] = {{"kind", c.kind}, {"bq", 64 * plan.layout.tile_blocks}, {"bk", 64}, {"density_token", mask.kept_ratio()},
-                 {"density_tile", mask.kept_ratio_blocks()}, {"shared_ratio", shared_ratio(mask)}, {"divided_tiles", plan.layout.divided_tiles}};
-  row["ms"] = {{"med", ms}, {"p10", quantile(times[0], 0.1)}, {"p90", quantile(times[0], 0.9)}, {"mask", milliseconds(begin, masked)},
-               {"list", milliseconds(listing, listed)}, {"noise_pct", 100 * std::abs(quantile(times[1], 0.5) / ms - 1)}};
+  row["mask"] = {{"kind", c.kind},
+                 {"bq", 64 * plan.layout.tile_blocks},
+                 {"bk", 64},
+                 {"density_token", mask.kept_ratio()},
+                 {"density_tile", mask.kept_ratio_blocks()},
+                 {"shared_ratio", shared_ratio(mask)},
+                 {"divided_tiles", plan.layout.divided_tiles}};
+  row["ms"] = {{"med", ms},
+               {"p10", quantile(times[0], 0.1)},
+               {"p90", quantile(times[0], 0.9)},
+               {"mask", milliseconds(begin, masked)},
+               {"list", milliseconds(listing, listed)},
+               {"noise_pct", 100 * std::abs(quantile(times[1], 0.5) / ms - 1)}};
   row["tflops_useful"] = computed / ms * 1e-9;
   row["pct_floor"] = 100 * floor_ms / ms;
   row["err"] = {{"rel_l2", error}};
@@ -301,7 +322,10 @@ void run_case(const Case& c, const Ceilings& roof, const Options& options, json&
   row["peers"] = json::array();
   for (std::size_t i = 0; i < names.size(); ++i) {
     const double theirs = quantile(times[i + 2], 0.5);
-    row["peers"].push_back({{"name", names[i]}, {"ms", theirs}, {"ratio", theirs / ms}, {"tflops", flops / theirs * 1e-9},
+    row["peers"].push_back({{"name", names[i]},
+                            {"ms", theirs},
+                            {"ratio", theirs / ms},
+                            {"tflops", flops / theirs * 1e-9},
                             {"ours_per_flop", computed / ms / (flops / theirs)}});
   }
 }
@@ -351,12 +375,17 @@ int run(const Options& options) {
   const Ceilings roof = ceilings(options);
   bool good = true;
   for (const Case& c : cases()) {
-    if (!options.only.empty() && c.kind.find(options.only) == std::string::npos && c.shape.name.find(options.only) == std::string::npos) continue;
+    if (!options.only.empty() && c.kind.find(options.only) == std::string::npos &&
+        c.shape.name.find(options.only) == std::string::npos)
+      continue;
     if (std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() > options.seconds) {
       std::cerr << "cuda_kernel_bench: no time is left for " << c.shape.name << " " << c.kind << "\n";
       continue;
     }
-    json row = {{"schema", 1}, {"device", device.name}, {"case", c.shape.name}, {"impl", cuda_attention_uses_hopper(c.shape.width, 2) ? "ours_sm90" : "ours_portable"},
+    json row = {{"schema", 1},
+                {"device", device.name},
+                {"case", c.shape.name},
+                {"impl", cuda_attention_uses_hopper(c.shape.width, 2) ? "ours_sm90" : "ours_portable"},
                 {"shape", {{"B", 1}, {"H", c.shape.heads}, {"N", c.shape.tokens}, {"d", c.shape.width}, {"dtype", "bf16"}}},
                 {"ceil", {{"mma_tflops", roof.mma_tflops}, {"copy_tbs", roof.copy_tbs}}}};
     try {

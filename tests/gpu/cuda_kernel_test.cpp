@@ -80,15 +80,23 @@ using Elements = ::testing::Types<float, Bfloat16Bits, Float16Bits>;
 template <typename Element>
 class ShortCudaKernels : public OnGpu<Element> {};
 TYPED_TEST_SUITE(ShortCudaKernels, Elements);
-TYPED_TEST(ShortCudaKernels, AgreeWithTheOracle) { this->random_shapes(12, 5); }
-TYPED_TEST(ShortCudaKernels, Split) { this->splits(4, 6); }
+TYPED_TEST(ShortCudaKernels, AgreeWithTheOracle) {
+  this->random_shapes(12, 5);
+}
+TYPED_TEST(ShortCudaKernels, Split) {
+  this->splits(4, 6);
+}
 
 template <typename Element>
 class CudaKernels : public OnGpu<Element> {};
 TYPED_TEST_SUITE(CudaKernels, Elements);
 
-TYPED_TEST(CudaKernels, AgreeWithTheOracleOnRandomShapes) { this->random_shapes(72, 21); }
-TYPED_TEST(CudaKernels, SplitFullAttentionIntoWhatIsKeptAndTheRest) { this->splits(12, 9); }
+TYPED_TEST(CudaKernels, AgreeWithTheOracleOnRandomShapes) {
+  this->random_shapes(72, 21);
+}
+TYPED_TEST(CudaKernels, SplitFullAttentionIntoWhatIsKeptAndTheRest) {
+  this->splits(12, 9);
+}
 
 TYPED_TEST(CudaKernels, AddResidualAndScaleRowsInPlace) {
   KernelCase<TypeParam> c(2, 130, 130, 40, 6);
@@ -123,8 +131,9 @@ TYPED_TEST(CudaKernels, AgreeOnAVideoOfManyTiles) {
   at::Tensor kept = at::zeros({kTokens, kTokens}, at::kBool);
   for (int i = 0; i < kTokens; ++i) {
     const int site = (i - kText) / kFrames;
-    const TokenSpan span = i < kText ? TokenSpan{0, kTokens}
-                                     : TokenSpan{kText + std::max(site - kHalf, 0) * kFrames, kText + std::min(site + kHalf + 1, kSites) * kFrames};
+    const TokenSpan span =
+        i < kText ? TokenSpan{0, kTokens}
+                  : TokenSpan{kText + std::max(site - kHalf, 0) * kFrames, kText + std::min(site + kHalf + 1, kSites) * kFrames};
     d.spans.push_back(span);
     kept[i].slice(0, span.begin, span.end).fill_(true);
     kept[i].slice(0, 0, kText).fill_(true);
@@ -144,7 +153,8 @@ TYPED_TEST(CudaKernels, AgreeOnAVideoOfManyTiles) {
         options.most_entries = most_entries;
         const UploadedPlan plan(make_attention_plan(mask, 4, options));
         cuda_attention(c.arguments(plan), plan.device(), nullptr);
-        const std::string name = "width_" + std::to_string(width) + "_tile_" + std::to_string(tile_blocks) + "_most_" + std::to_string(most_entries);
+        const std::string name =
+            "width_" + std::to_string(width) + "_tile_" + std::to_string(tile_blocks) + "_most_" + std::to_string(most_entries);
         expect_below(name, test::relative_rms(c.out, expected), this->kOut);
         expect_below(name + "_lse", (c.log_sum_exp.to(at::kDouble) - mass).abs().max().template item<double>(), this->kMass);
       }

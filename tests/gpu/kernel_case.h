@@ -51,7 +51,8 @@ struct KernelCase {
   double scale;
   at::Tensor q, k, v, out, residual, row_scale, log_sum_exp, log_sum_exp_kept, parts;
 
-  KernelCase(std::int64_t heads, std::int64_t queries, std::int64_t keys, std::int64_t width, std::uint64_t seed, int outlier_every = 0)
+  KernelCase(std::int64_t heads, std::int64_t queries, std::int64_t keys, std::int64_t width, std::uint64_t seed,
+             int outlier_every = 0)
       : heads(heads), queries(queries), keys(keys), width(width), scale(1 / std::sqrt(static_cast<double>(width))) {
     at::Generator generator = at::detail::createCPUGenerator(seed);
     const auto normal = [&](std::int64_t tokens, bool outliers) {

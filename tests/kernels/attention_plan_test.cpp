@@ -16,7 +16,8 @@ namespace {
 /// What a plan keeps of one head, as a GPU would find it by walking the queue.
 std::vector<std::vector<int>> walked(const AttentionPlan& plan, int head, bool first) {
   const PlanLayout& layout = plan.layout;
-  std::vector<std::vector<int>> visits(static_cast<std::size_t>(layout.queries), std::vector<int>(static_cast<std::size_t>(layout.keys)));
+  std::vector<std::vector<int>> visits(static_cast<std::size_t>(layout.queries),
+                                       std::vector<int>(static_cast<std::size_t>(layout.keys)));
   for (int i = 0; i < layout.items; ++i) {
     const PlanItem item = plan.items()[i];
     if (item.head != head) continue;
@@ -28,7 +29,8 @@ std::vector<std::vector<int>> walked(const AttentionPlan& plan, int head, bool f
         if (query >= layout.queries || rows == PlanEntry::kAbsent) continue;
         for (int j = 0; j < kBlockTokens; ++j) {
           const std::int64_t key = std::int64_t{entry.key_block} * kBlockTokens + j;
-          const bool kept = rows == PlanEntry::kWhole || (plan.row_words()[rows * kBlockTokens + row % kBlockTokens] >> j & 1) != 0;
+          const bool kept =
+              rows == PlanEntry::kWhole || (plan.row_words()[rows * kBlockTokens + row % kBlockTokens] >> j & 1) != 0;
           if (!kept) continue;
           EXPECT_LT(key, layout.keys) << "a key beyond the end";
           if (key < layout.keys) ++visits[static_cast<std::size_t>(query)][static_cast<std::size_t>(key)];
@@ -44,7 +46,8 @@ void expect_same(const AttentionPlan& plan, const BlockMask& mask, int heads, bo
     const auto visits = walked(plan, head, first);
     for (int i = 0; i < mask.queries(); ++i)
       for (int j = 0; j < mask.keys(); ++j) {
-        ASSERT_EQ(visits[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)], mask.keeps(head, i, j)) << head << " " << i << " " << j;
+        ASSERT_EQ(visits[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)], mask.keeps(head, i, j))
+            << head << " " << i << " " << j;
       }
   }
 }
@@ -182,7 +185,8 @@ TEST(AttentionPlan, StartsWithZeroCountersAndAlignedTables) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(plan.words.data());
   EXPECT_TRUE(std::all_of(bytes, bytes + plan.layout.items_offset, [](unsigned char b) { return b == 0; }));
   EXPECT_GE(plan.layout.items_offset, PlanLayout::kCounterBytes + 4 * plan.layout.part_slots);
-  for (const std::int64_t offset : {plan.layout.tickets_offset, plan.layout.items_offset, plan.layout.entries_offset, plan.layout.words_offset}) {
+  for (const std::int64_t offset :
+       {plan.layout.tickets_offset, plan.layout.items_offset, plan.layout.entries_offset, plan.layout.words_offset}) {
     EXPECT_EQ(offset % 16, 0);
   }
   EXPECT_EQ(plan.layout.bytes, static_cast<std::int64_t>(plan.words.size() * 8));

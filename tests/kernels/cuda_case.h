@@ -49,7 +49,9 @@ struct Plane {
     view = {first + (aligned ? 0 : 1), {heads, tokens, width}, {tokens * row, row, aligned ? 1 : 2}};
   }
   Plane(const Plane&) = delete;
-  Element& at(std::int64_t h, std::int64_t t, std::int64_t c) { return view.data[h * view.stride[0] + t * view.stride[1] + c * view.stride[2]]; }
+  Element& at(std::int64_t h, std::int64_t t, std::int64_t c) {
+    return view.data[h * view.stride[0] + t * view.stride[1] + c * view.stride[2]];
+  }
   DeviceView<const Element, 3> constant() const { return {view.data, view.shape, view.stride}; }
   void fill(std::mt19937& random, float scale, int outlier_every = 0) {
     std::normal_distribution<float> normal;
@@ -80,10 +82,19 @@ struct CudaCase {
   std::vector<float> log_sum_exp, log_sum_exp_kept, row_scale;
 
   CudaCase(int heads, int queries, int keys, int width, std::uint32_t seed, bool aligned = true, int outlier_every = 0)
-      : heads(heads), queries(queries), keys(keys), width(width), scale(1 / std::sqrt(static_cast<float>(width))),
-        q(heads, queries, width, aligned), k(heads, keys, width, aligned), v(heads, keys, width, aligned),
-        out(heads, queries, width, aligned), residual(heads, queries, width, aligned),
-        log_sum_exp(static_cast<std::size_t>(heads * queries), 777.0f), log_sum_exp_kept(log_sum_exp), row_scale(log_sum_exp) {
+      : heads(heads),
+        queries(queries),
+        keys(keys),
+        width(width),
+        scale(1 / std::sqrt(static_cast<float>(width))),
+        q(heads, queries, width, aligned),
+        k(heads, keys, width, aligned),
+        v(heads, keys, width, aligned),
+        out(heads, queries, width, aligned),
+        residual(heads, queries, width, aligned),
+        log_sum_exp(static_cast<std::size_t>(heads * queries), 777.0f),
+        log_sum_exp_kept(log_sum_exp),
+        row_scale(log_sum_exp) {
     std::mt19937 random(seed);
     q.fill(random, 1, outlier_every);
     k.fill(random, 1, outlier_every);
@@ -145,7 +156,9 @@ void expect_equal(CudaCase<Element>& c, const BlockMask& mask, const std::string
   }
 }
 
-inline DevicePlan placed(AttentionPlan& plan) { return {plan.layout, plan.words.data()}; }
+inline DevicePlan placed(AttentionPlan& plan) {
+  return {plan.layout, plan.words.data()};
+}
 
 /// What a split says of the kept pairs, and its residual.
 template <typename Element>

@@ -1,5 +1,5 @@
-// The source of the CUDA kernels, executed on the CPU by kernels/cuda/gpu_emulated.h, against the float64 oracle: index arithmetic,
-// fragment layouts, barriers and pipelines of what a GPU gets from nvcc.
+// The source of the CUDA kernels, executed on the CPU by kernels/cuda/gpu_emulated.h, against the float64 oracle: index
+// arithmetic, fragment layouts, barriers and pipelines of what a GPU gets from nvcc.
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/float_attention.h"
@@ -22,7 +22,8 @@ using test::widen;
 
 template <class Kernel>
 void launch(const Parameters& p, std::size_t shared_bytes, int threads, bool backwards) {
-  gpu::Machine::run(std::min(2, p.item_count), threads, shared_bytes, backwards, [&](unsigned char* shared) { Kernel(p, shared).run(); });
+  gpu::Machine::run(std::min(2, p.item_count), threads, shared_bytes, backwards,
+                    [&](unsigned char* shared) { Kernel(p, shared).run(); });
 }
 
 template <typename Element, int kWidth, bool kSplit>
@@ -50,15 +51,20 @@ void launch_any(const Parameters& p, int tile_blocks, bool backwards = false) {
     case 32:
       if constexpr (!kFloats) launch_width<Element, 32, kSplit>(p, tile_blocks, backwards);
       break;
-    case 64: launch_width<Element, 64, kSplit>(p, tile_blocks, backwards); break;
+    case 64:
+      launch_width<Element, 64, kSplit>(p, tile_blocks, backwards);
+      break;
     case 80:
       if constexpr (!kFloats) launch_width<Element, 80, kSplit>(p, tile_blocks, backwards);
       break;
     case 96:
       if constexpr (!kFloats) launch_width<Element, 96, kSplit>(p, tile_blocks, backwards);
       break;
-    case 128: launch_width<Element, 128, kSplit>(p, tile_blocks, backwards); break;
-    default: launch_width<Element, 256, kSplit>(p, tile_blocks, backwards);
+    case 128:
+      launch_width<Element, 128, kSplit>(p, tile_blocks, backwards);
+      break;
+    default:
+      launch_width<Element, 256, kSplit>(p, tile_blocks, backwards);
   }
 }
 
@@ -85,8 +91,8 @@ TYPED_TEST(CudaEmulation, AgreesWithTheOracleOnRandomShapes) {
     const DevicePlan device = placed(plan);
     const Parameters p = cuda::plain_parameters(c.arguments(), device);
     launch_any<TypeParam, false>(p, options.tile_blocks, round % 2 == 1);
-    const std::string what = "round " + std::to_string(round) + ": heads " + std::to_string(heads) + " queries " + std::to_string(queries) +
-                             " keys " + std::to_string(keys) + " width " + std::to_string(width);
+    const std::string what = "round " + std::to_string(round) + ": heads " + std::to_string(heads) + " queries " +
+                             std::to_string(queries) + " keys " + std::to_string(keys) + " width " + std::to_string(width);
     expect_equal(c, mask, what, outliers);
     EXPECT_EQ(p.counters[0], 0) << what;
     EXPECT_EQ(p.counters[1], 0) << what;
@@ -147,7 +153,8 @@ TYPED_TEST(CudaEmulation, SplitsFullAttentionIntoWhatIsKeptAndTheRest) {
     PlanOptions options;
     options.tile_blocks = tile_blocks_for<TypeParam>(width, 1 + round / 2 % 2);
     AttentionPlan plan = make_attention_plan(mask, 2, options, &rest);
-    launch_any<TypeParam, true>(cuda::split_parameters(c.split_arguments(unit_rho), placed(plan)), options.tile_blocks, round % 2 == 0);
+    launch_any<TypeParam, true>(cuda::split_parameters(c.split_arguments(unit_rho), placed(plan)), options.tile_blocks,
+                                round % 2 == 0);
     expect_equal(c, BlockMask::dense(tokens, tokens), "full half, round " + std::to_string(round));
     test::expect_residual(c, mask, unit_rho, "round " + std::to_string(round));
   }

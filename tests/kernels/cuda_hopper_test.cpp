@@ -1,5 +1,5 @@
-// The kernels for compute capability 9.0 on the CPU: their barriers, boxes, descriptors and fragments, against the float64 oracle.
-// The emulation reads PTX as we do: it shows that the source agrees with that reading, not that a GPU does.
+// The kernels for compute capability 9.0 on the CPU: their barriers, boxes, descriptors and fragments, against the float64
+// oracle. The emulation reads PTX as we do: it shows that the source agrees with that reading, not that a GPU does.
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/hopper/hopper_attention.h"
@@ -16,7 +16,12 @@ using test::placed;
 
 template <typename Element>
 gpu::TensorMap map_of(const DeviceView<const Element, 3>& view) {
-  return {reinterpret_cast<const std::uint16_t*>(view.data), view.shape[2], view.shape[1], view.shape[0], view.stride[1], view.stride[0]};
+  return {reinterpret_cast<const std::uint16_t*>(view.data),
+          view.shape[2],
+          view.shape[1],
+          view.shape[0],
+          view.stride[1],
+          view.stride[0]};
 }
 
 template <typename Element, int kWidth, bool kSplit>
@@ -30,10 +35,14 @@ void launch_any(const cuda::Parameters& common, const Arguments& a, bool backwar
   const cuda::HopperParameters p{common, map_of(a.k), map_of(a.v)};
   switch (cuda::kernel_width(common.width, false)) {
     case 32:
-    case 64: return launch<Element, 64, kSplit>(p, backwards);
-    case 80: return launch<Element, 80, kSplit>(p, backwards);
-    case 96: return launch<Element, 96, kSplit>(p, backwards);
-    default: return launch<Element, 128, kSplit>(p, backwards);
+    case 64:
+      return launch<Element, 64, kSplit>(p, backwards);
+    case 80:
+      return launch<Element, 80, kSplit>(p, backwards);
+    case 96:
+      return launch<Element, 96, kSplit>(p, backwards);
+    default:
+      return launch<Element, 128, kSplit>(p, backwards);
   }
 }
 

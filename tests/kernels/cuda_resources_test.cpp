@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <iterator>
+#include <map>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -51,7 +51,8 @@ std::vector<Resources> read_report(std::istream& stream) {
 template <int kWidth>
 void add_tiles(std::vector<std::pair<int, std::size_t>>& all) {
   all.push_back({cuda::TileShape<kWidth, 1>::kThreads, cuda::TileShape<kWidth, 1>::kSharedBytes});
-  if constexpr (kWidth <= cuda::kWidestPair) all.push_back({cuda::TileShape<kWidth, 2>::kThreads, cuda::TileShape<kWidth, 2>::kSharedBytes});
+  if constexpr (kWidth <= cuda::kWidestPair)
+    all.push_back({cuda::TileShape<kWidth, 2>::kThreads, cuda::TileShape<kWidth, 2>::kSharedBytes});
 }
 std::vector<std::pair<int, std::size_t>> portable_shapes() {
   std::vector<std::pair<int, std::size_t>> all;
@@ -77,13 +78,15 @@ TEST(CudaResources, SharedMemoryOfEveryPortableKernelFitsTheSmallestGpu) {
 }
 
 TEST(CudaResources, SharedMemoryOfEveryHopperKernelFits) {
-  for (const auto& [threads, bytes] : hopper_shapes<64, 80, 96, 128>()) EXPECT_LE(bytes, std::size_t{227} * 1024) << threads << " threads";
+  for (const auto& [threads, bytes] : hopper_shapes<64, 80, 96, 128>())
+    EXPECT_LE(bytes, std::size_t{227} * 1024) << threads << " threads";
 }
 
 TEST(CudaResources, AReportIsRead) {
   std::istringstream report(
       "ptxas info    : Compiling entry function '_Z1kv' for 'sm_80'\nptxas info    : Function properties for _Z1kv\n"
-      "    8 bytes stack frame, 4 bytes spill stores, 12 bytes spill loads\nptxas info    : Used 40 registers, used 1 barriers\n");
+      "    8 bytes stack frame, 4 bytes spill stores, 12 bytes spill loads\nptxas info    : Used 40 registers, used 1 "
+      "barriers\n");
   const std::vector<Resources> all = read_report(report);
   ASSERT_EQ(all.size(), 1u);
   EXPECT_EQ(all[0].kernel, "_Z1kv");
@@ -140,7 +143,8 @@ TEST(CudaResources, NoKernelSpillsOnAnyArchitecture) {
     std::size_t portable = 0, hopper = 0;
     for (const std::string& name : names) hopper += name.find("16hopper_attention") != std::string::npos;
     EXPECT_EQ(hopper, architecture == 90 ? 2u * 2 * 4 : 0u) << "kernels with wgmma for sm_" << architecture;
-    for (const std::string& name : names) portable += name.find("14tile_attention") != std::string::npos || name.find("15float_attention") != std::string::npos;
+    for (const std::string& name : names)
+      portable += name.find("14tile_attention") != std::string::npos || name.find("15float_attention") != std::string::npos;
     EXPECT_EQ(portable, 2u * (2 * (5 * 2 + 1) + 3)) << "kernels for sm_" << architecture;
   }
 }

@@ -11,8 +11,8 @@
 
 namespace ditscope::gpu {
 
-/// What wgmma reads from shared memory: rows of 128 bytes whose 16-byte chunks are exchanged by their row's number modulo 8, as the
-/// copy engine writes them with its 128-byte swizzle; groups of 8 rows lie 1024 bytes apart (PTX ISA, "Matrix descriptor").
+/// What wgmma reads from shared memory: rows of 128 bytes whose 16-byte chunks are exchanged by their row's number modulo 8, as
+/// the copy engine writes them with its 128-byte swizzle; groups of 8 rows lie 1024 bytes apart (PTX ISA, "Matrix descriptor").
 GPU_INLINE std::uint64_t matrix_descriptor(std::uint32_t address) {
   constexpr std::uint64_t kGroupBytes = 1024, kSwizzle128 = 1;
   return (address & 0x3ffffu) >> 4 | (kGroupBytes >> 4) << 32 | kSwizzle128 << 62;

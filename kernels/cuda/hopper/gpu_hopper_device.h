@@ -26,16 +26,20 @@ GPU_INLINE void start_barrier(std::uint32_t barrier, int count) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
 }
 /// Shows started barriers to the copy engine.
-GPU_INLINE void publish_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
-GPU_INLINE void arrive(std::uint32_t barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory"); }
+GPU_INLINE void publish_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+GPU_INLINE void arrive(std::uint32_t barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
 GPU_INLINE void arrive_expecting(std::uint32_t barrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 /// Waits until the phase of that parity is over. A barrier that was just started takes the phase before its first for over.
 GPU_INLINE void wait_barrier(std::uint32_t barrier, int parity) {
   asm volatile(
-      "{\n.reg .pred over;\nAGAIN:\nmbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n@over bra OVER;\nbra AGAIN;\nOVER:\n}" ::"r"(
-          barrier),
+      "{\n.reg .pred over;\nAGAIN:\nmbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n@over bra OVER;\nbra "
+      "AGAIN;\nOVER:\n}" ::"r"(barrier),
       "r"(parity)
       : "memory");
 }
@@ -44,14 +48,19 @@ GPU_INLINE void wait_barrier(std::uint32_t barrier, int parity) {
 /// 8192 bytes.
 GPU_INLINE void copy_box(std::uint32_t shared, const TensorMap& map, int channel, int token, int head, std::uint32_t barrier) {
   asm volatile(
-      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(shared),
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(
+          shared),
       "l"(&map), "r"(barrier), "r"(channel), "r"(token), "r"(head)
       : "memory");
 }
 
 /// Products of the warpgroup: begin, any number of multiply_group(), end; then wait.
-GPU_INLINE void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-GPU_INLINE void end_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+GPU_INLINE void begin_products() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+GPU_INLINE void end_products() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
 /// Waits until at most kPending of the newest batches are under way.
 template <int kPending>
 GPU_INLINE void wait_products() {
@@ -67,8 +76,9 @@ GPU_INLINE void settle(float (*c)[4]) {
   }
 }
 
-/// c (64 x kColumns) += a (64 x 16, in registers) b (16 x kColumns, in shared memory); with `add` 0 c begins at 0. Without kByRow the
-/// rows in shared memory are columns of b (keys); with it they are rows of b (values). Registers as in mma.m16n8k16, 16 rows a warp.
+/// c (64 x kColumns) += a (64 x 16, in registers) b (16 x kColumns, in shared memory); with `add` 0 c begins at 0. Without kByRow
+/// the rows in shared memory are columns of b (keys); with it they are rows of b (values). Registers as in mma.m16n8k16, 16 rows
+/// a warp.
 template <typename Element, int kColumns, bool kByRow>
 GPU_INLINE void multiply_group(float (*c)[4], const std::uint32_t (&a)[4], std::uint64_t b, int add);
 

@@ -1,6 +1,6 @@
 #pragma once
-// Included by gpu_hopper.h without nvcc. Boxes land when they are asked for; products of a warpgroup are computed, from what shared
-// memory holds then, no earlier than they are waited for, so memory that is given back too early shows.
+// Included by gpu_hopper.h without nvcc. Boxes land when they are asked for; products of a warpgroup are computed, from what
+// shared memory holds then, no earlier than they are waited for, so memory that is given back too early shows.
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -53,8 +53,12 @@ inline void start_barrier(std::uint32_t barrier, int count) {
   detail::barrier_at(barrier).count = detail::barrier_at(barrier).missing = count;
 }
 inline void publish_barriers() {}
-inline void arrive(std::uint32_t barrier) { detail::arrive_with(barrier, 0); }
-inline void arrive_expecting(std::uint32_t barrier, int bytes) { detail::arrive_with(barrier, bytes); }
+inline void arrive(std::uint32_t barrier) {
+  detail::arrive_with(barrier, 0);
+}
+inline void arrive_expecting(std::uint32_t barrier, int bytes) {
+  detail::arrive_with(barrier, bytes);
+}
 inline void wait_barrier(std::uint32_t barrier, int parity) {
   detail::Barrier& b = detail::barrier_at(barrier);
   Machine::now().wait_until([&b, parity] { return b.phase % 2 != parity; });
@@ -91,7 +95,9 @@ struct Products {
   std::vector<std::function<void()>> open;
   std::deque<std::vector<std::function<void()>>> groups;
 };
-inline Products& products() { return Machine::now().state<Products>(0xfffff000u + static_cast<std::uint32_t>(thread() / 128)); }
+inline Products& products() {
+  return Machine::now().state<Products>(0xfffff000u + static_cast<std::uint32_t>(thread() / 128));
+}
 
 /// Element of b: 16 bytes of a row of 128, rows in groups of 8 that lie as far apart as the descriptor says.
 inline std::uint16_t element(const Product& p, int k, int n) {
@@ -100,7 +106,8 @@ inline std::uint16_t element(const Product& p, int k, int n) {
   const std::uint32_t group = static_cast<std::uint32_t>(p.b >> 32 & 0x3fff) << 4;
   machine.require(p.b >> 62 == 1, "a descriptor without the 128-byte swizzle");
   const int row = p.by_row ? k : n, column = p.by_row ? n : k;
-  const std::uint32_t linear = start + static_cast<std::uint32_t>(row / 8) * group + static_cast<std::uint32_t>(row % 8 * 128 + column * 2);
+  const std::uint32_t linear =
+      start + static_cast<std::uint32_t>(row / 8) * group + static_cast<std::uint32_t>(row % 8 * 128 + column * 2);
   const std::uint32_t place = linear ^ ((linear >> 7 & 7) << 4);
   std::uint16_t bits;
   std::memcpy(&bits, machine.chunk(place & ~15u) + place % 16, 2);
@@ -133,7 +140,9 @@ void compute(const Product& p) {
 
 }  // namespace detail
 
-inline void begin_products() { Machine::now().meet(128, "begin_products", nullptr, {}); }
+inline void begin_products() {
+  Machine::now().meet(128, "begin_products", nullptr, {});
+}
 inline void end_products() {
   Machine::now().meet(128, "end_products", nullptr, [](void**) {
     detail::Products& products = detail::products();

@@ -1,5 +1,6 @@
 #pragma once
-// Block-sparse attention for compute capability 9.0: the tiles, plans and results of tile_attention.h with wgmma and the copy engine.
+// Block-sparse attention for compute capability 9.0: the tiles, plans and results of tile_attention.h with wgmma and the copy
+// engine.
 //
 // One warp loads: it walks the union of what the two query blocks of a tile visit, a ring of stages ahead of the others. Two
 // warpgroups multiply, one query block each; on an entry that its block skips a warpgroup only gives the stage back. Queries and
@@ -46,12 +47,12 @@ struct HopperParameters {
 template <typename Element, class Shape, bool kSplit>
 class HopperAttention : TileState<Element, Shape, kSplit> {
   using State = TileState<Element, Shape, kSplit>;
-  using typename State::Logits;
-  using typename State::Probabilities;
-  using typename State::Step;
   using State::apply_mask, State::exponentials, State::find_tops, State::finish, State::finish_split, State::follow_tops,
       State::keep_skipped, State::read_step, State::restart, State::row_of;
   using State::first_row_, State::head_, State::lane_, State::next_, State::out_, State::p_;
+  using typename State::Logits;
+  using typename State::Probabilities;
+  using typename State::Step;
 
  public:
   GPU_INLINE HopperAttention(const HopperParameters& parameters, unsigned char* shared)
@@ -85,12 +86,16 @@ class HopperAttention : TileState<Element, Shape, kSplit> {
  private:
   static constexpr int kSteps = Shape::kWidth / 16;
 
-  GPU_INLINE std::uint32_t barrier(int n) const { return shared_ + static_cast<std::uint32_t>(Shape::kBarriersAt) + 8u * static_cast<std::uint32_t>(n); }
+  GPU_INLINE std::uint32_t barrier(int n) const {
+    return shared_ + static_cast<std::uint32_t>(Shape::kBarriersAt) + 8u * static_cast<std::uint32_t>(n);
+  }
   GPU_INLINE std::uint32_t full(int stage) const { return barrier(stage); }
   GPU_INLINE std::uint32_t empty(int stage) const { return barrier(Shape::kStages + stage); }
   GPU_INLINE std::uint32_t ready(int slot) const { return barrier(2 * Shape::kStages + slot); }
   GPU_INLINE std::uint32_t taken(int slot) const { return barrier(2 * Shape::kStages + 2 + slot); }
-  GPU_INLINE std::uint32_t keys_at(int stage) const { return shared_ + static_cast<std::uint32_t>(2 * stage * Shape::kBlockBytes); }
+  GPU_INLINE std::uint32_t keys_at(int stage) const {
+    return shared_ + static_cast<std::uint32_t>(2 * stage * Shape::kBlockBytes);
+  }
   GPU_INLINE std::uint32_t values_at(int stage) const { return keys_at(stage) + Shape::kBlockBytes; }
 
   /// A place in the ring of stages, and how often it came round.
@@ -239,7 +244,8 @@ class HopperAttention : TileState<Element, Shape, kSplit> {
       GPU_UNROLL
       for (int box = 0; box < Shape::kBoxes; ++box) {
         constexpr int kLast = Shape::kWidth - 64 * (Shape::kBoxes - 1);
-        const std::uint64_t b = gpu::matrix_descriptor(values_at(stage) + static_cast<std::uint32_t>(box * Shape::kBoxBytes + step * 2048));
+        const std::uint64_t b =
+            gpu::matrix_descriptor(values_at(stage) + static_cast<std::uint32_t>(box * Shape::kBoxBytes + step * 2048));
         if (box + 1 < Shape::kBoxes)
           gpu::multiply_group<Element, 64, true>(out_[0] + 8 * box, probabilities[0][step], b, 1);
         else
@@ -249,8 +255,8 @@ class HopperAttention : TileState<Element, Shape, kSplit> {
   }
   GPU_INLINE void settle_out() { gpu::settle<Shape::kWidth / 8>(out_[0]); }
 
-  /// Visits entries at .. end-1. The last product of a run of kept entries ends before others are skipped: the stage that it reads
-  /// is given back then, which the warp that loads may be waiting for.
+  /// Visits entries at .. end-1. The last product of a run of kept entries ends before others are skipped: the stage that it
+  /// reads is given back then, which the warp that loads may be waiting for.
   GPU_INLINE void walk(int at, int end) {
     Step step{};
     if (at < end) upcoming_ = read_step(at);

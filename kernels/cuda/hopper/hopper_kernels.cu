@@ -20,7 +20,8 @@ decltype(&cuTensorMapEncodeTiled) encoder() {
     cudaDriverEntryPointQueryResult result{};
     check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &result),
           "describe tensors to its copy engine");
-    if (!function) throw Error(ErrorKind::Device, "expected a driver with cuTensorMapEncodeTiled, got an older one; unset DITSCOPE_HOPPER");
+    if (!function)
+      throw Error(ErrorKind::Device, "expected a driver with cuTensorMapEncodeTiled, got an older one; unset DITSCOPE_HOPPER");
     return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
   }();
   return found;
@@ -34,8 +35,9 @@ CUtensorMap map_of(const void* data, const Strides3& strides, const Parameters& 
   const std::int64_t head_stride = p.heads > 1 ? strides.head : strides.token * p.keys;
   const cuuint64_t strides_bytes[] = {size(2 * strides.token), size(2 * head_stride)};
   const cuuint32_t box[] = {64, 64, 1}, steps[] = {1, 1, 1};
-  const CUresult status = encoder()(&map, type, 3, const_cast<void*>(data), sizes, strides_bytes, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                                    CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult status =
+      encoder()(&map, type, 3, const_cast<void*>(data), sizes, strides_bytes, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) {
     throw Error(ErrorKind::Device, "expected keys and values that the copy engine can read, got error " + std::to_string(status) +
                                        " for their shape; unset DITSCOPE_HOPPER");
