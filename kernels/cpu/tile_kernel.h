@@ -1,13 +1,20 @@
-// The tile algorithm, written once over the vector operations of an instruction set. Each tile_<isa>.cpp defines its operations
-// as a struct, includes this file and instantiates TileAlgorithm with it. Everything here is in an unnamed namespace: code
-// compiled for a wider instruction set must never be the copy that the linker keeps for a narrower one. For the same reason no
-// function of the standard library is used.
+// The tile algorithm, written once over the vector operations of an instruction
+// set. Each tile_<isa>.cpp defines its operations as a struct, includes this
+// file and instantiates TileAlgorithm with it. Everything here is in an unnamed
+// namespace: code compiled for a wider instruction set must never be the copy
+// that the linker keeps for a narrower one. For the same reason no function of
+// the standard library is used.
 //
-// An Isa has: V, W (vectors of floats and of words), kName, kPairs, kWidth (floats a vector), kRows x kVectors (accumulators of a
-// product), and load, store, zero, splat, load_words, broadcast_word, multiply_add, add, multiply, maximum, scaled_minus, keep,
-// exp2, reduce_maximum, store_probabilities, transpose; with kPairs also interleave.
+// An Isa has: V, W (vectors of floats and of words), kName, kPairs, kWidth
+// (floats a vector), kVectors (vectors of lanes that a product works on),
+// rows_for(vectors) (rows of accumulators beside them), and load, store, zero,
+// splat, load_words, broadcast_word, multiply_add, add, multiply, maximum,
+// scaled_minus, keep, any_above, exp2, exact_exp2, transpose, load_bfloat16,
+// store_bfloat16; with kPairs store_pair and interleave, else
+// store_probabilities.
 #pragma once
 #include "kernels/cpu/tile.h"
+#include "kernels/cpu/tile_packing.h"
 
 namespace ditscope::cpu {
 namespace {
@@ -15,296 +22,362 @@ namespace {
 constexpr float kMinusInfinity = -__builtin_inff();
 /// A running maximum is renewed only when it grew by more than this (log2): sums stay far from overflow and rescaling is rare.
 constexpr float kSlack = 8;
-constexpr int kSumLanes = 16;
-
-inline float float_of(std::uint32_t bits) {
-  float value;
-  __builtin_memcpy(&value, &bits, 4);
-  return value;
-}
-
-inline std::uint32_t bits_of(float value) {
-  std::uint32_t bits;
-  __builtin_memcpy(&bits, &value, 4);
-  return bits;
-}
-
-/// Rounds to nearest even; a NaN stays one.
-inline std::uint16_t bfloat16_of(float value) {
-  const std::uint32_t bits = bits_of(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
-  return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-
-template <bool kBfloat16>
-inline std::uint32_t word_at(const Rows& rows, std::ptrdiff_t token, std::ptrdiff_t channel) {
-  const std::ptrdiff_t at = token * rows.token_stride + channel * rows.channel_stride;
-  if constexpr (kBfloat16)
-    return std::uint32_t{static_cast<const std::uint16_t*>(rows.data)[at]} << 16;
-  else
-    return bits_of(static_cast<const float*>(rows.data)[at]);
-}
-
-/// Channels 2t and 2t+1 of a token as one word; the channel beyond the last is 0.
-inline std::uint32_t pair_at(const Rows& rows, std::ptrdiff_t token, int t, int width) {
-  const auto* data = static_cast<const std::uint16_t*>(rows.data) + token * rows.token_stride;
-  const std::uint32_t high = 2 * t + 1 < width ? data[(2 * t + 1) * rows.channel_stride] : 0u;
-  return std::uint32_t{data[2 * t * rows.channel_stride]} | (high << 16);
-}
 
 template <class Isa>
-struct TileAlgorithm {
+struct TileAlgorithm : TilePacking<Isa> {
   using V = typename Isa::V;
+  using Packing = TilePacking<Isa>;
   static constexpr int kWidth = Isa::kWidth;
-  static constexpr int kKeySteps = Isa::kPairs ? kBlockTokens / 2 : kBlockTokens;
+  static constexpr int kLanes = kBlockTokens;
   static constexpr int kKeysPerStep = Isa::kPairs ? 2 : 1;
+  static constexpr int kBytes = Isa::kPairs ? 2 : 4;  ///< an element of the rows, unless they are bfloat16
+                                                      ///< to be widened
 
-  /// c (+)= a b: R rows of a, each `steps` words, against `steps` rows of N vectors.
-  template <int R, int N, bool kAccumulate>
-  static inline void product(const std::uint32_t* a, int lda, const std::uint32_t* b, int ldb, int steps, float* c, int ldc) {
+  // ---- products ----
+
+  /// The cache lines of the tokens that will be read next, one after the other.
+  /// Asked for a line at a time between the steps of a product, they come near
+  /// without delay; all at once, the machine would drop most of the requests.
+  struct Ahead {
+    const char *line, *row;
+    std::ptrdiff_t stride;
+    int lines_left, lines, rows_left, period;
+    const Rows *next, *end;
+
+    Ahead(const TileVisit& a) : line(reinterpret_cast<const char*>(a.queries)), next(a.ahead), end(a.ahead + TileVisit::kAhead) {
+      lines = (a.shape.width * kBytes + 63) / 64;
+      int wanted = 0;
+      for (const Rows& rows : a.ahead) wanted += rows.data ? lines * kLanes : 0;
+      const int rows = Isa::rows_for(Isa::kVectors), steps = (kLanes + a.shape.width) / rows * a.shape.depth;
+      period = wanted == 0 ? 1 << 30 : wanted * 2 > steps ? 1 : 2;
+      next_rows();
+    }
+    void next_rows() {
+      while (next != end && next->data == nullptr) ++next;
+      row = line;
+      stride = 0;
+      lines_left = 1;
+      rows_left = 1 << 30;
+      if (next == end) {  // any line that is near
+        lines = 1;
+        return;
+      }
+      row = line = static_cast<const char*>(next->data);
+      stride = next->token_stride * kBytes;
+      lines_left = lines;
+      rows_left = kLanes;
+      ++next;
+    }
+    void step() {
+      __builtin_prefetch(line, 0, 2);
+      line += stride == 0 ? 0 : 64;
+      if (--lines_left != 0) return;
+      row += stride;
+      line = row;
+      lines_left = lines;
+      if (--rows_left == 0) next_rows();
+    }
+  };
+
+  /// R rows of lanes, c[r] (+)= sum over t of a(r, t) * b[t]. Rows of a follow
+  /// each other (kAdjacent: a(r, t) = a[t * lda + r]) or lie lda apart. With
+  /// kTop the results also meet top, per lane.
+  template <int R, int N, bool kAdjacent, bool kAccumulate, bool kTop>
+  static inline void product(const std::uint32_t* a, std::ptrdiff_t lda, const std::uint32_t* b, int steps, float* c, V* top,
+                             Ahead& lines_ahead) {
+    Ahead ahead = lines_ahead;
     V sum[R][N];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) sum[r][n] = kAccumulate ? Isa::load(c + r * ldc + n * kWidth) : Isa::zero();
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) sum[r][n] = kAccumulate ? Isa::load(c + r * kLanes + n * kWidth) : Isa::zero();
     }
     for (int t = 0; t < steps; ++t) {
       typename Isa::W right[N];
-#pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) right[n] = Isa::load_words(b + static_cast<std::ptrdiff_t>(t) * ldb + n * kWidth);
-#pragma GCC unroll 8
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) right[n] = Isa::load_words(b + static_cast<std::ptrdiff_t>(t) * kLanes + n * kWidth);
+#pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const typename Isa::W left = Isa::broadcast_word(a + r * lda + t);
-#pragma GCC unroll 8
+        const typename Isa::W left = Isa::broadcast_word(kAdjacent ? a + t * lda + r : a + r * lda + t);
+#pragma GCC unroll 4
         for (int n = 0; n < N; ++n) sum[r][n] = Isa::multiply_add(sum[r][n], left, right[n]);
       }
+      if ((t & (ahead.period - 1)) == 0) ahead.step();
     }
-#pragma GCC unroll 8
+    lines_ahead = ahead;
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) Isa::store(c + r * ldc + n * kWidth, sum[r][n]);
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) Isa::store(c + r * kLanes + n * kWidth, sum[r][n]);
+    }
+    if constexpr (kTop) {
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) {
+        V highest = sum[0][n];
+#pragma GCC unroll 16
+        for (int r = 1; r < R; ++r) highest = Isa::maximum(highest, sum[r][n]);
+        top[n] = Isa::maximum(top[n], highest);
+      }
     }
   }
 
-  /// The same for `vectors` columns of vectors, as many at a time as there are accumulators.
-  template <int R, bool kAccumulate>
-  static inline void products(const std::uint32_t* a, int lda, const std::uint32_t* b, int ldb, int steps, float* c, int ldc,
-                              int vectors) {
+  /// The same for any number of rows.
+  template <int N, bool kAdjacent, bool kAccumulate, bool kTop>
+  static inline void products(int rows, const std::uint32_t* a, std::ptrdiff_t lda, const std::uint32_t* b, int steps, float* c,
+                              V* top, Ahead& ahead) {
+    constexpr int R = Isa::rows_for(N);
+    int r = 0;
+    const auto next = [&]<int kRows>() {
+      product<kRows, N, kAdjacent, kAccumulate, kTop>(a + r * (kAdjacent ? 1 : lda), lda, b, steps, c + r * kLanes, top, ahead);
+      r += kRows;
+    };
+    while (r + R <= rows) next.template operator()<R>();
+    if constexpr (R > 8) {
+      if (rows - r >= 8) next.template operator()<8>();
+    }
+    if constexpr (R > 4) {
+      if (rows - r >= 4) next.template operator()<4>();
+    }
+    if (rows - r >= 2) next.template operator()<2>();
+    if (rows - r >= 1) next.template operator()<1>();
+  }
+
+  // ---- softmax ----
+
+  /// Which pairs of a visit count: per query the low and the high 32 keys of
+  /// its word.
+  struct LaneBits {
+    alignas(64) std::uint32_t low[kLanes], high[kLanes];
+    void set(const std::uint64_t* bits) {
+      for (int i = 0; i < kLanes; ++i) {
+        low[i] = static_cast<std::uint32_t>(bits[i]);
+        high[i] = static_cast<std::uint32_t>(bits[i] >> 32);
+      }
+    }
+    V keep(V v, int key, int lane, V otherwise) const {
+      return Isa::keep(v, (key < 32 ? low : high) + lane, std::uint32_t{1} << (key & 31), otherwise);
+    }
+  };
+
+  /// Brings maximum, sum and output of kWidth lanes to the maximum that a block
+  /// has shown, where it grew by more than kSlack.
+  static void renew(TileState& state, int width, int lane, V candidate) {
+    if ((state.written >> lane & 1) == 0) return Isa::store(state.maximum + lane, candidate);
+    alignas(64) float candidates[kWidth], shrink[kWidth];
+    Isa::store(candidates, candidate);
+    float* maximum = state.maximum + lane;
+    for (int i = 0; i < kWidth; ++i) {
+      const bool grew = candidates[i] > maximum[i] + kSlack;
+      shrink[i] = grew ? maximum[i] - candidates[i] : 0.0f;
+      shrink[i] = shrink[i] < -200.0f ? -200.0f : shrink[i];  // also from -inf
+      if (grew) maximum[i] = candidates[i];
+    }
+    Isa::store(shrink, Isa::exact_exp2(Isa::load(shrink)));
+    for (int i = 0; i < kWidth; ++i) shrink[i] = shrink[i] > 0.999f ? 1.0f : shrink[i];
+    const V factor = Isa::load(shrink);
+    Isa::store(state.sum + lane, Isa::multiply(Isa::load(state.sum + lane), factor));
+    for (int c = 0; c < width; ++c) {
+      float* output = state.output + static_cast<std::ptrdiff_t>(c) * kLanes + lane;
+      Isa::store(output, Isa::multiply(Isa::load(output), factor));
+    }
+  }
+
+  /// Logits of keys first .. last-1 to probabilities, N vectors of lanes from
+  /// `lane` on. `top` holds their maxima unless kMasked.
+  template <int N, bool kMasked>
+  static inline void softmax(const TileVisit& a, const TileSide& side, const LaneBits& bits, int first, int last, int lane,
+                             V* top, std::uint32_t* probabilities) {
+    const float* logits = a.logits + lane;
+    if constexpr (kMasked) {
+      for (int n = 0; n < N; ++n) top[n] = Isa::splat(kMinusInfinity);
+      for (int j = first; j < last; ++j) {
+#pragma GCC unroll 4
+        for (int n = 0; n < N; ++n) {
+          top[n] = Isa::maximum(
+              top[n], bits.keep(Isa::load(logits + j * kLanes + n * kWidth), j, lane + n * kWidth, Isa::splat(kMinusInfinity)));
+        }
+      }
+    }
+    const V scale = Isa::splat(a.scale);
+    V reference[N], sum[N];
+    for (int n = 0; n < N; ++n) {
+      float* maximum = side.state->maximum + lane + n * kWidth;
+      const V candidate = Isa::multiply(top[n], scale);
+      if (Isa::any_above(candidate, Isa::add(Isa::load(maximum), Isa::splat(kSlack))))
+        renew(*side.state, a.shape.width, lane + n * kWidth, candidate);
+      reference[n] = Isa::load(maximum);
+      sum[n] = Isa::zero();
+    }
+    probabilities += first / kKeysPerStep * kLanes + lane;
+    for (int j = first; j < last; j += kKeysPerStep, probabilities += kLanes) {
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) {
+        V p[kKeysPerStep];
+#pragma GCC unroll 2
+        for (int k = 0; k < kKeysPerStep; ++k) {
+          p[k] = Isa::exp2(Isa::scaled_minus(Isa::load(logits + (j + k) * kLanes + n * kWidth), scale, reference[n]));
+          if constexpr (kMasked) p[k] = bits.keep(p[k], j + k, lane + n * kWidth, Isa::zero());
+          sum[n] = Isa::add(sum[n], p[k]);
+        }
+        if constexpr (Isa::kPairs)
+          Isa::store_pair(probabilities + n * kWidth, p[0], p[1]);
+        else
+          Isa::store(reinterpret_cast<float*>(probabilities) + n * kWidth, p[0]);
+      }
+    }
+    for (int n = 0; n < N; ++n) {
+      float* total = side.state->sum + lane + n * kWidth;
+      Isa::store(total, Isa::add(Isa::load(total), sum[n]));
+      if (side.block_sum) {
+        Isa::store(side.block_sum + lane + n * kWidth, sum[n]);
+        Isa::store(side.block_maximum + lane + n * kWidth, reference[n]);
+      }
+    }
+  }
+
+  // ---- one visit ----
+
+  /// Vectors begin .. end-1 of lanes that see keys first .. last-1 (whole
+  /// steps).
+  struct Group {
+    int begin, end, first, last;
+    bool masked;
+  };
+
+  /// Groups of lanes with the keys that any of them sees. @return how many
+  static int group_lanes(const TileVisit& a, const std::uint64_t* bits, Group* groups) {
+    const int vectors = (a.query_count + kWidth - 1) / kWidth;
+    const int keys = (a.key_count + kKeysPerStep - 1) / kKeysPerStep * kKeysPerStep;
+    if (bits == nullptr) {
+      groups[0] = {0, vectors, 0, keys, false};
+      return 1;
+    }
+    int count = 0;
+    for (int v = 0; v < vectors; ++v) {
+      std::uint64_t any = 0, all = ~std::uint64_t{0};
+      for (int i = v * kWidth; i < (v + 1) * kWidth && i < a.query_count; ++i) {
+        any |= bits[i];
+        all &= bits[i];
+      }
+      if (any == 0) continue;
+      const int first = __builtin_ctzll(any) / kKeysPerStep * kKeysPerStep;
+      const int last = (64 - __builtin_clzll(any) + kKeysPerStep - 1) / kKeysPerStep * kKeysPerStep;
+      const std::uint64_t range = (last == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << last) - 1) >> first << first;
+      const bool masked = (range & ~all) != 0;
+      if (count > 0 && groups[count - 1].end == v && groups[count - 1].first == first && groups[count - 1].last == last) {
+        groups[count - 1].end = v + 1;
+        groups[count - 1].masked |= masked;
+      } else {
+        groups[count++] = {v, v + 1, first, last, masked};
+      }
+    }
+    return count;
+  }
+
+  template <int N>
+  static inline void multiply_keys(const TileVisit& a, int first, int last, int lane, V* top, Ahead& ahead) {
+    for (int n = 0; n < N; ++n) top[n] = Isa::splat(kMinusInfinity);
+    products<N, false, false, true>(last - first, a.keys + first * a.key_stride, a.key_stride, a.queries + lane, a.shape.depth,
+                                    a.logits + first * kLanes + lane, top, ahead);
+  }
+
+  /// Softmax and values of N vectors of lanes; `top` as in softmax().
+  template <int N>
+  static inline void absorb(const TileVisit& a, const TileSide& side, const Group& group, const LaneBits& bits, int vector,
+                            V* top, std::uint32_t* probabilities, Ahead& ahead) {
+    const int lane = vector * kWidth, width = a.shape.width;
+    if (group.masked)
+      softmax<N, true>(a, side, bits, group.first, group.last, lane, top, probabilities);
+    else
+      softmax<N, false>(a, side, bits, group.first, group.last, lane, top, probabilities);
+    TileState& state = *side.state;
+    const std::uint64_t lanes = (N * kWidth == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << (N * kWidth)) - 1) << lane;
+    const std::uint32_t* values = a.values + group.first / kKeysPerStep * a.value_stride;
+    const std::uint32_t* seen = probabilities + group.first / kKeysPerStep * kLanes + lane;
+    const int steps = (group.last - group.first) / kKeysPerStep;
+    if ((state.written & lanes) == 0) {
+      products<N, true, false, false>(width, values, a.value_stride, seen, steps, state.output + lane, nullptr, ahead);
+    } else {
+      Packing::clear_unwritten(state, width, lane, N);
+      products<N, true, true, false>(width, values, a.value_stride, seen, steps, state.output + lane, nullptr, ahead);
+    }
+    state.written |= lanes;
+  }
+
+  /// Maxima of logits that another side has already had computed.
+  template <int N>
+  static inline void top_of(const TileVisit& a, int first, int last, int lane, V* top) {
+    for (int n = 0; n < N; ++n) {
+      top[n] = Isa::splat(kMinusInfinity);
+      for (int j = first; j < last; ++j) top[n] = Isa::maximum(top[n], Isa::load(a.logits + j * kLanes + lane + n * kWidth));
+    }
+  }
+
+  /// Calls body.template operator()<N>(vector) for the vectors of a group, as
+  /// many at a time as there are accumulators.
+  template <class Body>
+  static inline void over_vectors(int begin, int end, const Body& body) {
     constexpr int kMost = Isa::kVectors;
-    int v = 0;
-    for (; v + kMost <= vectors; v += kMost)
-      product<R, kMost, kAccumulate>(a, lda, b + v * kWidth, ldb, steps, c + v * kWidth, ldc);
-    b += v * kWidth;
-    c += v * kWidth;
-    const int rest = vectors - v;
+    int v = begin;
+    for (; v + kMost <= end; v += kMost) body.template operator()<kMost>(v);
     if constexpr (kMost > 3) {
-      if (rest == 3) product<R, 3, kAccumulate>(a, lda, b, ldb, steps, c, ldc);
+      if (end - v == 3) body.template operator()<3>(v);
     }
     if constexpr (kMost > 2) {
-      if (rest == 2) product<R, 2, kAccumulate>(a, lda, b, ldb, steps, c, ldc);
+      if (end - v == 2) body.template operator()<2>(v);
     }
-    if (rest == 1) product<R, 1, kAccumulate>(a, lda, b, ldb, steps, c, ldc);
+    if (end - v == 1) body.template operator()<1>(v);
   }
 
-  /// Logits of one row to probabilities; keeps its maximum, its sum and, where the maximum grew, its output in step.
-  static inline void softmax_row(const float* logits, std::uint32_t* probabilities, int first, int last, bool partial,
-                                 std::uint64_t bits, float scale, float* maximum, float* partial_sum, float* output,
-                                 int padded_width) {
-    V top = Isa::splat(kMinusInfinity);
-    for (int v = first; v < last; ++v) {
-      V s = Isa::load(logits + v * kWidth);
-      if (partial) s = Isa::keep(s, bits >> (v * kWidth), Isa::splat(kMinusInfinity));
-      top = Isa::maximum(top, s);
+  static void attend(const TileVisit& a) {
+    Group groups[kLanes / kWidth];
+    LaneBits bits;
+    Ahead ahead(a);
+    const bool both = a.sides[1].state != nullptr;
+    if (both) {
+      const int keys = (a.key_count + kKeysPerStep - 1) / kKeysPerStep * kKeysPerStep;
+      over_vectors(0, (a.query_count + kWidth - 1) / kWidth, [&]<int N>(int v) {
+        V top[N];
+        multiply_keys<N>(a, 0, keys, v * kWidth, top, ahead);
+      });
     }
-    const float candidate = Isa::reduce_maximum(top) * scale;
-    V sum = Isa::load(partial_sum);
-    if (candidate > *maximum + kSlack) {
-      const V shrink = *maximum == kMinusInfinity ? Isa::zero() : Isa::exp2(Isa::splat(*maximum - candidate));
-      sum = Isa::multiply(sum, shrink);
-      for (int c = 0; c < padded_width; c += kWidth) Isa::store(output + c, Isa::multiply(Isa::load(output + c), shrink));
-      *maximum = candidate;
-    }
-    const V scales = Isa::splat(scale), reference = Isa::splat(*maximum);
-    for (int v = first; v < last; ++v) {
-      V p = Isa::exp2(Isa::scaled_minus(Isa::load(logits + v * kWidth), scales, reference));
-      if (partial) p = Isa::keep(p, bits >> (v * kWidth), Isa::zero());
-      sum = Isa::add(sum, p);
-      Isa::store_probabilities(probabilities, v, p);
-    }
-    Isa::store(partial_sum, sum);
-  }
-
-  /// R query rows against one key block; `bits` is null where every pair is kept.
-  template <int R>
-  static inline void row_group(const TileArguments& a, int row, const std::uint32_t* keys, const std::uint32_t* values,
-                               const std::uint64_t* bits) {
-    alignas(64) float logits[R * kBlockTokens];
-    alignas(64) std::uint32_t probabilities[R * kKeySteps];
-    int first = 0, last = kBlockTokens / kWidth;
-    if (bits) {
-      std::uint64_t any = 0;
-      for (int r = 0; r < R; ++r) any |= bits[row + r];
-      if (any == 0) return;
-      first = __builtin_ctzll(any) / kWidth;
-      last = (63 - __builtin_clzll(any)) / kWidth + 1;
-    }
-    const int depth = a.shape.depth, padded = a.shape.padded_width, begin = first * kWidth;
-    float* output = a.state.output + static_cast<std::ptrdiff_t>(row) * padded;
-    products<R, false>(a.queries + static_cast<std::ptrdiff_t>(row) * depth, depth, keys + begin, kBlockTokens, depth,
-                       logits + begin, kBlockTokens, last - first);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      float* maximum = a.state.maximum + row + r;
-      float* sum = a.state.partial_sum + (row + r) * kSumLanes;
-      if (bits == nullptr) {
-        softmax_row(logits + r * kBlockTokens, probabilities + r * kKeySteps, 0, kBlockTokens / kWidth, false, 0, a.scale,
-                    maximum, sum, output + r * padded, padded);
-      } else if (bits[row + r] != 0) {
-        softmax_row(logits + r * kBlockTokens, probabilities + r * kKeySteps, first, last, true, bits[row + r], a.scale, maximum,
-                    sum, output + r * padded, padded);
-      } else {
-        for (int v = first; v < last; ++v) Isa::store_probabilities(probabilities + r * kKeySteps, v, Isa::zero());
-      }
-    }
-    const int step = begin / kKeysPerStep;
-    products<R, true>(probabilities + step, kKeySteps, values + static_cast<std::ptrdiff_t>(step) * padded, padded,
-                      (last - first) * kWidth / kKeysPerStep, output, padded, padded / kWidth);
-  }
-
-  static void attend(const TileArguments& a) {
-    constexpr int kRows = Isa::kRows, kRest = kBlockTokens % kRows;
-    for (int r = 0; r < kBlockTokens; ++r) a.state.maximum[r] = kMinusInfinity;
-    __builtin_memset(a.state.partial_sum, 0, sizeof(float) * kBlockTokens * kSumLanes);
-    __builtin_memset(a.state.output, 0, sizeof(float) * kBlockTokens * a.shape.padded_width);
-    for (const BlockMask::Visit* visit = a.visits_begin; visit != a.visits_end; ++visit) {
-      const std::uint32_t* keys = a.keys + static_cast<std::size_t>(visit->key_block) * a.shape.key_words();
-      const std::uint32_t* values = a.values + static_cast<std::size_t>(visit->key_block) * a.shape.value_words();
-      const std::uint64_t* bits = visit->bits == BlockMask::kWhole ? nullptr : a.mask->row_bits(visit->bits);
-      int row = 0;
-      for (; row + kRows <= kBlockTokens && row < a.rows; row += kRows) row_group<kRows>(a, row, keys, values, bits);
-      if constexpr (kRest != 0) {
-        if (row < a.rows) row_group<kRest>(a, row, keys, values, bits);
+    for (int s = 0; s < (both ? 2 : 1); ++s) {
+      const TileSide& side = a.sides[s];
+      const int count = group_lanes(a, side.bits, groups);
+      if (side.bits) bits.set(side.bits);
+      for (int g = 0; g < count; ++g) {
+        const Group& group = groups[g];
+        over_vectors(group.begin, group.end, [&]<int N>(int v) {
+          V top[N];
+          if (!both)
+            multiply_keys<N>(a, group.first, group.last, v * kWidth, top, ahead);
+          else if (!group.masked)
+            top_of<N>(a, group.first, group.last, v * kWidth, top);
+          // One side alone may overwrite its logits: word t of probabilities
+          // comes after logits of keys >= t were read.
+          absorb<N>(a, side, group, bits, v, top, both ? a.probabilities : reinterpret_cast<std::uint32_t*>(a.logits), ahead);
+        });
       }
     }
   }
 
-  /// Tokens of a head lie apart in memory, too far for the machine to see them coming.
-  static constexpr int kAhead = 12;
-  static inline void prefetch(const PackedShape& shape, const Rows& from, bool bfloat16, int token, int tokens) {
-    if (token >= tokens || from.channel_stride != 1) return;
-    const std::ptrdiff_t bytes = bfloat16 ? 2 : 4;
-    const char* row = static_cast<const char*>(from.data) + token * from.token_stride * bytes;
-    for (std::ptrdiff_t at = 0; at < shape.width * bytes; at += 64) __builtin_prefetch(row + at);
-  }
-
-  static void pack_queries(const PackedShape& shape, const Rows& from, bool bfloat16, int rows, bool negate,
-                           std::uint32_t* words) {
-    for (int row = 0; row < rows; ++row) {
-      prefetch(shape, from, bfloat16, row + kAhead, rows);
-      read_words(shape, from, bfloat16, row, words + static_cast<std::ptrdiff_t>(row) * shape.depth);
+  static float mass(const float* sum, const float* maximum, const float* total, int count) {
+    alignas(64) float exponents[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      const float exponent = i < count && sum[i] > 0 ? maximum[i] - total[i] : -200.0f;
+      exponents[i] = exponent < -200.0f ? -200.0f : exponent;
     }
-    const std::ptrdiff_t count = static_cast<std::ptrdiff_t>(rows) * shape.depth;
-    if (negate) {
-      const std::uint32_t signs = Isa::kPairs ? 0x80008000u : 0x80000000u;
-      for (std::ptrdiff_t i = 0; i < count; ++i) words[i] ^= signs;
-    }
-    __builtin_memset(words + count, 0, sizeof(std::uint32_t) * (kBlockTokens - rows) * shape.depth);
-  }
-
-  /// Words of one token: floats, bfloat16 widened, or pairs as they lie.
-  static inline void read_words(const PackedShape& shape, const Rows& from, bool bfloat16, int token, std::uint32_t* words) {
-    if constexpr (Isa::kPairs) {
-      if (from.channel_stride == 1) {
-        const auto* data = static_cast<const std::uint16_t*>(from.data) + token * from.token_stride;
-        __builtin_memcpy(words, data, sizeof(std::uint16_t) * (shape.width / 2 * 2));
-        if (shape.width % 2 != 0) words[shape.depth - 1] = data[shape.width - 1];
-      } else {
-        for (int t = 0; t < shape.depth; ++t) words[t] = pair_at(from, token, t, shape.width);
-      }
-    } else if (bfloat16) {
-      for (int t = 0; t < shape.depth; ++t) words[t] = word_at<true>(from, token, t);
-    } else if (from.channel_stride == 1) {
-      __builtin_memcpy(words, static_cast<const float*>(from.data) + token * from.token_stride, sizeof(float) * shape.depth);
-    } else {
-      for (int t = 0; t < shape.depth; ++t) words[t] = word_at<false>(from, token, t);
-    }
-  }
-
-  static void pack_keys(const PackedShape& shape, const Rows& from, bool bfloat16, int keys, std::uint32_t* words) {
-    constexpr int kStrip = 16, kMostDepth = 256;  // 16 tokens at a time, transposed from a small buffer
-    alignas(64) std::uint32_t strip[kStrip * kMostDepth];
-    const int padded_depth = (shape.depth + kStrip - 1) / kStrip * kStrip;
-    for (int first = 0; first < kBlockTokens; first += kStrip) {
-      for (int j = 0; j < kStrip; ++j) {
-        std::uint32_t* row = strip + j * padded_depth;
-        prefetch(shape, from, bfloat16, first + j + kAhead, keys);
-        if (first + j < keys)
-          read_words(shape, from, bfloat16, first + j, row);
-        else
-          __builtin_memset(row, 0, sizeof(std::uint32_t) * shape.depth);
-      }
-      for (int t = 0; t < shape.depth; t += kStrip) {
-        const int count = shape.depth - t < kStrip ? shape.depth - t : kStrip;
-        Isa::transpose(strip + t, padded_depth, count, words + static_cast<std::ptrdiff_t>(t) * kBlockTokens + first,
-                       kBlockTokens);
-      }
-    }
-  }
-
-  static void pack_values(const PackedShape& shape, const Rows& from, bool bfloat16, int keys, std::uint32_t* words) {
-    const int padded = shape.padded_width;
-    if (keys < kBlockTokens || shape.width < padded) __builtin_memset(words, 0, sizeof(std::uint32_t) * shape.value_words());
-    for (int t = 0; t < keys; ++t) {
-      prefetch(shape, from, bfloat16, t + kAhead, keys);
-      if constexpr (Isa::kPairs) {
-        if (t % 2 != 0) continue;
-        const auto* low = static_cast<const std::uint16_t*>(from.data) + t * from.token_stride;
-        std::uint32_t* to = words + static_cast<std::ptrdiff_t>(t / 2) * padded;
-        const std::ptrdiff_t step = from.channel_stride;
-        if (t + 1 == keys) {
-          for (int c = 0; c < shape.width; ++c) to[c] = low[c * step];
-        } else if (step == 1) {
-          Isa::interleave(low, low + from.token_stride, shape.width, to);
-        } else {
-          const std::uint16_t* high = low + from.token_stride;
-          for (int c = 0; c < shape.width; ++c) to[c] = std::uint32_t{low[c * step]} | (std::uint32_t{high[c * step]} << 16);
-        }
-      } else {
-        read_words(shape, from, bfloat16, t, words + static_cast<std::ptrdiff_t>(t) * padded);
-      }
-    }
-  }
-
-  static void combine(int width, float a, const float* x, float b, const float* y, bool bfloat16, void* row,
-                      std::ptrdiff_t stride) {
-    const auto value = [&](int c) { return y ? a * x[c] + b * y[c] : a * x[c]; };
-    if (bfloat16) {
-      auto* out = static_cast<std::uint16_t*>(row);
-      for (int c = 0; c < width; ++c) out[c * stride] = bfloat16_of(value(c));
-    } else if (stride == 1) {
-      auto* out = static_cast<float*>(row);
-      for (int c = 0; c < width; ++c) out[c] = value(c);
-    } else {
-      auto* out = static_cast<float*>(row);
-      for (int c = 0; c < width; ++c) out[c * stride] = value(c);
-    }
+    float mass = 0;
+    for (int i = 0; i < kLanes; i += kWidth) Isa::store(exponents + i, Isa::exact_exp2(Isa::load(exponents + i)));
+    for (int i = 0; i < count; ++i) mass += sum[i] > 0 ? sum[i] * exponents[i] : 0.0f;
+    return mass;
   }
 
   static constexpr TileKernels kernels() {
-    return {Isa::kName, Isa::kPairs, pack_queries, pack_keys, pack_values, attend, combine};
+    return {Isa::kName,           Isa::kPairs, Packing::pack_queries, Packing::pack_keys,
+            Packing::pack_values, attend,      Packing::finish,       mass};
   }
 };
-
-/// to[t][j] = from[j][t] for 16 rows j and `count` columns t.
-inline void transpose_words(const std::uint32_t* from, int from_stride, int count, std::uint32_t* to, int to_stride) {
-  for (int t = 0; t < count; ++t) {
-    for (int j = 0; j < 16; ++j) to[static_cast<std::ptrdiff_t>(t) * to_stride + j] = from[j * from_stride + t];
-  }
-}
-
-// 2^f on [-1/2, 1/2], minimax in relative error: 7.5e-8 with degree 5; 7.5e-5 with degree 3, a small part of a bfloat16 rounding.
-constexpr float kExp2[6] = {1.00000007f, 0.693146967f, 0.240221197f, 0.0555071327f, 0.00967554133f, 0.0013276472f};
-constexpr float kExp2Short[4] = {0.999928074f, 0.693260985f, 0.242611122f, 0.0551716691f};
 
 }  // namespace
 }  // namespace ditscope::cpu

@@ -2,43 +2,25 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <tuple>
+
 #include "kernels/error.h"
 #include "tests/kernels/attention_case.h"
+#include "tests/kernels/random_mask.h"
 
 namespace ditscope {
 namespace {
 
 using test::AttentionCase;
 
-/// A random mask with bands, text columns, dense rows, empty rows and block lists, none of them aligned to blocks.
-BlockMask random_mask(std::mt19937& random, int heads, int queries, int keys) {
-  MaskDescription d;
-  d.queries = queries;
-  d.keys = keys;
-  d.spans_per_row = 1;
-  const int half = static_cast<int>(random() % 40), text = static_cast<int>(random() % std::min(keys, 50));
-  const bool empty_rows = random() % 2 == 0;
-  if (!empty_rows) d.always = {0, text};
-  for (int i = 0; i < queries; ++i) {
-    if (i % 29 == 3)
-      d.spans.push_back({0, keys});
-    else if (empty_rows && i % 5 == 1)
-      d.spans.push_back({0, 0});
-    else
-      d.spans.push_back({std::clamp(i - half, 0, keys), std::clamp(i + half + 1, 0, keys)});
-  }
-  if (random() % 2 == 0) {
-    d.lists = heads;
-    d.block_offsets.push_back(0);
-    for (int row = 0; row < heads * ((queries + 63) / 64); ++row) {
-      for (int n = 0; n < (keys + 63) / 64; ++n) {
-        if (!empty_rows && random() % 4 == 0) d.key_blocks.push_back(n);
-      }
-      d.block_offsets.push_back(static_cast<std::int64_t>(d.key_blocks.size()));
-    }
-    for (int h = 0; h < heads; ++h) d.list_of_head.push_back(heads - 1 - h);
-  }
-  return BlockMask(d);
+using test::random_mask;
+
+/// The same inputs with tokens side by side in memory: the kernels then read them where they lie.
+template <typename Element>
+void lay_side_by_side(AttentionCase<Element>& c) {
+  for (test::Array<Element>* array : {&c.q, &c.k, &c.v, &c.out})
+    array->stride = {array->shape[1] * array->shape[2], array->shape[2], 1};
 }
 
 template <typename Element>
@@ -76,6 +58,7 @@ void check_random_shapes(int rounds, std::uint32_t seed) {
     AttentionCase<Element> c(heads, queries, keys, width, random(), round % 2 == 1, round % 6 == 5 ? 2 : 1,
                              round % 4 == 3 ? 11 : 0);
     if (round % 8 == 6) c.scale = -c.scale;
+    if (round % 6 == 2) lay_side_by_side(c);
     const BlockMask mask = random_mask(random, heads, queries, keys);
     const BlockMask* used = round % 3 == 0 ? nullptr : &mask;
     block_sparse_attention(c.arguments(used));
@@ -94,7 +77,7 @@ TEST_P(EveryInstructionSet, AgreesWithTheOracleOnRandomShapesInBfloat16) {
 }
 
 TEST_P(EveryInstructionSet, IsExactForTheWidthsOfTheModels) {
-  for (const int width : {32, 64, 72, 88, 128}) {
+  for (const int width : {8, 32, 64, 72, 88, 128, 256}) {
     AttentionCase<float> c(2, 150, 333, width, static_cast<std::uint32_t>(width));
     block_sparse_attention(c.arguments(nullptr));
     expect_equal(c, nullptr, "width " + std::to_string(width));
@@ -133,6 +116,79 @@ TEST_P(EveryInstructionSet, AddsResidualAndScalesRowsInTheEpilogue) {
           ASSERT_EQ(c.out.at(h, i, x), residual.at(h, i, x)) << "an empty row is its residual";
         }
       }
+}
+
+TEST_P(EveryInstructionSet, ScalesBlocksAddsTheirVectorAndTakesTheOutputAsResidual) {
+  for (const int width : {5, 40, 64}) {
+    AttentionCase<float> c(2, 150, 150, width, 5);
+    std::mt19937 random(6);
+    const BlockMask mask = random_mask(random, 2, 150, 150);
+    block_sparse_attention(c.arguments(&mask));
+    const std::vector<double> plain = c.out.doubles();
+    std::vector<float> block_scale(2 * 3), vector(static_cast<std::size_t>(2) * 3 * width);
+    std::uniform_real_distribution<float> draw(-1, 2);
+    for (auto* values : {&block_scale, &vector})
+      for (float& value : *values) value = draw(random);
+    c.out.fill_normal(random, 1);
+    const std::vector<double> before = c.out.doubles();
+    AttentionArguments<float> a = c.arguments(&mask);
+    a.block_scale = {block_scale.data(), {2, 3}, {3, 1}};
+    a.block_vector = {vector.data(), {2, 3, width}, {3 * width, width, 1}};
+    a.residual = c.out.const_view();
+    block_sparse_attention(a);
+    std::size_t n = 0;
+    for (int h = 0; h < 2; ++h)
+      for (int i = 0; i < 150; ++i)
+        for (int x = 0; x < width; ++x, ++n) {
+          const int block = h * 3 + i / 64;
+          ASSERT_NEAR(c.out.at(h, i, x), block_scale[block] * plain[n] + vector[block * width + x] + before[n], 1e-5);
+        }
+  }
+}
+
+TEST_P(EveryInstructionSet, MapsTheSoftmaxMassOfEveryBlock) {
+  std::mt19937 random(19);
+  for (int round = 0; round < 4; ++round) {
+    const int heads = 2, queries = 90 + static_cast<int>(random() % 90), keys = 150 + static_cast<int>(random() % 90), width = 24;
+    const int rows = (queries + 63) / 64, columns = (keys + 63) / 64;
+    AttentionCase<float> c(heads, queries, keys, width, random(), false, 1, round % 2 == 1 ? 11 : 0);
+    const BlockMask mask = random_mask(random, heads, queries, keys), rest = mask.complement();
+    std::vector<float> map(static_cast<std::size_t>(heads) * rows * columns, 777.0f);
+    SplitArguments<float> a;
+    a.q = c.q.const_view();
+    a.k = c.k.const_view();
+    a.v = c.v.const_view();
+    a.scale = c.scale;
+    a.kept = &mask;
+    a.skipped = &rest;
+    a.out = c.out.view();
+    a.block_mass = {map.data(), {heads, rows, columns}, {rows * columns, columns, 1}};
+    split_attention(a);
+    const std::vector<double> q = c.q.doubles(), k = c.k.doubles();
+    const auto total = c.expected([](int, int, int) { return true; }).log_sum_exp;
+    std::vector<double> expected(map.size(), 0.0);
+    for (int h = 0; h < heads; ++h)
+      for (int i = 0; i < queries; ++i)
+        for (int j = 0; j < keys; ++j) {
+          double dot = 0;
+          for (int x = 0; x < width; ++x) dot += q[(h * queries + i) * width + x] * k[(h * keys + j) * width + x];
+          const double share = std::exp(c.scale * dot - total[static_cast<std::size_t>(h) * queries + i]);
+          expected[(h * rows + i / 64) * columns + j / 64] += share / std::min(64, queries - i / 64 * 64);
+        }
+    for (std::size_t n = 0; n < map.size(); ++n) ASSERT_NEAR(map[n], expected[n], 3e-5) << "cell " << n << " round " << round;
+  }
+}
+
+TEST_P(EveryInstructionSet, LetsANaNOfTheInputsShow) {
+  for (const int where : {0, 1, 2}) {
+    AttentionCase<float> c(1, 70, 90, 32, 4);
+    (where == 0 ? c.q : where == 1 ? c.k : c.v).at(0, 66, 7) = NAN;
+    block_sparse_attention(c.arguments(nullptr));
+    for (int i = 0; i < 70; ++i) {
+      const bool touched = where != 0 || i == 66;
+      ASSERT_EQ(std::isnan(c.out.at(0, i, 7)), touched) << "row " << i << " where " << where;
+    }
+  }
 }
 
 TEST_P(EveryInstructionSet, SplitsFullAttentionIntoWhatIsKeptAndTheRest) {
@@ -177,16 +233,55 @@ TEST_P(EveryInstructionSet, SplitsFullAttentionIntoWhatIsKeptAndTheRest) {
   }
 }
 
+template <typename Element>
+void expect_same_bits(const BlockMask* mask, int heads, int tokens, bool side_by_side) {
+  AttentionCase<Element> one(heads, tokens, tokens, 72, 4), other = one;
+  if (side_by_side) {
+    lay_side_by_side(one);
+    lay_side_by_side(other);
+  }
+  block_sparse_attention(one.arguments(mask));
+  for (const int count : {2, 3, 5}) {
+    for (Element& element : other.out.storage) element = test::from_float<Element>(777);
+    block_sparse_attention(other.arguments(mask), test::threads(count));
+    ASSERT_EQ(one.out.doubles(), other.out.doubles()) << count << " threads";
+    ASSERT_EQ(one.log_sum_exp, other.log_sum_exp) << count << " threads";
+  }
+}
+
 TEST_P(EveryInstructionSet, GivesTheSameBitsForEveryNumberOfThreads) {
   std::mt19937 random(3);
-  AttentionCase<float> one(3, 190, 190, 72, 4), four = one;
-  const BlockMask mask = random_mask(random, 3, 190, 190);
-  block_sparse_attention(one.arguments(&mask));
-  for (int round = 0; round < 3; ++round) {
-    block_sparse_attention(four.arguments(&mask), test::threads(4));
-    ASSERT_EQ(one.out.storage, four.out.storage);
-    ASSERT_EQ(one.log_sum_exp, four.log_sum_exp);
+  const BlockMask few = random_mask(random, 3, 700, 700);  // some key blocks are packed by one thread, some by all
+  for (const bool side_by_side : {false, true}) {
+    expect_same_bits<float>(&few, 3, 700, side_by_side);
+    expect_same_bits<Bfloat16Bits>(&few, 3, 700, side_by_side);
+    expect_same_bits<float>(nullptr, 2, 700, side_by_side);
+    expect_same_bits<Bfloat16Bits>(nullptr, 2, 700, side_by_side);
   }
+}
+
+TEST_P(EveryInstructionSet, SplitsIntoTheSameBitsForEveryNumberOfThreads) {
+  std::mt19937 random(13);
+  const BlockMask mask = random_mask(random, 2, 400, 400), rest = mask.complement();
+  const auto split = [&](const Workers& workers) {
+    AttentionCase<float> c(2, 400, 400, 40, 4);
+    test::Array<float> residual(2, 400, 40);
+    std::vector<float> map(2 * 7 * 7);
+    SplitArguments<float> a;
+    a.q = c.q.const_view();
+    a.k = c.k.const_view();
+    a.v = c.v.const_view();
+    a.scale = c.scale;
+    a.kept = &mask;
+    a.skipped = &rest;
+    a.out = c.out.view();
+    a.residual = residual.view();
+    a.block_mass = {map.data(), {2, 7, 7}, {49, 7, 1}};
+    split_attention(a, workers);
+    return std::make_tuple(c.out.doubles(), residual.doubles(), map);
+  };
+  const auto one = split({});
+  for (const int count : {2, 4}) ASSERT_EQ(one, split(test::threads(count))) << count << " threads";
 }
 
 INSTANTIATE_TEST_SUITE_P(Machine, EveryInstructionSet, ::testing::ValuesIn(available_instruction_sets()),
@@ -227,6 +322,8 @@ TEST(BlockSparseAttention, RefusesShapesThatDisagreeAndWritesNothing) {
   refused([](auto& a) { a.scale = NAN; });
   refused([&](auto& a) { a.mask = &wrong; });
   refused([&](auto& a) { a.row_scale = {small.data(), {2, 5}, {5, 1}}; });
+  refused([&](auto& a) { a.block_scale = {small.data(), {2, 1}, {1, 1}}; });
+  refused([&](auto& a) { a.block_vector = {small.data(), {2, 2, 15}, {15, 15, 1}}; });
   refused([](auto& a) { a.q.shape[2] = a.k.shape[2] = a.v.shape[2] = a.out.shape[2] = 257; });
 }
 
