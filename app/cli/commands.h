@@ -12,5 +12,6 @@ void add_methods(CLI::App& app);
 void add_schedulers(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_train(CLI::App& app);
+void add_bench(CLI::App& app);
 
 }  // namespace ditscope::cli
