@@ -93,9 +93,11 @@ double BlockSelection::kept_ratio() const {
 }
 
 void BlockSelection::write_lists(MaskDescription& to) const {
-  expect(divided_up(to.queries, kBlockTokens) == query_blocks_ && divided_up(to.keys, kBlockTokens) == key_blocks_,
-         "expected a mask of " + blocks_text(query_blocks_, key_blocks_) + " of 64 tokens, got " + std::to_string(to.queries) +
-             " queries and " + std::to_string(to.keys) + " keys; refine or coarsen the selection");
+  const std::int64_t tokens = to.list_block_tokens;
+  expect(tokens >= 1 && divided_up(to.queries, tokens) == query_blocks_ && divided_up(to.keys, tokens) == key_blocks_,
+         "expected a mask of " + blocks_text(query_blocks_, key_blocks_) + " of " + std::to_string(tokens) + " tokens, got " +
+             std::to_string(to.queries) + " queries and " + std::to_string(to.keys) +
+             " keys; set list_block_tokens, or refine or coarsen the selection");
   to.lists = static_cast<int>(heads_);
   to.block_offsets.assign(1, 0);
   to.key_blocks.clear();

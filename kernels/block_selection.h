@@ -35,7 +35,7 @@ class BlockSelection {
   std::int64_t count(std::int64_t head, std::int64_t m) const;
   /// Kept blocks over all blocks.
   double kept_ratio() const;
-  /// Writes the lists into a description, whose blocks must be these (64 tokens): a list a head.
+  /// Writes the lists into a description whose blocks of list_block_tokens are these: a list a head.
   /// @throws Error{InvalidArgument} if queries and keys of the description make another number of blocks
   void write_lists(MaskDescription& to) const;
 

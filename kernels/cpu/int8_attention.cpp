@@ -30,6 +30,8 @@ void expect_arguments(const AttentionArguments<Element>& a, const Int8Options& o
   expect_view("out", a.out, {heads, queries, width}, true);
   expect_view("log_sum_exp", a.log_sum_exp, {heads, queries}, false);
   expect_view("row_scale", a.row_scale, {heads, queries}, false);
+  expect_view("block_scale", a.block_scale, {heads, blocks_of(queries)}, false);
+  expect_view("block_vector", a.block_vector, {heads, blocks_of(queries), width}, false);
   expect_view("residual", a.residual, {heads, queries, width}, false);
   expect_block_mask(a.mask, heads, queries, keys);
   expect(options.query_group_tokens >= 1 && options.key_group_tokens >= 1,
@@ -146,9 +148,16 @@ void finish_row(const AttentionArguments<Element>& a, const cpu::AttentionTile& 
   }
   float result[256];
   tile.store(row, result, 1);
-  const float row_scale =
-      a.row_scale.data ? a.row_scale.data[head * a.row_scale.stride[0] + query * a.row_scale.stride[1]] : 1.0f;
-  for (int c = 0; c < width; ++c) result[c] *= row_scale;
+  const std::int64_t block = query / kBlockTokens;
+  float factor = 1;
+  if (a.row_scale.data) factor *= a.row_scale.data[head * a.row_scale.stride[0] + query * a.row_scale.stride[1]];
+  if (a.block_scale.data) factor *= a.block_scale.data[head * a.block_scale.stride[0] + block * a.block_scale.stride[1]];
+  for (int c = 0; c < width; ++c) result[c] *= factor;
+  if (a.block_vector.data) {
+    cpu::read_row(a.block_vector.data + head * a.block_vector.stride[0] + block * a.block_vector.stride[1],
+                  static_cast<std::ptrdiff_t>(a.block_vector.stride[2]), width, row_values);
+    for (int c = 0; c < width; ++c) result[c] += row_values[c];
+  }
   if (a.residual.data) {
     cpu::read_row(a.residual.data + head * a.residual.stride[0] + query * a.residual.stride[1],
                   static_cast<std::ptrdiff_t>(a.residual.stride[2]), width, row_values);

@@ -209,6 +209,12 @@ TEST(BlockSelection, JoinsRefinesCoarsensAndBecomesAMask) {
   for (int h = 0; h < 2; ++h)
     for (int i = 0; i < 200; i += 7)
       for (int j = 0; j < 300; j += 7) EXPECT_EQ(mask.keeps(h, i, j), joined.keeps(h, i / 64, j / 64));
+  d.list_block_tokens = 128;
+  large.write_lists(d);
+  const BlockMask of_large(d);
+  for (int h = 0; h < 2; ++h)
+    for (int i = 0; i < 200; i += 7)
+      for (int j = 0; j < 300; j += 7) EXPECT_EQ(of_large.keeps(h, i, j), large.keeps(h, i / 128, j / 128));
 }
 
 TEST(BlockSelection, KeptMassIsWhatTheSelectionHoldsOfAll) {

@@ -125,7 +125,7 @@ TEST_P(Int8Attention, NeedsSmoothKeysWhereAllKeysShareAnOutlier) {
   EXPECT_GT(rough, 5 * smooth);
 }
 
-TEST_P(Int8Attention, ScalesRowsAndAddsTheResidual) {
+TEST_P(Int8Attention, ScalesRowsAndBlocksAndAddsVectorAndResidual) {
   AttentionCase<float> c(2, 130, 130, 40, 5);
   const BlockMask mask = some_mask(130, 130);
   int8_attention(c.arguments(&mask), {});
@@ -138,12 +138,20 @@ TEST_P(Int8Attention, ScalesRowsAndAddsTheResidual) {
   AttentionArguments<float> a = c.arguments(&mask);
   a.row_scale = {row_scale.data(), {2, 130}, {130, 1}};
   a.residual = residual.const_view();
+  const std::vector<float> block_scale = {0.5f, 1, 2, 3, 1, 0.25f};
+  test::Array<float> block_vector(2, 3, 40, true, 2);
+  block_vector.fill_normal(random, 1);
+  a.block_scale = {block_scale.data(), {2, 3}, {3, 1}};
+  a.block_vector = block_vector.const_view();
   int8_attention(a, {});
   std::size_t n = 0;
   for (int h = 0; h < 2; ++h)
     for (int i = 0; i < 130; ++i)
-      for (int x = 0; x < 40; ++x, ++n)
-        ASSERT_NEAR(c.out.at(h, i, x), row_scale[static_cast<std::size_t>(h * 130 + i)] * plain[n] + residual.at(h, i, x), 1e-5);
+      for (int x = 0; x < 40; ++x, ++n) {
+        const double factor =
+            double{row_scale[static_cast<std::size_t>(h * 130 + i)]} * block_scale[static_cast<std::size_t>(h * 3 + i / 64)];
+        ASSERT_NEAR(c.out.at(h, i, x), factor * plain[n] + block_vector.at(h, i / 64, x) + residual.at(h, i, x), 1e-5);
+      }
 }
 
 TEST_P(Int8Attention, GivesTheSameBitsForEveryNumberOfThreads) {
