@@ -120,7 +120,7 @@ void run_info(const std::filesystem::path& file) {
 struct DiffOptions {
   std::filesystem::path a, b;
   int run_a = 1, run_b = 0;
-  double tolerance = 1e-6;
+  double tolerance = 1e-4;
 };
 
 std::string figure(const std::optional<double>& value, const char* format) { return value ? print(format, *value) : "-"; }

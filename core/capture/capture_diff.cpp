@@ -40,7 +40,7 @@ std::optional<double> frame_psnr(const CaptureReader& a, int run_a, const Captur
   double squares = 0, count = 0;
   for (std::int64_t frame = 0; frame < first->header.shape.front(); ++frame) {
     const auto x = a.bytes(*first, frame, 1), y = b.bytes(*second, frame, 1);
-    for (std::size_t i = 0; i < x.size(); ++i) squares += (double{y[i]} - x[i]) * (double{y[i]} - x[i]);
+    for (std::size_t i = 0; i < x.size(); ++i) squares += static_cast<double>((y[i] - x[i]) * (y[i] - x[i]));
     count += static_cast<double>(x.size());
   }
   return 10 * std::log10(255.0 * 255.0 / std::max(squares / count, 255.0 * 255.0 * 1e-10));

@@ -373,9 +373,11 @@ void CaptureStore::close(const std::string& state) noexcept {
     roll_back();
     if (totals_.capturing && !state.empty())
       sqlite::Statement(*database_, "UPDATE meta SET value = ? WHERE key = 'state'").bind(state).run();
-    // Both need every reader to be gone; otherwise the log stays and the last one to close folds it in.
-    if (database_->integer("PRAGMA wal_checkpoint(TRUNCATE)") == 0) database_->text("PRAGMA journal_mode = DELETE");
+    database_->integer("PRAGMA wal_checkpoint(TRUNCATE)");
     totals_.bytes = used_bytes();
+    // Leaves a single file where no reader has it open; else an empty log stays beside it.
+    sqlite3_busy_timeout(database_->handle(), 0);
+    sqlite3_exec(database_->handle(), "PRAGMA journal_mode = DELETE", nullptr, nullptr, nullptr);
   } catch (const std::exception& error) {
     if (totals_.message.empty()) totals_.message = error.what();
   }

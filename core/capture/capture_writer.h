@@ -53,7 +53,7 @@ class CaptureWriter {
   /// Fills in the figures and the state of a run, and keeps what was added after the last step.
   void end_run(const CaptureRun& run);
 
-  /// Waits until all is written and leaves a single file. @param state  "complete" or "stopped: <why>"
+  /// Waits until all is written and leaves a single file (with an empty log beside it while a reader has it open). @param state  "complete" or "stopped: <why>"
   void close(const std::string& state = "complete");
   /// Waits until what was added is written: for tests and for readers that follow step by step.
   void drain();

@@ -8,6 +8,7 @@
 
 #include "core/attention/registry.h"
 #include "core/capture/fingerprint.h"
+#include "core/capture/capture_options.h"
 #include "core/capture_run/recorder.h"
 #include "core/checkpoint/json_file.h"
 #include "kernels/block_sparse_attention.h"

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/attention/registry.h"
+#include "core/capture/capture_options.h"
 #include "core/capture/fingerprint.h"
 #include "core/capture_run/replay.h"
 #include "core/checkpoint/safetensors.h"

@@ -486,8 +486,7 @@ TEST_F(Captures, DamagedFilesAreToldOrReadAndNeverCrash) {
       ++refused;
     }
   }
-  EXPECT_GT(refused, 50);
-  EXPECT_GT(read, 5) << "a flipped figure need not be noticed";
+  EXPECT_GT(refused, 100) << read << " were read: a flipped figure need not be noticed";
 }
 
 TEST_F(Captures, ViewsAndComputedColumnsAreRefused) {
