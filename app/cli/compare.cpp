@@ -1,5 +1,6 @@
 #include "core/pipeline/compare.h"
 
+#include "app/cli/capture_options.h"
 #include "app/cli/commands.h"
 #include "app/cli/console.h"
 #include "app/cli/exit_codes.h"
@@ -13,6 +14,7 @@ namespace {
 
 struct CompareOptions : RunOptions {
   std::string methods = "full;re-ttention";
+  CaptureArguments capture;
 };
 
 /// The files of one prompt: a video for each run, and all of them side by side.
@@ -62,6 +64,7 @@ void write_results(const std::vector<ComparedRun>& runs, const CompareOptions& o
 
 void run_compare(CompareOptions& options) {
   prepare(options);
+  options.capture.check();
   const std::vector<MethodChoice> methods = parse_method_list(options.methods);
   const std::vector<std::string> prompts = prompts_of(options);
   Generator generator;
@@ -75,7 +78,10 @@ void run_compare(CompareOptions& options) {
         const std::string prompt = prompts.size() == 1 ? "" : "prompt " + std::to_string(i + 1) + ", ";
         progress.set_title(prompt + methods[run].key);
       };
-      const auto runs = compare(generator, request, methods, progress, Interrupt::control(), begin);
+      const std::string suffix = prompts.size() == 1 ? "" : prompt_number(i);
+      const auto capture = options.capture.open(request, methods, paths_of(options, i, prompts.size()).side_by_side, suffix, options.quiet);
+      const auto runs = compare(generator, request, methods, progress, Interrupt::control(), begin, capture.get());
+      if (capture) report.add_capture(options.capture.close(*capture, runs.back().result.stopped, options.quiet));
       write_results(runs, options, i, prompts.size(), progress, report);
     } catch (const Error& error) {
       if (prompts.size() == 1) throw;
@@ -102,6 +108,7 @@ void add_compare(CLI::App& app) {
       ->add_option("-o,--output", options->output,
                    "A folder (default ditscope-compare), or a file for the side-by-side video with the runs beside it")
       ->type_name("FILE|DIR");
+  options->capture.add_to(*command);
   command->footer(std::string("Examples:\n"
                               "  ditscope-cli compare --prompt \"a small blue cube spins\" -o comparison/\n"
                               "  ditscope-cli compare --methods \"full;re-ttention:kept_ratio=0.0625;window\" --json\n\n"

@@ -1,3 +1,4 @@
+#include "app/cli/capture_options.h"
 #include "app/cli/commands.h"
 #include "app/cli/console.h"
 #include "app/cli/exit_codes.h"
@@ -12,6 +13,7 @@ namespace {
 
 struct GenerateOptions : RunOptions {
   std::string method = "full";
+  CaptureArguments capture;
 };
 
 std::filesystem::path output_of(const GenerateOptions& options, std::size_t index, std::size_t prompts) {
@@ -27,6 +29,7 @@ std::filesystem::path output_of(const GenerateOptions& options, std::size_t inde
 
 void run_generate(GenerateOptions& options) {
   prepare(options);
+  options.capture.check();
   options.request.method = parse_method_choice(options.method);
   const std::vector<std::string> prompts = prompts_of(options);
   Generator generator;
@@ -37,9 +40,11 @@ void run_generate(GenerateOptions& options) {
     try {
       Request request = options.request;
       request.prompt = prompts[i];
-      ComparedRun run;
-      run.result = generator.run(request, progress, Interrupt::control());
       const std::string suffix = prompts.size() == 1 ? "" : prompt_number(i);
+      const auto capture = options.capture.open(request, {request.method}, output_of(options, i, prompts.size()), suffix, options.quiet);
+      ComparedRun run;
+      run.result = generator.run(request, progress, Interrupt::control(), capture.get());
+      if (capture) report.add_capture(options.capture.close(*capture, run.result.stopped, options.quiet));
       save_tensors(run.result, options, suffix);
       std::filesystem::path output;
       if (!run.result.frames.empty()) {
@@ -70,6 +75,7 @@ void add_generate(CLI::App& app) {
       ->type_name("METHOD");
   command->add_option("-o,--output", options->output, "x.mp4, x.gif, x.png (one frame) or a folder for a PNG sequence")
       ->type_name("FILE|DIR");
+  options->capture.add_to(*command);
   command->footer(std::string("Examples:\n"
                               "  ditscope-cli generate --prompt \"a large red sphere moves left\" -o sphere.mp4\n"
                               "  ditscope-cli generate --method re-ttention:kept_ratio=0.0625 --seed 7 --json -o out.mp4\n"

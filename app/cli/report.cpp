@@ -107,6 +107,13 @@ void Report::add_side_by_side(const std::filesystem::path& output) {
   lines_.push_back("side by side   -> " + output.string());
 }
 
+void Report::add_capture(const Json& capture) {
+  captures_.push_back(capture);
+  std::string line = "capture        -> " + capture["file"].get<std::string>() + ", " + bytes_text(capture["bytes"].get<double>());
+  if (capture["gaps"] > 0) line += ", left out " + bytes_text(capture["gap_bytes"].get<double>());
+  lines_.push_back(std::move(line));
+}
+
 int Report::exit_code() const {
   return stopped_ ? static_cast<int>(kStopped) : failure_;
 }
@@ -124,6 +131,7 @@ void Report::print() const {
                {"request", request_},
                {"versions", Generator::versions()},
                {"recipes", {{"psnr_db", Psnr::kRecipe}, {"ssim", Ssim::kRecipe}}}};
+  if (!captures_.empty()) json["capture"] = captures_.size() == 1 ? captures_[0] : captures_;
   if (!errors_.empty()) json["errors"] = errors_;
   if (!side_by_side_.empty()) json["side_by_side"] = side_by_side_.size() == 1 ? side_by_side_[0] : side_by_side_;
   print_result(json.dump(2, ' ', false, Json::error_handler_t::replace));

@@ -18,6 +18,8 @@ class Report {
   void add_error(std::size_t prompt_index, const std::string& prompt, ErrorKind kind, const std::string& message);
   /// An output that belongs to all runs of a prompt.
   void add_side_by_side(const std::filesystem::path& output);
+  /// What CaptureArguments::close() said of a capture.
+  void add_capture(const nlohmann::json& capture);
   /// Prints to stdout. @throws Error{Device} where stdout is closed
   void print() const;
 
@@ -26,7 +28,8 @@ class Report {
   int exit_code() const;
 
  private:
-  nlohmann::json runs_ = nlohmann::json::array(), errors_ = nlohmann::json::array(), side_by_side_ = nlohmann::json::array();
+  nlohmann::json runs_ = nlohmann::json::array(), errors_ = nlohmann::json::array(), side_by_side_ = nlohmann::json::array(),
+                 captures_ = nlohmann::json::array();
   nlohmann::json request_;
   std::vector<std::string> lines_;
   bool stopped_ = false;
