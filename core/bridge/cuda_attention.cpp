@@ -5,6 +5,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -162,8 +163,12 @@ SplitResult run_split(const LayerCall& call, std::int64_t batch, const BlockMask
 }  // namespace
 
 bool cuda_kernels_take(const LayerCall& call) {
+  static const bool wanted = [] {
+    const char* value = std::getenv("DITSCOPE_CUDA_KERNELS");
+    return !value || std::strcmp(value, "0") != 0;
+  }();
   const auto type = call.q.scalar_type();
-  return call.q.is_cuda() && (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf) && !call.key_mask.defined() &&
+  return wanted && call.q.is_cuda() && (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf) && !call.key_mask.defined() &&
          call.q.size(3) <= 256 && !(at::GradMode::is_enabled() && call.q.requires_grad()) && cuda_attention_runs_here();
 }
 

@@ -7,7 +7,8 @@
 
 namespace ditscope {
 
-// The attention kernels for GPUs (kernels/cuda/attention.h) on tensors. In a build without them nothing is taken.
+// The attention kernels for GPUs (kernels/cuda/attention.h) on tensors. In a build without them, or with the environment variable
+// DITSCOPE_CUDA_KERNELS=0, nothing is taken.
 
 /// Whether they can take a call: a GPU of compute capability 8.0 or newer, float32, bfloat16 or float16, no key mask, no
 /// gradients.
