@@ -85,7 +85,7 @@ BlockPlan ComposedMethod::plan(const LayerCall& call) {
   }
   const Selection& first = *plan.selections.front();
   const bool shared = std::all_of(plan.selections.begin(), plan.selections.end(),
-                                  [&](const Held& s) { return s->shared_mask() == first.shared_mask() && !s->arrangement(); });
+                                  [&](const Held& s) { return s->shared_mask() == first.shared_mask() && s->has_complement(); });
   if (shared) plan.mask = first.shared_mask();
   if (!attended || plan.kind == StepKind::Refresh) plan.attended.clear();
   if (plan.kind == StepKind::Sparse && searched) plan.kind = StepKind::Search;  // nothing was found before
@@ -126,23 +126,24 @@ at::Tensor ComposedMethod::execute(const LayerCall& call, const BlockPlan& plan)
 /// Full attention, and how it divides between what the selection keeps and what it skips.
 void ComposedMethod::refresh(const LayerCall& call, std::int64_t batch, const Selection& selection, at::Tensor& out) {
   const bool unit_rho = correction_->unit_rho(), with_residual = correction_->needs_residual();
-  if (selection.arrangement() == nullptr) {
+  if (selection.has_complement()) {
     correction_->refresh(call, batch,
                          split_attention(call, batch, selection.mask(), selection.skipped(), unit_rho, with_residual, out));
     return;
   }
   // Two passes where the complement is no mask of its own: all pairs, then the kept ones, in slots.
-  const Arrangement& arrangement = *selection.arrangement();
-  const LayerCall one = element_in_slots(call, batch, &arrangement);
+  const Arrangement* arrangement = selection.arrangement();
+  const LayerCall one = element_in_slots(call, batch, arrangement);
   const std::int64_t heads = call.q.size(1), tokens = call.q.size(2), slots = one.q.size(2);
   const auto floats = call.q.options().dtype(at::kFloat);
   SplitResult split{at::empty({heads, tokens}, floats), at::empty({heads, slots}, floats), {}};
   masked_attention(call, batch, BlockMask::dense(tokens, tokens), {}, {}, out, split.log_sum_exp);
   at::Tensor kept = at::empty(one.q.sizes(), one.q.options());  // (1,H,S,D)
-  masked_attention(one, 0, selection.mask(), {}, {}, kept, split.log_sum_exp_kept);
-  split.log_sum_exp = in_slots(split.log_sum_exp.unsqueeze(0).unsqueeze(-1), arrangement.queries).squeeze(-1)[0];  // (H,S)
+  selected_attention(one, selection, {}, {}, kept, split.log_sum_exp_kept);
+  const auto moved = [&](const at::Tensor& rows) { return arrangement ? in_slots(rows, arrangement->queries) : rows; };
+  split.log_sum_exp = moved(split.log_sum_exp.unsqueeze(0).unsqueeze(-1)).squeeze(-1)[0];  // (H,S)
   if (with_residual) {
-    const at::Tensor full = in_slots(out.narrow(0, batch, 1), arrangement.queries)[0];  // (H,S,D)
+    const at::Tensor full = moved(out.narrow(0, batch, 1))[0];  // (H,S,D)
     const at::Tensor rho = unit_rho ? at::ones_like(split.log_sum_exp) : at::exp(split.log_sum_exp_kept - split.log_sum_exp);
     split.residual = (full.to(at::kFloat) - rho.unsqueeze(-1) * kept[0].to(at::kFloat)).to(call.q.scalar_type());  // (H,S,D)
   }
@@ -154,7 +155,7 @@ RowCorrection ComposedMethod::attend(const LayerCall& call, std::int64_t batch, 
   const LayerCall one = element_in_slots(call, batch, arrangement);
   const RowCorrection applied = correction_->apply(call, batch, one, selection);
   at::Tensor target = arrangement ? at::empty(one.q.sizes(), one.q.options()) : out.narrow(0, batch, 1);  // (1,H,S,D)
-  masked_attention(one, 0, selection.mask(), applied.scale, applied.residual, target);
+  selected_attention(one, selection, applied.scale, applied.residual, target);
   correction_->finish(call, batch, one, selection, target);
   if (arrangement) out[batch].copy_(by_token(target[0], *arrangement));
   return applied;

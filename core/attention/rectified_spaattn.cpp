@@ -205,7 +205,7 @@ class Rectification final : public Correction {
 
   /// Share of the pairs of each two blocks of `grid` that a selection without blocks keeps; remembered for the latest one.
   at::Tensor shares(const LayerCall& call, const Selection& selection, const BlockGrid& grid) {
-    if (shares_of_ == &selection.mask()) return shares_;
+    if (shares_of_ == selection.shared_mask() && arrangement_of_ == selection.shared_arrangement()) return shares_;
     const std::int64_t heads = call.q.size(1), tokens = call.q.size(2);
     std::vector<at::Tensor> rows_of_blocks;
     for (std::int64_t m = 0; m < grid.blocks(); ++m) {
@@ -222,15 +222,15 @@ class Rectification final : public Correction {
       rows_of_blocks.push_back(grid.means(kept.transpose(1, 2).contiguous()).squeeze(2));  // (1 or H, N)
     }
     shares_ = at::stack(rows_of_blocks, 1);  // (1 or H, N, N)
-    shares_of_ = &selection.mask();
-    keep_alive_ = selection.shared_mask();
+    shares_of_ = selection.shared_mask();
+    arrangement_of_ = selection.shared_arrangement();
     return shares_;
   }
 
   Gain gain_;
   PerLayout<BlockGrid> fallback_;
-  const BlockMask* shares_of_ = nullptr;
-  std::shared_ptr<const BlockMask> keep_alive_;  ///< so that the address of the mask stays its own
+  std::shared_ptr<const BlockMask> shares_of_;  ///< the mask and the arrangement that `shares_` was taken of
+  std::shared_ptr<const Arrangement> arrangement_of_;
   at::Tensor shares_;
 };
 

@@ -20,6 +20,16 @@ const Makers<PlannerMaker>& planners() {
       {"window", make_window},
       {"adaspa", make_adaspa},
       {"rectified-spaattn", make_rectified_spaattn},
+      {"svg", make_svg},
+      {"svg2", make_svg2},
+      {"minference", make_minference},
+      {"spargeattn", make_spargeattn},
+      {"xattention", make_xattention},
+      {"draftattention", make_draftattention},
+      {"rainfusion", make_rainfusion},
+      {"paroattention", make_paroattention},
+      {"radial", make_radial},
+      {"sta", make_sta},
   };
   return all;
 }

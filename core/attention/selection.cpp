@@ -55,10 +55,18 @@ at::Tensor by_token(const at::Tensor& slots, const Arrangement& arrangement) {
 
 Selection::Selection(std::shared_ptr<const BlockMask> mask, std::shared_ptr<const Arrangement> arrangement, double kept_ratio,
                      double kept_ratio_blocks)
-    : mask_(std::move(mask)),
+    : masks_{std::move(mask)},
       arrangement_(std::move(arrangement)),
-      kept_ratio_(kept_ratio < 0 ? mask_->kept_ratio() : kept_ratio),
-      kept_ratio_blocks_(kept_ratio_blocks < 0 ? mask_->kept_ratio_blocks() : kept_ratio_blocks) {}
+      kept_ratio_(kept_ratio < 0 ? masks_[0]->kept_ratio() : kept_ratio),
+      kept_ratio_blocks_(kept_ratio_blocks < 0 ? masks_[0]->kept_ratio_blocks() : kept_ratio_blocks) {}
+
+Selection::Selection(std::vector<std::shared_ptr<const BlockMask>> masks, std::shared_ptr<const Arrangement> arrangement)
+    : masks_(std::move(masks)), arrangement_(std::move(arrangement)), kept_ratio_(0), kept_ratio_blocks_(0) {
+  for (const auto& mask : masks_) {
+    kept_ratio_ += mask->kept_ratio() / static_cast<double>(masks_.size());
+    kept_ratio_blocks_ += mask->kept_ratio_blocks() / static_cast<double>(masks_.size());
+  }
+}
 
 void Selection::set_blocks(std::shared_ptr<const BlockGrid> grid, const at::Tensor& kept_blocks) {
   grid_ = std::move(grid);
@@ -66,15 +74,15 @@ void Selection::set_blocks(std::shared_ptr<const BlockGrid> grid, const at::Tens
 }
 
 const BlockMask& Selection::skipped() const {
-  if (!skipped_) skipped_ = std::make_shared<const BlockMask>(mask_->complement());
+  if (!skipped_) skipped_ = std::make_shared<const BlockMask>(masks_[0]->complement());
   return *skipped_;
 }
 
 at::Tensor Selection::kept_tokens(std::int64_t heads, at::IntArrayRef rows) const {
-  if (!arrangement_) return kept_rows(*mask_, heads, rows);
+  if (!arrangement_) return kept_slot_rows(*this, heads, rows);
   const Arrangement& a = *arrangement_;
   const std::int64_t count = static_cast<std::int64_t>(rows.size());
-  const bool by_head = a.queries.dim() == 2 || a.keys.dim() == 2;
+  const bool own_order = a.queries.dim() == 2 || a.keys.dim() == 2;
   const auto slots_of = [&](std::int64_t head) {
     const at::Tensor of_head = a.query_slots.dim() == 2 ? a.query_slots[head] : a.query_slots;
     std::vector<std::int64_t> slots;
@@ -86,10 +94,10 @@ at::Tensor Selection::kept_tokens(std::int64_t heads, at::IntArrayRef rows) cons
     tokens.index_add_(2, keys, kept.to(at::kInt));
     return tokens.narrow(2, 0, a.tokens).gt(0);
   };
-  if (!by_head) return to_tokens(kept_rows(*mask_, heads, slots_of(0)), a.keys);
+  if (!own_order) return to_tokens(kept_slot_rows(*this, heads, slots_of(0)), a.keys);
   std::vector<at::Tensor> planes;
   for (std::int64_t h = 0; h < heads; ++h) {
-    at::Tensor kept = kept_rows(*mask_, heads, slots_of(h));  // (1 or H, rows, S)
+    at::Tensor kept = kept_slot_rows(*this, heads, slots_of(h));  // (1 or H, rows, S)
     kept = kept.narrow(0, kept.size(0) == 1 ? 0 : h, 1);
     planes.push_back(to_tokens(kept, a.keys.dim() == 2 ? a.keys[h] : a.keys));
   }
@@ -97,7 +105,9 @@ at::Tensor Selection::kept_tokens(std::int64_t heads, at::IntArrayRef rows) cons
 }
 
 std::int64_t Selection::bytes() const {
-  return mask_->bytes() + (skipped_ ? skipped_->bytes() : 0) + (arrangement_ ? arrangement_->bytes() : 0) + bytes_of(kept_blocks_);
+  std::int64_t masks = 0;
+  for (const auto& mask : masks_) masks += mask->bytes();
+  return masks + (skipped_ ? skipped_->bytes() : 0) + (arrangement_ ? arrangement_->bytes() : 0) + bytes_of(kept_blocks_);
 }
 
 LayerCall element_in_slots(const LayerCall& call, std::int64_t batch, const Arrangement* arrangement) {
@@ -122,6 +132,27 @@ LayerCall element_in_slots(const LayerCall& call, std::int64_t batch, const Arra
     }
   }
   return one;
+}
+
+void selected_attention(const LayerCall& one, const Selection& selection, const at::Tensor& row_scale, const at::Tensor& residual,
+                        at::Tensor& out, const at::Tensor& log_sum_exp) {
+  if (!selection.by_head()) return masked_attention(one, 0, selection.mask(), row_scale, residual, out, log_sum_exp);
+  const auto of_head = [](const at::Tensor& rows, std::int64_t dim, std::int64_t head) {
+    return rows.defined() ? rows.narrow(dim, head, 1) : rows;
+  };
+  for (std::int64_t h = 0; h < one.q.size(1); ++h) {
+    LayerCall head = one;
+    for (at::Tensor* tensor : {&head.q, &head.k, &head.v}) *tensor = tensor->narrow(1, h, 1);
+    at::Tensor part = out.narrow(1, h, 1);
+    masked_attention(head, 0, selection.mask(h), of_head(row_scale, 0, h), of_head(residual, 0, h), part, of_head(log_sum_exp, 0, h));
+  }
+}
+
+at::Tensor kept_slot_rows(const Selection& selection, std::int64_t heads, at::IntArrayRef rows) {
+  if (!selection.by_head()) return kept_rows(selection.mask(), heads, rows);
+  std::vector<at::Tensor> planes;
+  for (std::int64_t h = 0; h < heads; ++h) planes.push_back(kept_rows(selection.mask(h), 1, rows));
+  return at::cat(planes);
 }
 
 }  // namespace ditscope

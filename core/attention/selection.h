@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/attention/layer_call.h"
 #include "kernels/block_mask.h"
@@ -36,10 +37,15 @@ class Selection {
   /// @param kept_ratio, kept_ratio_blocks  below 0: those of the mask
   Selection(std::shared_ptr<const BlockMask> mask, std::shared_ptr<const Arrangement> arrangement = nullptr, double kept_ratio = -1,
             double kept_ratio_blocks = -1);
+  /// A mask a head, each made for any head: for masks that differ in more than their blocks.
+  Selection(std::vector<std::shared_ptr<const BlockMask>> masks, std::shared_ptr<const Arrangement> arrangement);
 
-  const BlockMask& mask() const { return *mask_; }
-  const std::shared_ptr<const BlockMask>& shared_mask() const { return mask_; }
+  bool by_head() const { return masks_.size() > 1; }
+  /// The mask of all heads, or of one.
+  const BlockMask& mask(std::int64_t head = 0) const { return *masks_[by_head() ? static_cast<std::size_t>(head) : 0]; }
+  const std::shared_ptr<const BlockMask>& shared_mask() const { return masks_.front(); }
   const Arrangement* arrangement() const { return arrangement_.get(); }
+  const std::shared_ptr<const Arrangement>& shared_arrangement() const { return arrangement_; }
   /// Kept pairs of tokens over all of them, and the same by 64 x 64 blocks.
   double kept_ratio() const { return kept_ratio_; }
   double kept_ratio_blocks() const { return kept_ratio_blocks_; }
@@ -47,14 +53,16 @@ class Selection {
   const std::shared_ptr<const BlockGrid>& grid() const { return grid_; }
   const at::Tensor& kept_blocks() const { return kept_blocks_; }  // (1 or H, N, N) bool, CPU
   void set_blocks(std::shared_ptr<const BlockGrid> grid, const at::Tensor& kept_blocks);
-  /// The complement of the mask, made at the first call. Only without an arrangement, whose empty slots it would keep.
+  /// Whether skipped() can be asked for: one mask, and no arrangement, whose empty slots it would keep.
+  bool has_complement() const { return !arrangement_ && !by_head(); }
+  /// The complement of the mask, made at the first call.
   const BlockMask& skipped() const;
   /// What it keeps of some query tokens, by token; one plane where all heads share it.
   at::Tensor kept_tokens(std::int64_t heads, at::IntArrayRef rows) const;  // (1 or H, rows, T) bool, CPU
   std::int64_t bytes() const;
 
  private:
-  std::shared_ptr<const BlockMask> mask_;
+  std::vector<std::shared_ptr<const BlockMask>> masks_;  ///< one, or (H)
   std::shared_ptr<const Arrangement> arrangement_;
   double kept_ratio_, kept_ratio_blocks_;
   std::shared_ptr<const BlockGrid> grid_;
@@ -64,5 +72,12 @@ class Selection {
 
 /// One batch element of a call, its tokens in the slots of the arrangement; null: as they come.
 LayerCall element_in_slots(const LayerCall& call, std::int64_t batch, const Arrangement* arrangement);
+
+/// out = row_scale * softmax over what the selection keeps V + residual, all in slots: masked_attention() for a selection.
+/// @param one  a call of one batch element, tokens in slots     @param out (1,H,S,D)
+void selected_attention(const LayerCall& one, const Selection& selection, const at::Tensor& row_scale, const at::Tensor& residual,
+                        at::Tensor& out, const at::Tensor& log_sum_exp = {});
+/// What a selection keeps of some query slots. @return (1 or H, rows, S) bool, CPU
+at::Tensor kept_slot_rows(const Selection& selection, std::int64_t heads, at::IntArrayRef rows);
 
 }  // namespace ditscope

@@ -72,10 +72,161 @@ MethodEntry rectified_spaattn() {
                 &find_correction("rectified"));
 }
 
+MethodEntry svg() {
+  Parameter kept = kept_ratio(0.25, "Share of all pairs that the band and text keep together.",
+                              "s' = s - 2 C/N; W = 128 floor(N (1 - sqrt(1 - s')) / 128)", "Sparse VideoGen, its code");
+  kept.label = "Band, kept";
+  kept.published = {{"CogVideoX1.5-5B", 0.25}, {"HunyuanVideo", 0.25}, {"Wan2.1-14B", 0.3}};
+  Parameter warmup = warmup_steps("Sparse VideoGen, its code: 20 % of steps for CogVideoX and Wan T2V, 10 % for HunyuanVideo 720p", 0.2, 10);
+  warmup.formula += "; default round(0.2 * steps)";
+  warmup.published = {{"CogVideoX1.5-5B, 50 steps", std::int64_t{10}}, {"HunyuanVideo 720p, 50 steps", std::int64_t{5}},
+                      {"Wan2.1-14B T2V, 50 steps", std::int64_t{10}}};
+  Parameter layers = dense_layers("Sparse VideoGen, its code: layers 0 and 1 for CogVideoX, 3 % for others");
+  layers.published = {{"CogVideoX1.5-5B", std::int64_t{2}}, {"HunyuanVideo 720p", std::int64_t{1}}};
+  Parameter rows = integer({"sampled_rows", "Sampled rows", "Query rows on which each head chooses between its two bands.",
+                            "argmin of the MSE of both masked outputs over the sampled rows", "Sparse VideoGen, its code: 32 or 64"},
+                           "rows", 64, 1, 1024);
+  rows.published = {{"CogVideoX1.5-5B", std::int64_t{32}}, {"HunyuanVideo", std::int64_t{64}}, {"Wan2.1-14B", std::int64_t{64}}};
+  return method({"svg",
+                 "Sparse VideoGen",
+                 "Every head runs one band, over tokens frame after frame or site after site, whichever serves sampled rows better.",
+                 "Sparse VideoGen: Accelerating Video Diffusion Transformers with Spatial-Temporal Sparsity, ICML 2025, arXiv:2502.01776",
+                 {}},
+                {kept, warmup, rows, layers});
+}
+
+MethodEntry svg2() {
+  const char* source = "SVG2: 100 and 500 in the paper";
+  Parameter queries = integer({"query_clusters", "Query clusters", "At most so many groups of like queries a head, one for 16 tokens.",
+                               "k-means of the queries, Euclidean", source},
+                              "clusters", 100, 1, 4096);
+  queries.published = {{"HunyuanVideo 720p", std::int64_t{400}}, {"HunyuanVideo 480p", std::int64_t{200}}, {"Wan2.1-14B", std::int64_t{300}}};
+  Parameter keys = integer({"key_clusters", "Key clusters", "At most so many groups of like keys a head, one for 16 tokens.",
+                            "k-means of the keys, Euclidean", source},
+                           "clusters", 500, 1, 4096);
+  keys.published = {{"HunyuanVideo", std::int64_t{1000}}, {"Wan2.1-14B", std::int64_t{1000}}};
+  Parameter warmup = warmup_steps("SVG2: 30 % of steps", 0.3, 15);
+  return method({"svg2",
+                 "Sparse VideoGen 2",
+                 "Queries and keys are sorted into clusters of like tokens, which attend to the clusters that matter to them.",
+                 "Sparse VideoGen2: Accelerate Video Generation with Sparse Attention via Semantic-Aware Permutation, NeurIPS 2025, "
+                 "arXiv:2505.18875",
+                 {}},
+                {ratio({"top_p", "Attention, at least", "A cluster of queries keeps its best key clusters until they hold so much.",
+                        "keep j, best first, while the row before it holds at most top_p", "SVG2, its code: 0.9"},
+                       0.9, 0),
+                 warmup,
+                 ratio({"least_ratio", "Key clusters, at least", "Share of the key clusters that every row keeps in any case.",
+                        "the int(least_ratio * K_k) best", "SVG2, its code: 0.10"},
+                       0.1, 0),
+                 queries, keys, dense_layers("SVG2: as Sparse VideoGen")});
+}
+
+MethodEntry minference() {
+  return method({"minference",
+                 "MInference",
+                 "Every head takes the one of three patterns, sink and band, columns and diagonals, or blocks, that holds most attention.",
+                 "MInference 1.0: Accelerating Pre-filling for Long-Context LLMs via Dynamic Sparse Attention, NeurIPS 2024, "
+                 "arXiv:2407.02490",
+                 {}},
+                {kept_ratio(0.125, "Keys that each pattern may keep a row, as a share of all.", "K = kept_ratio * T keys for each pattern",
+                            "papers that run it on denoisers: 0.0312 to 0.25"),
+                 warmup_steps("AdaSpa's comparison: 10 of 50 steps", 0.2, 10),
+                 choice({"pattern", "Pattern", "auto: each head by its attention on 64 rows; else the same for all.",
+                         "argmax of the attention mass that a pattern holds on sampled rows", "MInference chooses offline"},
+                        "auto", {"auto", "a-shape", "vertical-slash", "block-sparse"}),
+                 dense_layers("none")});
+}
+
+MethodEntry spargeattn() {
+  return method({"spargeattn",
+                 "SpargeAttn",
+                 "Blocks chosen by attention between means, but only where the tokens of a block resemble each other.",
+                 "SpargeAttn: Accurate Sparse Attention Accelerating Any Model Inference, ICML 2025, arXiv:2502.18137",
+                 {}},
+                {kept_ratio(0.5, "Share of the key blocks that a row keeps under the rule top-k.", "n = int(kept_ratio * n_k), at least 1",
+                            "SpargeAttn, its code: 0.5"),
+                 warmup_steps("SpargeAttn has none", 0, 0),
+                 choice({"rule", "Rule", "top-k: as many blocks in every row; cdf: the best until they hold a share of attention.",
+                         "top-k: int(kept n_k); cdf: #{cumsum P <= tau}, the crossing block left out", "SpargeAttn, its code has both"},
+                        "top-k", {"top-k", "cdf"}),
+                 ratio({"cdf", "Attention, at most", "What kept blocks may hold together under the rule cdf.", "n = #{cumsum P <= tau}, at least 1",
+                        "SpargeAttn, its code: 0.98"},
+                       0.98, 0),
+                 real({"similarity", "Similarity of a good block", "Blocks whose tokens resemble each other less are kept whole.",
+                       "good iff mean cosine over all pairs > theta", "SpargeAttn, its code: -0.1 with top-k, 0.6 with cdf"},
+                      -0.1, -1, 1, 0.05),
+                 choice({"order", "Order of tokens", "hilbert: along a Hilbert curve, where neighbours resemble each other more.",
+                         "a permutation of visual tokens", "SpargeAttn proposes it, its code has none"},
+                        "raster", {"raster", "hilbert"}),
+                 on_off({"sink", "First key block, kept", "Every row keeps key block 0.", "keep (i, 0)", "SpargeAttn, its code"}, false),
+                 dense_layers("SpargeAttn has none")});
+}
+
+MethodEntry xattention() {
+  return method({"xattention",
+                 "XAttention",
+                 "Blocks chosen by sums of antidiagonals of the score matrix, taken with a stride.",
+                 "XAttention: Block Sparse Attention with Antidiagonal Scoring, ICML 2025, arXiv:2503.16428",
+                 {}},
+                {ratio({"threshold", "Attention, at least", "A row keeps its best blocks until they hold so much.",
+                        "keep j, best first, while the row before it holds at most the threshold", "XAttention: 0.9"},
+                       0.9, 0),
+                 warmup_steps("XAttention: 5 of 50 steps for HunyuanVideo", 0.1, 5),
+                 choice({"stride", "Stride", "Distance of the antidiagonals: larger is cheaper and coarser.", "S x S tiles of scores, one sum each",
+                         "XAttention: 8 or 16"},
+                        "8", {"4", "8", "16"}),
+                 dense_layers("XAttention has none")});
+}
+
+MethodEntry draftattention() {
+  Parameter kept = kept_ratio(0.25, "Share of the pairs of visual blocks that a head keeps; text is always kept.",
+                              "thr = largest of the int((1 - kept) S²) smallest of a head; keep A >= thr", "DraftAttention, its code");
+  kept.published = {{"HunyuanVideo", 0.1}, {"Wan2.1-14B", 0.25}};
+  Parameter layers = dense_layers("DraftAttention, its code: 2 for HunyuanVideo, 1 for Wan");
+  layers.published = {{"HunyuanVideo", std::int64_t{2}}, {"Wan2.1-14B", std::int64_t{1}}};
+  return method({"draftattention",
+                 "DraftAttention",
+                 "Patches of 8 x 16 tokens are blocks; the best pairs of a head by attention between their means are kept.",
+                 "DraftAttention: Fast Video Diffusion via Low-Resolution Attention Guidance, arXiv:2505.14708",
+                 {}},
+                {kept, warmup_steps("DraftAttention, its code: timesteps above 925 to 975 of 1000", 0.05, 3), layers});
+}
+
+MethodEntry rainfusion() {
+  return method({"rainfusion",
+                 "RainFusion 2",
+                 "Tiles of 2 frames x 8 x 8 tokens are blocks; each row keeps its best by attention between means, frame 0 and text always.",
+                 "RainFusion2.0, arXiv:2512.24086",
+                 {}},
+                {kept_ratio(0.2, "Share of the key blocks that a row keeps; the first frame and text come on top.",
+                            "keep P >= the ceil(kept_ratio * n)-th largest of the row", "RainFusion 2: sparsity 0.8 for video, 0.6 for images"),
+                 warmup_steps("RainFusion: the first 10 % of steps", 0.1, 5), dense_layers("RainFusion has none")});
+}
+
+MethodEntry paroattention() {
+  Parameter kept = kept_ratio(0.3, "Share of the pairs of blocks that a head keeps; text and the last block come on top.",
+                              "the round(kept_ratio * n²) largest block sums of a head", "PAROAttention: 0.5, 0.3 or 0.2");
+  kept.published = {{"CogVideoX-5B", 0.3}, {"Wan2.1-14B", 0.5}};
+  Parameter search = choice({"search_steps", "Search at steps",
+                             "These steps are full and find order and blocks; the steps after one reuse them. Steps (0/8/15) or shares of the run.",
+                             "masks by step bucket, one for the second half", "PAROAttention calibrates offline, 10 or 30 buckets"},
+                            "0%/25%/50%", {"0%/25%/50%", "0%", "20%/60%"});
+  search.step_list = true;
+  return method({"paroattention",
+                 "PAROAttention",
+                 "Every head lays its tokens along the order of axes in which its attention is most block-like, and keeps the heaviest blocks.",
+                 "PAROAttention: Pattern-Aware ReOrdering for Efficient Sparse and Quantized Attention in Visual Generation Models, "
+                 "arXiv:2506.16054",
+                 {}},
+                {kept, search, dense_layers("PAROAttention has none")});
+}
+
 }  // namespace
 
 std::vector<MethodEntry> dynamic_methods() {
-  return {adaspa(), rectified_spaattn()};
+  return {adaspa(),     rectified_spaattn(), svg(),        svg2(),           minference(),
+          spargeattn(), xattention(),        draftattention(), rainfusion(), paroattention()};
 }
 
 }  // namespace ditscope::entries

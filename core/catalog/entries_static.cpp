@@ -59,10 +59,54 @@ MethodEntry rettention() {
   return m;
 }
 
+MethodEntry radial() {
+  Parameter decay = real({"decay", "Width by distance", "How wide the band between frames is, against half the width at half the distance.",
+                          "width(d) = F for d <= 1, else max(B, decay 2^(b(F) - b(d))), b = bit length", "Radial attention, its code"},
+                         0.95, 0, 8, 0.05);
+  decay.published = {{"HunyuanVideo", 0.95}, {"HunyuanVideo, 4 times as long", 1.0}, {"Wan2.1-14B", 0.2}, {"Wan2.2-A14B", 0.8}};
+  Parameter warmup = warmup_steps("Radial attention: 12 of 50 steps for HunyuanVideo and Wan2.1, 11 of 40 for Wan2.2", 0.24, 12);
+  warmup.formula += "; default round(0.24 * steps)";
+  Parameter layers = dense_layers("Radial attention: 1 for Wan, 0 for HunyuanVideo");
+  layers.published = {{"HunyuanVideo", std::int64_t{0}}, {"Wan2.1-14B", std::int64_t{1}}};
+  return method({"radial",
+                 "Radial attention",
+                 "A static mask: the further apart two frames are, the narrower the band between them, until it is thinned out.",
+                 "Radial Attention: O(n log n) Sparse Attention with Energy Decay for Long Video Generation, NeurIPS 2025, "
+                 "arXiv:2506.19852",
+                 {}},
+                {decay, warmup, block_tokens("128", "Radial attention: 128 or 64"),
+                 choice({"first_frame_sink", "First frame, kept", "Whether every token sees the first frame; auto: where there is no text.",
+                         "keep every column of frame 0", "Radial attention, its code: on for Wan"},
+                        "auto", {"auto", "on", "off"}),
+                 layers});
+}
+
+MethodEntry sta() {
+  const auto axis = [](const char* key, const char* label, std::int64_t value) {
+    return integer({key, label, "Tiles that a tile sees along this axis, itself included; as many as there are or more: all.",
+                    "keep |clamp(q, κ/2, n-1-κ/2) - k| <= floor(κ/2); an even κ spans κ+1",
+                    "STA: (3,3,3) at 6x6x6 tiles, and tuned plans such as (5,3,3), (1,6,10), (3,3,5) for HunyuanVideo"},
+                   "tiles", value, 1, 64);
+  };
+  Parameter warmup = warmup_steps("STA: 15 of 50 steps for HunyuanVideo, 12 for Wan", 0.3, 15);
+  warmup.published = {{"HunyuanVideo, 50 steps", std::int64_t{15}}, {"Wan2.1, 50 steps", std::int64_t{12}}};
+  return method({"sta",
+                 "Sliding tile attention",
+                 "A static mask: tiles of the grid see the tiles around them.",
+                 "Fast Video Generation with Sliding Tile Attention, ICML 2025, arXiv:2502.04507",
+                 {}},
+                {axis("window_frames", "Window, frames", 3), axis("window_rows", "Window, rows", 3),
+                 axis("window_columns", "Window, columns", 3), warmup,
+                 choice({"tile", "Tile", "Frames, rows and columns of a tile; auto: 6x8x8 where it divides the grid, else 4x4x4.",
+                         "tile-major order of tokens", "STA: 6x8x8 = 384 tokens"},
+                        "auto", {"auto", "6x8x8", "4x4x4", "1x8x8"}),
+                 dense_layers("STA has none")});
+}
+
 }  // namespace
 
 std::vector<MethodEntry> static_methods() {
-  return {window(), ditfastattn(), rettention()};
+  return {window(), ditfastattn(), rettention(), radial(), sta()};
 }
 
 }  // namespace ditscope::entries

@@ -81,6 +81,40 @@ TEST(Catalog, WritesAChoiceThatReadsBackEqual) {
   }
 }
 
+TEST(Catalog, JoinsAnyPlanWithAnyCorrection) {
+  const MethodEntry& joined = find_method("adaspa+re-ttention");
+  EXPECT_EQ(joined.plan, "adaspa");
+  EXPECT_EQ(joined.correction, "re-ttention");
+  const MethodChoice choice = parse_method_choice("adaspa+re-ttention:search_steps=4/9,lambda=0,refresh_period=3");
+  EXPECT_EQ(choice.key, "adaspa+re-ttention");
+  EXPECT_EQ(std::get<std::string>(resolve(choice, 20).parameters.at("search_steps")), "4/9");
+  EXPECT_EQ(parse_method_choice(to_string(resolve(choice, 20))).parameters, resolve(choice, 20).parameters);
+  for (const MethodEntry& method : methods()) {
+    if (method.plan.empty()) continue;
+    for (const CorrectionEntry& correction : corrections()) {
+      const MethodEntry& entry = find_method(method.key + "+" + correction.key);
+      std::set<std::string> keys;
+      for (const Parameter& parameter : entry.parameters) EXPECT_TRUE(keys.insert(parameter.key).second) << entry.key << "." << parameter.key;
+      for (const Parameter& parameter : correction.parameters) EXPECT_EQ(keys.count(parameter.key), 1u) << entry.key;
+    }
+  }
+  EXPECT_EQ(kind_of([] { find_method("full+delta"); }), ErrorKind::InvalidArgument);
+  EXPECT_EQ(kind_of([] { find_method("adaspa+"); }), ErrorKind::NotFound);
+  EXPECT_EQ(kind_of([] { find_method("adaspa+delta+none"); }), ErrorKind::NotFound);
+  EXPECT_EQ(kind_of([] { parse_method_choice("adaspa+none:lambda=0"); }), ErrorKind::NotFound);
+}
+
+TEST(Catalog, ReadsStepsAsNumbersOrSharesOfTheRun) {
+  EXPECT_EQ(steps_of("10/30", 50), (std::vector<int>{10, 30}));
+  EXPECT_EQ(steps_of(" 0 / 7 ", 5), (std::vector<int>{0, 7}));
+  EXPECT_EQ(steps_of("20%/60%", 50), (std::vector<int>{10, 30}));
+  EXPECT_EQ(steps_of("20%/60%", 30), (std::vector<int>{6, 18}));
+  EXPECT_EQ(steps_of("20%/30%", 3), (std::vector<int>{1})) << "two shares on one step";
+  for (const char* text : {"", "/", "10/", "30/10", "10/10", "-1", "1.5", "ten", "10%/20", "101%", "10//20", "nan"}) {
+    EXPECT_EQ(kind_of([&] { steps_of(text, 50); }), ErrorKind::InvalidArgument) << text;
+  }
+}
+
 TEST(Catalog, OffersTheNearestNameForAnUnknownMethodKeyOrScheduler) {
   std::string message;
   EXPECT_EQ(kind_of([] { parse_method_choice("retention"); }, &message), ErrorKind::NotFound);
