@@ -48,7 +48,10 @@ class TileAttention : TileState<Element, Shape, kSplit> {
 
  private:
   static constexpr std::size_t kRowsAt = Shape::kQueryBytes + 2 * Shape::kStages * Shape::kBlockBytes;
-  static_assert(Shape::kStages == 2 || kKeyParts == 2);  // else the wait for values would come after that for keys
+  /// Then operands are not loaded far ahead of their products, and addresses are computed anew.
+  static constexpr bool kShortOfRegisters = Shape::kWidth > 128;
+  /// Groups of copies that were begun after those of the values, when these are waited for.
+  static constexpr int kCopiesAfterValues = Shape::kStages == 2 ? 2 : kKeyParts == 1 ? 1 : 0;
 
   GPU_INLINE void attend(int number) {
     const PlanItem item = p_.items[number];
@@ -56,12 +59,12 @@ class TileAttention : TileState<Element, Shape, kSplit> {
     head_ = item.head;
     restart();
     if (item.begin < item.end) load_queries();
-    Step step{}, following{};  // read one step ahead of the loads that need them
+    Step step{}, following{};
     if (item.begin < item.end) {
       step = read_step(item.begin);
       load_keys(step, 0);
     }
-    if (item.begin + 1 < item.end) following = read_step(item.begin + 1);
+    if (Shape::kStages == 2 && item.begin + 1 < item.end) following = read_step(item.begin + 1);
     gpu::commit_copies();
     if constexpr (Shape::kStages == 2) {
       if (item.begin < item.end) load_values(step, 0);
@@ -76,8 +79,12 @@ class TileAttention : TileState<Element, Shape, kSplit> {
       if (kSplit && at == item.split) keep_skipped();
       if (at == item.end) break;
       const bool more = at + 1 < item.end;
-      Step later{};
-      if (at + 2 < item.end) later = read_step(at + 2);
+      Step later{};  // steps are read well before the loads that need them
+      if constexpr (Shape::kStages == 2) {
+        if (at + 2 < item.end) later = read_step(at + 2);
+      } else {
+        if (more) following = read_step(at + 1);
+      }
       gpu::wait_copies<Shape::kStages - 1>();  // the keys are here
       gpu::sync_block();
       if constexpr (Shape::kStages == 2) {
@@ -108,14 +115,16 @@ class TileAttention : TileState<Element, Shape, kSplit> {
           exponentials(logits, probabilities);
         }
         if (part == 0) {
-          gpu::wait_copies<2 * Shape::kStages - 2>();  // the values are here
+          gpu::wait_copies<kCopiesAfterValues>();  // the values are here
           gpu::sync_block();
         }
         if (present) multiply_values(stage, part, probabilities);
       }
       step = following;
-      following = later;
-      if constexpr (Shape::kStages == 2) stage ^= 1;
+      if constexpr (Shape::kStages == 2) {
+        following = later;
+        stage ^= 1;
+      }
     }
     gpu::wait_copies<0>();
     if constexpr (kSplit) {
@@ -130,7 +139,8 @@ class TileAttention : TileState<Element, Shape, kSplit> {
   /// Copies kCount rows, from token `first` of the head on, zeros beyond `limit` and beyond the width.
   template <int kCount>
   GPU_INLINE void load_rows(std::uint32_t to, const void* base, const Strides3& strides, int first, int limit) const {
-    const int row = gpu::thread() / Shape::kLoadLanes, chunk = gpu::thread() % Shape::kLoadLanes;
+    const int thread = kShortOfRegisters ? gpu::opaque(gpu::thread()) : gpu::thread();
+    const int row = thread / Shape::kLoadLanes, chunk = thread % Shape::kLoadLanes;
     if (Shape::kLoadLanes != Shape::kChunks && chunk >= Shape::kChunks) return;
     const std::uint16_t* source =
         static_cast<const std::uint16_t*>(base) + head_ * strides.head + (first + row) * strides.token + chunk * 8;
@@ -162,7 +172,11 @@ class TileAttention : TileState<Element, Shape, kSplit> {
   // ---- products ----
 
   // The addresses of a lane differ by exchanged bits: the first is kept, the others are computed where they are used.
-  GPU_INLINE std::uint32_t query_lane() const { return gpu::opaque(queries_at_ + place(warp_row_ + lane_ % 16, lane_ / 16)); }
+  GPU_INLINE int own_lane() const { return kShortOfRegisters ? gpu::opaque(lane_) : lane_; }
+  GPU_INLINE std::uint32_t query_lane() const {
+    const int lane = own_lane();
+    return gpu::opaque(queries_at_ + place(warp_row_ + lane % 16, lane / 16));
+  }
   static GPU_INLINE void query_fragment(std::uint32_t lane, int row_tile, int step, std::uint32_t (&a)[4]) {
     gpu::load_matrices(a, further(lane, 2 * step) + static_cast<std::uint32_t>(row_tile * 16 * kRowBytes));
   }
@@ -195,10 +209,11 @@ class TileAttention : TileState<Element, Shape, kSplit> {
       }
     }
     const std::uint32_t queries = query_lane();
-    const std::uint32_t keys =
-        gpu::opaque(keys_at(stage) + place(part * 8 * kKeyTiles + lane_ / 16 * 8 + lane_ % 8, lane_ / 8 % 2));
+    const int lane = own_lane();
+    const std::uint32_t keys = gpu::opaque(keys_at(stage) + place(part * 8 * kKeyTiles + lane / 16 * 8 + lane % 8, lane / 8 % 2));
     GPU_UNROLL
     for (int step = 0; step < Shape::kWidth / 16; ++step) {
+      if (kShortOfRegisters && step % 2 == 0) gpu::keep_order();
       std::uint32_t a[kRowTiles][4];
       GPU_UNROLL
       for (int r = 0; r < kRowTiles; ++r) {
@@ -223,11 +238,13 @@ class TileAttention : TileState<Element, Shape, kSplit> {
   }
 
   GPU_INLINE void multiply_values(int stage, int part, const Probabilities& probabilities) {
-    const std::uint32_t values = gpu::opaque(values_at(stage) + place(part * 8 * kKeyTiles + lane_ % 16, lane_ / 16));
+    const int lane = own_lane();
+    const std::uint32_t values = gpu::opaque(values_at(stage) + place(part * 8 * kKeyTiles + lane % 16, lane / 16));
     GPU_UNROLL
     for (int step = 0; step < kKeyTiles / 2; ++step) {  // 16 keys
       GPU_UNROLL
       for (int pair = 0; pair < kOutTiles / 2; ++pair) {  // 16 channels
+        if (kShortOfRegisters && pair % 4 == 0) gpu::keep_order();
         std::uint32_t b[4];
         gpu::load_matrices_transposed(b, further(values, 2 * pair) + static_cast<std::uint32_t>(step * 16 * kRowBytes));
         GPU_UNROLL

@@ -146,11 +146,12 @@ GPU_INLINE void TileState<Element, Shape, kSplit>::keep_skipped() {
     float log2_mass;
     const float factor = normaliser(i, log2_mass);
     if (first_lane()) skipped_log2_[row_of(i)] = log2_mass;
-    if (log2_mass == kNothing) continue;
-    std::uint16_t* out = row_at(p_.out, p_.out_strides, i);
-    std::uint16_t* residual = row_at(p_.skipped_residual, p_.skipped_residual_strides, i);
+    const bool any = log2_mass != kNothing;
+    std::uint16_t* out = any ? row_at(p_.out, p_.out_strides, i) : nullptr;
+    std::uint16_t* residual = any ? row_at(p_.skipped_residual, p_.skipped_residual_strides, i) : nullptr;
     GPU_UNROLL
     for (int n = 0; n < kOutTiles; ++n) {
+      if (n % 4 == 0) gpu::keep_order();
       const float a = out_[i / 2][n][i % 2 * 2] * factor, b = out_[i / 2][n][i % 2 * 2 + 1] * factor;
       const std::uint32_t high = Math::pack(a, b);
       const float a_left = a - Math::widen(static_cast<std::uint16_t>(high));

@@ -12,7 +12,7 @@ struct TileShape {
   static constexpr int kTileBlocks = kTileBlocks_;
   static constexpr int kRows = kBlockTokens * kTileBlocks;
   /// A warp has 16 * kRowTiles queries: 32 halve what it reads from shared memory per product, where registers allow it.
-  static constexpr int kRowTiles = kWidth <= 128 ? 2 : 1;
+  static constexpr int kRowTiles = kWidth < 128 ? 2 : 1;
   static constexpr int kWarps = kRows / (16 * kRowTiles);
   static constexpr int kThreads = 32 * kWarps;
   static constexpr int kWorkers = kThreads;
@@ -20,7 +20,7 @@ struct TileShape {
   /// values during QK.
   static constexpr int kStages = kWidth < 128 ? 2 : 1;
   /// Logits of 64 / kKeyParts keys are in registers at once.
-  static constexpr int kKeyParts = kWidth < 128 ? 1 : 2;
+  static constexpr int kKeyParts = kWidth <= 128 ? 1 : 4;
   static constexpr bool kKeepQueries = kWidth <= 64;  ///< in registers
   /// Rows of 16-byte chunks. Eight rows that a matrix load reads lie in different banks: by an odd stride, or where the number of
   /// chunks is a multiple of eight by exchanging chunks with the row's number.
