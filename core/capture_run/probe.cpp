@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <tuple>
 
 #include "core/bridge/attention.h"
 #include "core/bridge/parallel.h"
+#include "core/bridge/vector_math.h"
 #include "core/capture/records.h"
 #include "kernels/block_mass.h"
 #include "kernels/row_attention.h"
@@ -37,29 +37,39 @@ HostView<Element, kRank> view(const at::Tensor& tensor) {
   return result;
 }
 
-/// Sum of n floats, in eight lanes.
-float sum(const float* values, std::int64_t n) {
-  float lanes[8] = {};
-  std::int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (int lane = 0; lane < 8; ++lane) lanes[lane] += values[i + lane];
-  for (; i < n; ++i) lanes[0] += values[i];
-  return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+/// Sums of the cells of a row.
+DITSCOPE_VECTOR_CLONES void sum_cells(const float* row, const std::int64_t* edges, std::int64_t cells, float* sums) {
+  for (std::int64_t c = 0; c < cells; ++c) {
+    float lanes[16] = {};
+    std::int64_t i = edges[c];
+    for (; i + 16 <= edges[c + 1]; i += 16)
+      for (int lane = 0; lane < 16; ++lane) lanes[lane] += row[i + lane];
+    for (; i < edges[c + 1]; ++i) lanes[i % 16] += row[i];
+    for (int width = 8; width > 0; width /= 2)
+      for (int lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
+    sums[c] = lanes[0];
+  }
 }
 
-/// Sums of what is kept and of what is not.
-std::pair<float, float> divided_sum(const float* values, const bool* keeps, std::int64_t n) {
-  float kept[8] = {}, skipped[8] = {};
+/// Sums of what is kept (1) and of what is not (0).
+DITSCOPE_VECTOR_CLONES void divided_sum(const float* row, const float* keeps, std::int64_t n, float* kept_sum, float* skipped_sum) {
+  float kept[16] = {}, skipped[16] = {};
   std::int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    for (int lane = 0; lane < 8; ++lane) {
-      const float share = keeps[i + lane] ? 1.0F : 0.0F;
-      kept[lane] += share * values[i + lane];
-      skipped[lane] += (1.0F - share) * values[i + lane];
+  for (; i + 16 <= n; i += 16) {
+    for (int lane = 0; lane < 16; ++lane) {
+      kept[lane] += keeps[i + lane] * row[i + lane];
+      skipped[lane] += (1.0F - keeps[i + lane]) * row[i + lane];
     }
   }
-  for (; i < n; ++i) (keeps[i] ? kept : skipped)[0] += values[i];
-  return {sum(kept, 8), sum(skipped, 8)};
+  for (; i < n; ++i) (keeps[i] > 0 ? kept : skipped)[i % 16] += row[i];
+  for (int width = 8; width > 0; width /= 2) {
+    for (int lane = 0; lane < width; ++lane) {
+      kept[lane] += kept[lane + width];
+      skipped[lane] += skipped[lane + width];
+    }
+  }
+  *kept_sum = kept[0];
+  *skipped_sum = skipped[0];
 }
 
 /// Probabilities of heads first .. first+count-1 into the figures of a probe.
@@ -71,19 +81,19 @@ void gather(RowProbe& probe, const at::Tensor& probabilities, const at::Tensor& 
   float* map = probe.map.data_ptr<float>() + first * rows * cells;
   float* kept = probe.kept.data_ptr<float>() + first * rows;
   float* skipped = probe.skipped.data_ptr<float>() + first * rows;
-  const bool* keep = keeps.defined() ? keeps.const_data_ptr<bool>() : nullptr;
+  const float* keep = keeps.defined() ? keeps.const_data_ptr<float>() : nullptr;
   const bool shared = keep && keeps.size(0) == 1;
   at::parallel_for(0, count * rows, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const float* row = p + i * tokens;
-      for (std::int64_t c = 0; c < cells; ++c) map[i * cells + c] = sum(row + edges[static_cast<std::size_t>(c)], edges[static_cast<std::size_t>(c) + 1] - edges[static_cast<std::size_t>(c)]);
+      sum_cells(row, edges.data(), cells, map + i * cells);
       if (!keep) {
         kept[i] = 1;
         skipped[i] = 0;
         continue;
       }
       const std::int64_t plane = shared ? i % rows : first * rows + i;
-      std::tie(kept[i], skipped[i]) = divided_sum(row, keep + plane * tokens, tokens);
+      divided_sum(row, keep + plane * tokens, tokens, &kept[i], &skipped[i]);
     }
   });
 }

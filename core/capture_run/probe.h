@@ -22,7 +22,7 @@ struct RowProbe {
 };
 
 /// @param rows   (R) query tokens      @param edges  first token of each cell and, last, the number of tokens
-/// @param keeps  (1 or H, R, T) bool on the CPU; undefined: every key
+/// @param keeps  (1 or H, R, T) float32 on the CPU, 1 where kept, else 0; undefined: every key
 RowProbe probe_rows(const LayerCall& call, std::int64_t batch, const at::Tensor& rows, const at::Tensor& keeps,
                     const std::vector<std::int64_t>& edges);
 

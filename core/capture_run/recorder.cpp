@@ -132,7 +132,7 @@ void RunRecorder::record(const LayerMeasure& measure, const LayerCall& call, con
     if (known_.size() >= kKnownSelections) known_.clear();
     const auto* rows = rows_.const_data_ptr<std::int64_t>();
     known_[selection] = {plan.selections[b], selection_plans(*selection, p.heads, p.tokens),
-                         selection->kept_tokens(p.heads, at::IntArrayRef(rows, static_cast<std::size_t>(rows_.numel()))).contiguous()};
+                         selection->kept_tokens(p.heads, at::IntArrayRef(rows, static_cast<std::size_t>(rows_.numel()))).to(at::kFloat).contiguous()};
   }
 
   p.rows = probe_rows(call, batch, rows_, selection ? known_.at(selection).kept : at::Tensor(), edges_);
@@ -233,13 +233,16 @@ void RunRecorder::measure_heads(Probed& p, const BlockPlan& plan, const RowCorre
 
     const auto first = static_cast<std::size_t>(h) * tokens;
     if (!scale.empty()) {
-      std::vector<double> used(scale.begin() + static_cast<std::ptrdiff_t>(first), scale.begin() + static_cast<std::ptrdiff_t>(first + tokens));
-      head.rho_over_one_ratio = static_cast<double>(std::count_if(used.begin(), used.end(), [](double rho) { return rho > 1; })) / static_cast<double>(tokens);
-      const Spread spread(std::move(used));
-      head.rho_used_mean = spread.mean, head.rho_used_p05 = spread.p05, head.rho_used_p95 = spread.p95;
+      const float* used = scale.data() + first;
+      head.rho_used_mean = std::accumulate(used, used + tokens, 0.0) / static_cast<double>(tokens);
+      head.rho_over_one_ratio = static_cast<double>(std::count_if(used, used + tokens, [](float rho) { return rho > 1; })) / static_cast<double>(tokens);
+      std::vector<double> at_rows;
+      for (std::int64_t r = 0; r < sampled; ++r) at_rows.push_back(used[rows_.const_data_ptr<std::int64_t>()[r]]);
+      const Spread spread(std::move(at_rows));
+      head.rho_used_p05 = spread.p05, head.rho_used_p95 = spread.p95;
     }
     if (!mass.empty())
-      head.row_mass_mean = Spread({mass.begin() + static_cast<std::ptrdiff_t>(first), mass.begin() + static_cast<std::ptrdiff_t>(first + tokens)}).mean;
+      head.row_mass_mean = std::accumulate(mass.data() + first, mass.data() + first + tokens, 0.0) / static_cast<double>(tokens);
     if (!residual.empty()) {
       double added = 0, exact = 0;
       for (std::int64_t i = h * sampled * width; i < (h + 1) * sampled * width; ++i) {

@@ -69,7 +69,7 @@ class RunRecorder : public std::enable_shared_from_this<RunRecorder> {
   struct Known {
     std::shared_ptr<const Selection> selection;  ///< kept, so that its address is not used again
     std::vector<std::shared_ptr<const CapturePlan>> plans;  // (H) or one for all
-    at::Tensor kept;                             // (1 or H, R, T) bool
+    at::Tensor kept;                             // (1 or H, R, T) float32
   };
   std::map<const Selection*, Known> known_;
   /// What a head showed at the step before, by (layer, branch, head).

@@ -33,7 +33,7 @@ class Silent final : public EventSink {
 
 Request tiny_request(const std::string& method = kWindow) {
   Request request;
-  request.model = kGolden / "cogx_5b_ddim";
+  request.model = kGolden / "cogx_5b_dpm_dynamic_cfg";
   request.prompt = "a small red cat moves left";
   request.negative_prompt = "dark";
   request.method = parse_method_choice(method);
@@ -200,7 +200,7 @@ TEST_F(CapturedRuns, ReplayEveryMethodToTheBit) {
       EXPECT_TRUE(o.bit_identical) << method << " step " << step << ": " << o.note;
     }
     EXPECT_THROW(generator_.replay(reader, 1, 10, 1, 1, {}, sink_, control), Error);
-    EXPECT_THROW(generator_.replay(reader, 1, 3, 1, 1, kGolden / "cogx_5b_dpm_dynamic_cfg", sink_, control), Error) << "another model";
+    EXPECT_THROW(generator_.replay(reader, 1, 3, 1, 1, kGolden / "cogx_5b_ddim", sink_, control), Error) << "another model";
   }
 }
 
