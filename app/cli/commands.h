@@ -13,5 +13,6 @@ void add_schedulers(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_train(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_capture(CLI::App& app);
 
 }  // namespace ditscope::cli

@@ -34,6 +34,7 @@ int run(int argc, char** argv) {
   add_evaluate(app);
   add_train(app);
   add_bench(app);
+  add_capture(app);
 
   // Known before the arguments are parsed, so that a wrong argument is reported in the form asked for.
   for (int i = 1; i < argc; ++i) json_wanted() |= std::string_view(argv[i]) == "--json";
