@@ -7,6 +7,7 @@ namespace ditscope::cli {
 /// callback that does the work. A callback throws Error when it fails and CLI::RuntimeError(code) to end with that exit code.
 void add_generate(CLI::App& app);
 void add_compare(CLI::App& app);
+void add_attend(CLI::App& app);
 void add_models(CLI::App& app);
 void add_methods(CLI::App& app);
 void add_schedulers(CLI::App& app);

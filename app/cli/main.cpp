@@ -28,6 +28,7 @@ int run(int argc, char** argv) {
   app.footer(std::string("Each command has --help with examples.\n\n") + kExitCodeHelp);
   add_generate(app);
   add_compare(app);
+  add_attend(app);
   add_models(app);
   add_methods(app);
   add_schedulers(app);

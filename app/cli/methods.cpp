@@ -45,6 +45,8 @@ Json json_of(const Parameter& parameter) {
                {"source", parameter.source}};
   if (is_number(parameter.kind)) json["range"] = {parameter.minimum, parameter.maximum};
   if (parameter.kind == ParameterKind::Choice) json["choices"] = parameter.choices;
+  if (parameter.step_list) json["step_list"] = true;
+  for (const PublishedValue& p : parameter.published) json["published"].push_back({{"model", p.model}, {"value", json_of(p.value)}});
   return json;
 }
 
@@ -55,6 +57,18 @@ Json json_of(const MethodEntry& method) {
           {"name", method.name},
           {"summary", method.summary},
           {"paper", method.paper},
+          {"plan", method.plan},
+          {"correction", method.correction},
+          {"parameters", parameters}};
+}
+
+Json json_of(const CorrectionEntry& correction) {
+  Json parameters = Json::array();
+  for (const Parameter& parameter : correction.parameters) parameters.push_back(json_of(parameter));
+  return {{"key", correction.key},
+          {"name", correction.name},
+          {"summary", correction.summary},
+          {"paper", correction.paper},
           {"parameters", parameters}};
 }
 
@@ -86,7 +100,13 @@ void run_methods(const std::string& name) {
     json.push_back(json_of(*method));
     text += (text.empty() ? "" : "\n\n") + text_of(*method);
   }
-  print_result(json_wanted() ? Json{{"methods", json}}.dump(2) : text);
+  Json corrected = Json::array();
+  text += name.empty() ? "\n\nCorrections, for any method but full, as in adaspa+re-ttention:" : "";
+  for (const CorrectionEntry& correction : corrections()) {
+    corrected.push_back(json_of(correction));
+    if (name.empty()) text += "\n  " + correction.key + "  " + correction.summary;
+  }
+  print_result(json_wanted() ? Json{{"methods", json}, {"corrections", corrected}}.dump(2) : text);
 }
 
 }  // namespace
@@ -94,7 +114,7 @@ void run_methods(const std::string& name) {
 void add_methods(CLI::App& app) {
   auto name = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("methods", "List the attention methods and their parameters");
-  command->add_option("name", *name, "Only this method");
+  command->add_option("name", *name, "Only this method, or a plan and a correction joined by +");
   add_json_flag(*command);
   command->footer(std::string("Examples:\n  ditscope-cli methods\n  ditscope-cli methods re-ttention --json\n\n") +
                   kExitCodeHelp);

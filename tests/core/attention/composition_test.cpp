@@ -13,7 +13,7 @@ using test::exact_attention;
 using test::make_call;
 using test::max_difference;
 
-constexpr int kSteps = 9;
+constexpr int kSteps = 7;
 
 /// Enough blocks to skip some; visual and text tokens fill their last blocks in no method's order.
 TokenLayout video() {
@@ -31,6 +31,17 @@ std::vector<std::string> compositions() {
   for (const MethodEntry& method : methods()) {
     if (method.plan.empty()) continue;
     for (const CorrectionEntry& correction : corrections()) keys.push_back(method.key + "+" + correction.key);
+  }
+  return keys;
+}
+
+/// Every plan by itself, with the correction it comes with, and with one that holds its selections.
+std::vector<std::string> plans() {
+  std::vector<std::string> keys;
+  for (const MethodEntry& method : methods()) {
+    if (method.plan.empty()) continue;
+    keys.push_back(method.key);
+    if (method.correction == "none") keys.push_back(method.key + "+re-ttention");
   }
   return keys;
 }
@@ -98,12 +109,12 @@ TEST(Composition, SparseStepsAreSoftmaxOverTheKeptPairsCorrected) {
         EXPECT_EQ(rows.residual.sizes(), call.q[1].sizes()) << key << ": by token";
       }
     }
-    EXPECT_GT(sparse, 2) << key;
+    EXPECT_GT(sparse, 1) << key;
   }
 }
 
 TEST(Composition, ARunAfterAnotherGivesTheBitsOfTheFirst) {
-  for (const std::string& key : compositions()) {
+  for (const std::string& key : plans()) {
     const auto run = [&](std::uint64_t seed) {
       AttentionSession session(early(key), kSteps);
       std::vector<at::Tensor> outs;
@@ -117,7 +128,7 @@ TEST(Composition, ARunAfterAnotherGivesTheBitsOfTheFirst) {
 }
 
 TEST(Composition, ACloneGoesOnAsItsOriginalAndLeavesNoTraceInIt) {
-  for (const std::string& key : compositions()) {
+  for (const std::string& key : plans()) {
     const auto method = make_method(early(key), kSteps), alone = make_method(early(key), kSteps);
     const auto step_of = [&](Method& m, int step, std::uint64_t seed = 1) {
       const LayerCall call = make_call(video(), step, kSteps, seed);
@@ -134,7 +145,7 @@ TEST(Composition, ACloneGoesOnAsItsOriginalAndLeavesNoTraceInIt) {
 }
 
 TEST(Composition, BatchedGuidanceAndOneCallABranchGiveTheSameBits) {
-  for (const std::string& key : compositions()) {
+  for (const std::string& key : plans()) {
     AttentionSession together(early(key), kSteps), apart(early(key), kSteps);
     for (int step = 0; step < 4; ++step) {
       const LayerCall both = make_call(video(), step, kSteps);
@@ -172,6 +183,8 @@ TEST(Composition, PositionMajorTokensGiveTheSameOutput) {
     const std::string& plan = find_method(key).plan;
     if (find_method(key).correction == "delta" && plan == "window") continue;  // its dense rows follow the order
     if (plan == "minference" || plan == "spargeattn" || plan == "xattention" || plan == "svg2") continue;  // so do their blocks and seeds
+    const bool pairs = plan == "window" || plan == "svg" || plan == "paroattention";
+    if (find_method(key).correction == "rectified" && pairs) continue;  // pools what the order lays side by side
     AttentionSession frame(early(key), kSteps), position(early(key), kSteps);
     for (int step = 0; step < 4; ++step) {
       const LayerCall call = make_call(video(), step, kSteps);
