@@ -74,7 +74,8 @@ TEST_F(CaptureCli, GenerateRecordsTellsAndExports) {
   ASSERT_EQ(row.exit_code, 0) << err();
   EXPECT_EQ(row.json()["about"]["bit_identical"], true) << row.json()["about"];
   double sum = 0;
-  for (const auto& value : row.json()["values"]) sum += value.get<double>();
+  const Json values = row.json()["values"];
+  for (const auto& value : values) sum += value.get<double>();
   EXPECT_NEAR(sum, 1, 1e-5);
   const Outcome stored = cli("capture export " + at("out.ditcap") + " --quantity row --step 5 --layer 1 --branch 1 --head 0 --token 20");
   EXPECT_EQ(stored.json()["about"]["source"], "stored");

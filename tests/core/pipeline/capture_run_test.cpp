@@ -190,14 +190,31 @@ TEST_F(CapturedRuns, FiguresAreThoseOfANaiveComputation) {
   EXPECT_THROW(attention_rows(o, head, {o.tokens}), Error);
 }
 
-TEST_F(CapturedRuns, ReplayEveryMethodToTheBit) {
-  for (const char* method : {"full", "window:kept_ratio=0.25", kWindow, "ditfastattn:kept_ratio=0.25"}) {
-    run(tiny_request(method), options_of(CaptureOptions::Level::Summary));
+TEST_F(CapturedRuns, ReplayEveryMethodToTheBitAndItsMasksExplainTheRecall) {
+  for (const MethodEntry& method : methods()) {
+    Request request = tiny_request(method.key);
+    request.height = request.width = 128;
+    run(request, options_of(CaptureOptions::Level::Summary));
     const CaptureReader reader(file_);
+    const std::int64_t tokens = reader.run(1).tokens();
     RunControl control;
-    for (const int step : {0, 6, 9}) {
+    for (const int step : {0, 5, 9}) {
       const AttentionOperands o = generator_.replay(reader, 1, step, 1, 1, {}, sink_, control);
-      EXPECT_TRUE(o.bit_identical) << method << " step " << step << ": " << o.note;
+      EXPECT_TRUE(o.bit_identical) << method.key << " step " << step << ": " << o.note;
+      const auto ids = reader.values(reader.get(1, {"row_ids", {}, {}, {}}));
+      const CaptureCall call = *reader.call(1, step, 1, 1);
+      for (const CaptureHead& head : call.heads) {
+        if (!head.recall) continue;
+        const auto plan = reader.plan(head.plan_id, tokens);
+        double recall = 0;
+        for (const float id : ids) {
+          const auto row = static_cast<std::int64_t>(id);
+          const auto shares = attention_rows(o, head.head, {row});
+          const auto kept = plan->row(row);
+          for (std::int64_t j = 0; j < tokens; ++j) recall += kept[static_cast<std::size_t>(j)] ? shares[static_cast<std::size_t>(j)] : 0;
+        }
+        EXPECT_NEAR(*head.recall, recall / static_cast<double>(ids.size()), 1e-5) << method.key << " step " << step << " head " << head.head;
+      }
     }
     EXPECT_THROW(generator_.replay(reader, 1, 10, 1, 1, {}, sink_, control), Error);
     EXPECT_THROW(generator_.replay(reader, 1, 3, 1, 1, kGolden / "cogx_5b_ddim", sink_, control), Error) << "another model";
