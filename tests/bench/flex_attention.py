@@ -2,7 +2,7 @@
 
     python tests/bench/flex_attention.py --cli build/bin/ditscope-cli [--threads N] [--repetitions N] [--block 64]
 
-Needs a Python with torch 2.5 or newer and a C++ compiler (FlexAttention compiles its kernel). Runs the same lists of key blocks
+Needs Python 3.10 and torch 2.5 or newer and a C++ compiler (FlexAttention compiles its kernel). Runs the same lists of key blocks
 as the cases random_blocks_64 and random_blocks_64_87, then the same cases with ditscope-cli, and prints one JSON document:
 {"rows": [{"case", "dtype", "threads", "skipped_ratio", "ms", "baseline", "baseline_ms", "ratio", "max_error"}]}, where `ms` is ours,
 `baseline_ms` FlexAttention's and `max_error` FlexAttention's against dense masked attention, which says that it drew the same mask.
@@ -10,9 +10,11 @@ as the cases random_blocks_64 and random_blocks_64_87, then the same cases with 
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import torch
@@ -83,6 +85,10 @@ def main():
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    # The compiled kernel has scratch memory for as many threads as there were; taken from the cache by a process with more, it
+    # corrupts the heap.
+    cache = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache.name
     flex = torch.compile(flex_attention, dynamic=False)
     rows = []
     for case, kept in CASES.items():
