@@ -12,7 +12,8 @@
 namespace ditscope {
 
 namespace {
-constexpr int kImagesTogether = 8;  // encoded in one call
+constexpr int kImagesTogether = 8;       // encoded in one call
+constexpr std::size_t kFewClips = 200;   // below, every clip that is ready comes in: repeating a handful would teach them by heart
 }
 
 LatentPool::LatentPool(const CogVideoXVae& vae, at::Device device, int frames, int size, int render_threads, std::uint64_t seed,
@@ -52,7 +53,7 @@ void LatentPool::add(Clips clips) {
 
 LatentPool::Batch LatentPool::draw(int batch, int fresh, world::SceneRandom& random) {
   while (clips_.size() < static_cast<std::size_t>(batch)) add(factory_.next());
-  while (fresh > 0) {
+  while (fresh > 0 || clips_.size() < kFewClips) {
     auto clips = factory_.try_next();
     if (!clips) break;
     fresh -= static_cast<int>(clips->size());

@@ -21,7 +21,8 @@ class LatentPool {
   LatentPool(const CogVideoXVae& vae, at::Device device, int frames, int size, int render_threads, std::uint64_t seed,
              std::size_t capacity, bool bfloat16);
 
-  /// @param fresh  take in at most so many new clips, as far as they are ready. Waits only while the pool is smaller than a batch.
+  /// @param fresh  take in at most so many new clips, as far as they are ready (all of them while the pool is young). Waits only
+  ///               while it is smaller than a batch.
   Batch draw(int batch, int fresh, world::SceneRandom& random);
   std::size_t size() const { return clips_.size(); }
 
