@@ -93,8 +93,8 @@ std::int64_t parse_bytes(const std::string& text) {
   return static_cast<std::int64_t>(std::llround(value * found->second));
 }
 
-std::int64_t sampled_cells(CaptureOptions::Level level) {
-  return level == CaptureOptions::Level::Full ? kMap_cells : kThumbnail_cells;
+std::int64_t sampled_cells(CaptureOptions::Level level, std::int64_t tokens) {
+  return level == CaptureOptions::Level::Full ? kMap_cells : std::clamp<std::int64_t>(tokens / 96, 16, 64);
 }
 
 CaptureEstimate estimate_capture(const CaptureOptions& options, const CaptureSizes& s) {
@@ -102,7 +102,7 @@ CaptureEstimate estimate_capture(const CaptureOptions& options, const CaptureSiz
   if (options.level == CaptureOptions::Level::Off) return estimate;
   const bool full = options.level == CaptureOptions::Level::Full;
   const auto cells_of = [&](std::int64_t block) { return static_cast<std::int64_t>(map_edges(s.text_tokens, true, s.tokens, block).size()) - 1; };
-  const std::int64_t rows = cells_of(map_block_tokens(s.text_tokens, true, s.tokens, sampled_cells(options.level)));
+  const std::int64_t rows = cells_of(map_block_tokens(s.text_tokens, true, s.tokens, sampled_cells(options.level, s.tokens)));
   const std::int64_t heads = std::int64_t{s.layers} * s.branches * s.heads, blocks = (s.tokens + 63) / 64;
   const int chosen_steps = options.steps.count(s.steps), chosen_layers = options.layers.count(s.layers), shadowed = options.shadow.count(s.steps);
   const std::int64_t chosen_heads = std::int64_t{chosen_steps} * chosen_layers * s.branches * s.heads;

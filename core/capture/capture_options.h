@@ -61,9 +61,10 @@ struct CaptureEstimate {
 /// What a run will write at most; masks of methods that choose anew at every call are counted as such.
 CaptureEstimate estimate_capture(const CaptureOptions& options, const CaptureSizes& sizes);
 
-/// Cells of a map along each axis: thumbnails of every call, and maps where all of it is kept.
-inline constexpr int kThumbnail_cells = 64, kMap_cells = 512;
-/// Query rows that are measured at every call: one a thumbnail cell, one a 64-token block where all is kept.
-std::int64_t sampled_cells(CaptureOptions::Level level);
+/// Cells of a map along each axis, at most.
+inline constexpr int kMap_cells = 512;
+/// Cells of the sampled maps, at most; each has one query row that is measured at every call. A summary takes 16 to 64, by the number
+/// of tokens: about a hundredth of them.
+std::int64_t sampled_cells(CaptureOptions::Level level, std::int64_t tokens);
 
 }  // namespace ditscope

@@ -263,7 +263,7 @@ at::Tensor kept_log_sum_exp(const LayerCall& call, std::int64_t batch, const Sel
   const LayerCall element = element_in_slots(call, batch, selection.arrangement());  // (1,H,S,D)
   at::Tensor out = output_like(element.q);
   const at::Tensor sums = at::empty({element.q.size(1), element.q.size(2)}, element.q.options().dtype(at::kFloat));  // (H,S)
-  masked_attention(element, 0, selection.mask(), {}, {}, out, sums);
+  selected_attention(element, selection, {}, {}, out, sums);
   return (selection.arrangement() ? by_token(sums, *selection.arrangement()) : sums).to(at::kCPU);
 }
 

@@ -62,7 +62,7 @@ RunRecorder::RunRecorder(CaptureWriter& writer, const RecordedRun& r) : writer_(
   layout_.rows = r.sizes.rows / config.patch_size;
   layout_.columns = r.sizes.columns / config.patch_size;
   layout_.order = r.session.preferred_order(layout_);
-  cell_tokens_ = map_block_tokens(layout_.text_tokens, layout_.text_first, layout_.tokens(), sampled_cells(writer.options().level));
+  cell_tokens_ = map_block_tokens(layout_.text_tokens, layout_.text_first, layout_.tokens(), sampled_cells(writer.options().level, layout_.tokens()));
   edges_ = map_edges(layout_.text_tokens, layout_.text_first, layout_.tokens(), cell_tokens_);
   std::vector<std::int64_t> rows;
   for (std::size_t c = 0; c + 1 < edges_.size(); ++c) rows.push_back((edges_[c] + edges_[c + 1]) / 2);

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
+#include <map>
 
 namespace ditscope {
 namespace {
@@ -44,22 +44,24 @@ std::shared_ptr<CapturePlan> plan_of(const BlockMask& mask, int list) {
 }  // namespace
 
 std::vector<std::shared_ptr<const CapturePlan>> selection_plans(const Selection& selection, std::int64_t heads, std::int64_t tokens) {
-  const BlockMask& mask = selection.mask();
   const Arrangement* arrangement = selection.arrangement();
   const bool own_orders = arrangement && (arrangement->queries.dim() == 2 || arrangement->keys.dim() == 2);
+  const std::int64_t count = own_orders || selection.by_head() || selection.mask().heads() > 0 ? heads : 1;
   std::vector<std::shared_ptr<const CapturePlan>> plans;
-  std::vector<std::shared_ptr<CapturePlan>> of_list(static_cast<std::size_t>(mask.lists()));
-  const std::int64_t count = own_orders || mask.heads() > 0 ? heads : 1;
+  std::map<int, std::shared_ptr<CapturePlan>> of_list;  // heads that share a list share a plan
   for (std::int64_t h = 0; h < count; ++h) {
-    auto& plan = of_list[static_cast<std::size_t>(mask.list_of_head(h))];
-    if (!plan || own_orders) {
-      plan = plan_of(mask, mask.list_of_head(h));
+    const BlockMask& mask = selection.mask(h);
+    const int list = mask.list_of_head(selection.by_head() ? 0 : h);
+    std::shared_ptr<CapturePlan> plan = own_orders || selection.by_head() ? nullptr : of_list[list];
+    if (!plan) {
+      plan = plan_of(mask, list);
       plan->tokens = tokens;
       if (arrangement) {
         plan->q_order = order_of(arrangement->queries, h);
         plan->k_order = order_of(arrangement->keys, h);
-        plan->kept_ratio = selection.kept_ratio();
+        if (!selection.by_head()) plan->kept_ratio = selection.kept_ratio();
       }
+      of_list[list] = plan;
     }
     plans.push_back(plan);
   }
