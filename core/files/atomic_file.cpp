@@ -18,7 +18,7 @@ const char* advice(int error_number) {
   switch (error_number) {
     case ENOSPC:
     case EDQUOT: return "there is no room left: free some space or save to another disk";
-    case EFBIG: return "the file is larger than this system lets it be: raise the limit or save to another disk";
+    case EFBIG: return "the file is larger than this disk or system lets it be: free some space, raise the limit or save to another disk";
     case EACCES:
     case EPERM:
     case EROFS: return "choose a folder that you may write to";

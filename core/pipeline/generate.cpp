@@ -101,6 +101,7 @@ class Run {
   void begin_recording(const std::vector<Branch>& branches);
   double remaining_seconds() const;
   void decode(const at::Tensor& latents);
+  bool tiles_fit() const;
   void keep_partial();
   RunResult finish();
 
@@ -304,7 +305,7 @@ void Run::decode(const at::Tensor& latents) {
     try {
       video = vae.decode(scaled, progress);
     } catch (...) {
-      if (!is_out_of_memory()) throw;
+      if (!is_out_of_memory() || !tiles_fit()) throw;
       in_tiles = true;
       result_.notices.push_back("Memory ran out while whole frames were decoded; they were decoded in tiles, whose seams are blended.");
     }
@@ -325,6 +326,12 @@ void Run::decode(const at::Tensor& latents) {
   const double seconds = timer.seconds();
   result_.stages["decode"] += seconds;
   model_.decode_seconds_per_pixel = seconds / static_cast<double>(pixels.numel() / 3);
+}
+
+/// Whether another, smaller try makes sense. Libraries below LibTorch do not survive it where a CPU has no memory left at all.
+bool Run::tiles_fit() const {
+  if (!model_.device().is_cpu()) return true;
+  return available_bytes() > Generator::estimate_bytes(request_).at("vae") / 2;
 }
 
 // ---- The whole way.

@@ -1,5 +1,7 @@
 #include "core/pipeline/process_memory.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <fstream>
 #include <string>
@@ -21,7 +23,11 @@ std::int64_t resident_bytes() {
   return read_field("/proc/self/status", "VmRSS");
 }
 std::int64_t available_bytes() {
-  return read_field("/proc/meminfo", "MemAvailable");
+  const std::int64_t machine = read_field("/proc/meminfo", "MemAvailable");
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return machine;
+  const auto allowed = static_cast<std::int64_t>(limit.rlim_cur) - read_field("/proc/self/status", "VmSize");
+  return std::max<std::int64_t>(std::min(machine, allowed), 0);
 }
 
 PeakMemory::PeakMemory() {

@@ -72,7 +72,7 @@ class Attend : public ::testing::Test {
     std::string out;
   };
   Outcome cli(const std::string& arguments) const {
-    const std::string command = std::string(DITSCOPE_CLI) + " " + arguments + " 2>/dev/null";
+    const std::string command = "\"" + std::string(DITSCOPE_CLI) + "\" " + arguments + " 2>/dev/null";
     Outcome outcome;
     FILE* pipe = popen(command.c_str(), "r");
     if (pipe == nullptr) return outcome;

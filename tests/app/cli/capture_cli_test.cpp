@@ -25,7 +25,7 @@ struct Outcome {
 class CaptureCli : public ::testing::Test {
  protected:
   Outcome cli(const std::string& arguments) {
-    const std::string command = std::string(DITSCOPE_CLI) + " " + arguments + " 2> " + (folder_ / "stderr").string();
+    const std::string command = "\"" + std::string(DITSCOPE_CLI) + "\" " + arguments + " 2> " + (folder_ / "stderr").string();
     Outcome outcome;
     FILE* stream = popen(command.c_str(), "r");
     char buffer[4096];

@@ -198,7 +198,7 @@ TEST(VideoWriter, MakesMissingFoldersAndTakesNamesWithSpacesColonsAndPercentSign
   EXPECT_EQ(probe_parameters(file), kJson);
 }
 
-TEST(Writers, AFolderThatCannotBeWrittenIsADeviceErrorThatSaysWhatToDo) {
+TEST(Writers, APlaceThatCannotBeWrittenIsAnErrorThatSaysWhatToDo) {
   const TemporaryFolder folder;
   std::ofstream(folder / "file") << "not a folder";
   const auto inside = folder / "file" / "a.mp4";
@@ -206,7 +206,7 @@ TEST(Writers, AFolderThatCannotBeWrittenIsADeviceErrorThatSaysWhatToDo) {
   EXPECT_NE(error_of([&] { write_gif(waves(1, 16, 16), inside); }, ErrorKind::Device), "");
   EXPECT_NE(error_of([&] { write_png(waves(1, 16, 16), 0, inside); }, ErrorKind::Device), "");
   EXPECT_NE(error_of([&] { write_png_sequence(waves(1, 16, 16), inside); }, ErrorKind::Device), "");
-  EXPECT_NE(error_of([&] { write_video(waves(1, 16, 16), folder.path()); }, ErrorKind::Device), "") << "the name is a folder";
+  EXPECT_NE(error_of([&] { write_video(waves(1, 16, 16), folder.path()); }, ErrorKind::InvalidArgument), "") << "the name is a folder";
   if (::geteuid() != 0) {
     std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
     EXPECT_NE(error_of([&] { write_video(waves(1, 16, 16), folder / "a.mp4"); }, ErrorKind::Device).find("may write"), std::string::npos);
