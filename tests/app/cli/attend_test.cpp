@@ -234,7 +234,7 @@ TEST_F(Attend, EveryMethodMakesAVideoWithTheTinyModel) {
   std::vector<std::string> keys{"adaspa+re-ttention"};
   for (const Json& method : methods.at("methods")) keys.push_back(method.at("key"));
   for (const std::string& key : keys) {
-    const Outcome outcome = cli("generate --model " + std::string(DITSCOPE_SOURCE_DIR) + "/tests/golden/cogx_5b_ddim --prompt cat --steps 4 --frames 5"
+    const Outcome outcome = cli("generate --model '" + std::string(DITSCOPE_SOURCE_DIR) + "/tests/golden/cogx_5b_ddim' --prompt cat --steps 4 --frames 5"
                                 " --width 64 --height 48 --threads 1 --device cpu --json --quiet --method " + key + " -o " + path("a.gif"));
     ASSERT_EQ(outcome.exit_code, 0) << key << outcome.out;
     EXPECT_EQ(Json::parse(outcome.out).at("runs")[0].at("method"), key);

@@ -39,8 +39,8 @@ class CaptureCli : public ::testing::Test {
     return {std::istreambuf_iterator<char>(stream), {}};
   }
   std::string tiny(const std::string& command) const {
-    return command + " --model " + DITSCOPE_SOURCE_DIR +
-           "/tests/golden/cogx_5b_dpm_dynamic_cfg --prompt 'a small red cat' --steps 6 --frames 5 --width 64 --height 48 --threads 1 --device cpu -o " +
+    return command + " --model '" + DITSCOPE_SOURCE_DIR +
+           "/tests/golden/cogx_5b_dpm_dynamic_cfg' --prompt 'a small red cat' --steps 6 --frames 5 --width 64 --height 48 --threads 1 --device cpu -o " +
            (folder_ / "out.mp4").string();
   }
   std::string at(const std::string& name) const { return (folder_ / name).string(); }
