@@ -49,7 +49,7 @@ class AdaSpa final : public Planner {
     State& state = *states_.of(call)[static_cast<std::size_t>(batch)];
     const std::vector<std::int64_t> shape = call.q.sizes().slice(1).vec();
     if (state.shape != shape || !same_layout(state.layout, call.layout)) state = {};
-    if (state.selection && state.searched_at >= latest_search(call.step) && state.searched_at <= call.step) return {state.selection};
+    if (state.selection && state.searched_at >= latest_search(p_.search_steps, call.step) && state.searched_at <= call.step) return {state.selection};
 
     const auto grid = grids_.of(call.layout, [&] {
       return std::make_shared<const BlockGrid>(call.layout, p_.block_tokens, BlockGrid::Text::Joined);
@@ -99,15 +99,6 @@ class AdaSpa final : public Planner {
     std::vector<std::int64_t> shape;  // (H,T,D)
     TokenLayout layout;
   };
-
-  /// The search that a step's blocks come from; a step before the first searches for itself.
-  int latest_search(int step) const {
-    int latest = -1;
-    for (const int search : p_.search_steps) {
-      if (search <= step) latest = search;
-    }
-    return latest;
-  }
 
   at::Tensor build(const at::Tensor& mass, const BlockGrid& grid) const {
     const std::int64_t heads = mass.size(0), n = grid.blocks();

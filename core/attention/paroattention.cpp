@@ -53,7 +53,7 @@ class Paro final : public Planner {
   std::unique_ptr<Planner> clone() const override { return std::make_unique<Paro>(*this); }
   std::optional<double> requested_kept_ratio() const override { return kept_ratio_; }
   int replay_from(int step) const override {
-    const int search = latest_search(step);
+    const int search = latest_search(search_steps_, step);
     return search < 0 ? step : search;
   }
 
@@ -61,7 +61,7 @@ class Paro final : public Planner {
     State& state = *states_.of(call)[static_cast<std::size_t>(batch)];
     const std::vector<std::int64_t> shape = call.q.sizes().slice(1).vec();
     if (state.shape != shape || !same_layout(state.layout, call.layout)) state = {};
-    if (state.selection && state.searched_at >= latest_search(call.step) && state.searched_at <= call.step) return {state.selection};
+    if (state.selection && state.searched_at >= latest_search(search_steps_, call.step) && state.searched_at <= call.step) return {state.selection};
 
     const Grids& grids = *all_.of(call.layout, [&] { return std::make_shared<const Grids>(grids_of(call.layout)); });
     const at::Tensor order = best_orders(call, batch, grids);  // (H)
@@ -95,14 +95,6 @@ class Paro final : public Planner {
     std::vector<std::int64_t> shape;  // (H,T,D)
     TokenLayout layout;
   };
-
-  int latest_search(int step) const {
-    int latest = -1;
-    for (const int search : search_steps_) {
-      if (search <= step) latest = search;
-    }
-    return latest;
-  }
 
   at::Tensor best_orders(const LayerCall& call, std::int64_t batch, const Grids& grids) const {  // (H) long
     std::vector<at::Tensor> sparse, uneven;  // six of (H)

@@ -35,6 +35,14 @@ double Schedule::ceiling(double sparse_kept) const {
   return 1 / average_kept(sparse_kept);
 }
 
+int latest_search(const std::vector<int>& search_steps, int step) {
+  int latest = -1;
+  for (const int search : search_steps) {
+    if (search <= step) latest = search;
+  }
+  return latest;
+}
+
 Schedule make_schedule(const ScheduleRule& rule, int steps, int layers) {
   Schedule schedule{std::max(steps, 1), std::max(layers, 1), {}};
   for (int step = 0; step < schedule.steps; ++step) {

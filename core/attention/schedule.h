@@ -30,6 +30,10 @@ struct ScheduleRule {
   StepKind search_kind = StepKind::Search;    ///< Refresh where a search also renews what sparse steps reuse
 };
 
+/// The search that a step's blocks come from; -1 before the first (such a step searches for itself).
+/// @param search_steps  ascending
+int latest_search(const std::vector<int>& search_steps, int step);
+
 Schedule make_schedule(const ScheduleRule& rule, int steps, int layers);
 
 }  // namespace ditscope

@@ -2,12 +2,7 @@
 #include <cstdint>
 #include <cstring>
 
-// Loops marked so are plain C++ that the compiler turns into vectors, once for each kind of processor; the loader picks one.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define DITSCOPE_VECTOR_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define DITSCOPE_VECTOR_CLONES
-#endif
+#include "kernels/cpu/clones.h"
 
 namespace ditscope {
 

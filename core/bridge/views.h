@@ -7,7 +7,7 @@
 #include "core/bridge/parallel.h"
 #include "kernels/tensor_view.h"
 
-// Tensors as the kernels see them; for the files of this folder.
+// Tensors as the kernels see them; for sources that call kernels.
 namespace ditscope {
 
 /// Whether the CPU kernels can take a call: the others go through LibTorch operations.

@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "core/bridge/attention.h"
-#include "core/bridge/parallel.h"
 #include "core/bridge/vector_math.h"
+#include "core/bridge/views.h"
 #include "core/capture/records.h"
 #include "kernels/block_mass.h"
 #include "kernels/row_attention.h"
@@ -19,23 +19,6 @@ namespace {
 
 /// Probabilities held at once.
 constexpr std::int64_t kProbabilityBytes = std::int64_t{32} << 20;
-
-bool kernel_takes(const LayerCall& call) {
-  const auto type = call.q.scalar_type();
-  return call.q.is_cpu() && (type == at::kFloat || type == at::kBFloat16) && !call.key_mask.defined() && call.q.size(3) <= 256;
-}
-
-template <typename Element, int kRank>
-HostView<Element, kRank> view(const at::Tensor& tensor) {
-  HostView<Element, kRank> result;
-  if (!tensor.defined()) return result;
-  result.data = static_cast<Element*>(tensor.data_ptr());
-  for (int i = 0; i < kRank; ++i) {
-    result.shape[i] = tensor.size(i);
-    result.stride[i] = tensor.stride(i);
-  }
-  return result;
-}
 
 /// Sums of the cells of a row.
 DITSCOPE_VECTOR_CLONES void sum_cells(const float* row, const std::int64_t* edges, std::int64_t cells, float* sums) {
@@ -101,7 +84,7 @@ void gather(RowProbe& probe, const at::Tensor& probabilities, const at::Tensor& 
 template <typename Element>
 void probe_with_kernel(const LayerCall& call, std::int64_t batch, const at::Tensor& rows, const at::Tensor& keeps,
                        const std::vector<std::int64_t>& edges, RowProbe& probe) {
-  const at::Tensor q = call.q[batch], k = call.k[batch], v = call.v[batch];  // (H,T,D)
+  const at::Tensor q = widened(call.q[batch]), k = widened(call.k[batch]), v = widened(call.v[batch]);  // (H,T,D)
   const std::int64_t heads = q.size(0), tokens = q.size(1), count = rows.size(0);
   const at::Tensor numbers = rows.to(at::kInt).unsqueeze(0).expand({heads, count});  // (H,R), stride 0
   const std::int64_t together = std::clamp<std::int64_t>(kProbabilityBytes / (count * tokens * 4), 1, heads);
@@ -186,7 +169,7 @@ BlockMask real_slots(const TokenLayout& layout, const PaddedLayout& p) {
 template <typename Element>
 ExactMap map_with_kernel(const LayerCall& call, std::int64_t batch, std::int64_t block_tokens, const std::vector<std::int64_t>& edges) {
   const PaddedLayout p = padded(call.layout, block_tokens);
-  const at::Tensor q = spread(call.q[batch], call.layout, p), k = spread(call.k[batch], call.layout, p);  // (H,S,D)
+  const at::Tensor q = spread(widened(call.q[batch]), call.layout, p), k = spread(widened(call.k[batch]), call.layout, p);  // (H,S,D)
   const std::int64_t heads = q.size(0), cells = (p.slots + block_tokens - 1) / block_tokens;
   BlockMask mask;
   if (p.moved) mask = real_slots(call.layout, p);

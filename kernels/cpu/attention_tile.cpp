@@ -15,7 +15,7 @@ namespace {
 constexpr int kSumLanes = 16;
 constexpr std::int64_t kPackedWordsAtOnce = std::int64_t{8} << 20;
 
-DITSCOPE_KERNEL_CLONES void widen(const Bfloat16Bits* in, int width, float* row) {
+DITSCOPE_VECTOR_CLONES void widen(const Bfloat16Bits* in, int width, float* row) {
   for (int c = 0; c < width; ++c) row[c] = std::bit_cast<float>(std::uint32_t{in[c]} << 16);
 }
 

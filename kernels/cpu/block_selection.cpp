@@ -25,7 +25,7 @@ inline float score_of(Key key) {
   return std::bit_cast<float>(key >> 31 ? key & 0x7fffffffu : ~key);
 }
 
-DITSCOPE_KERNEL_CLONES std::int64_t count_at_least(const Key* keys, std::int64_t size, Key least) {
+DITSCOPE_VECTOR_CLONES std::int64_t count_at_least(const Key* keys, std::int64_t size, Key least) {
   std::int64_t count = 0;
   constexpr std::int64_t kPiece = 1 << 16;  // counted in 32 bits, which vectors hold more of
   for (std::int64_t first = 0; first < size; first += kPiece) {
@@ -38,7 +38,7 @@ DITSCOPE_KERNEL_CLONES std::int64_t count_at_least(const Key* keys, std::int64_t
 }
 
 /// In eight lanes, and so in the same order on every machine.
-DITSCOPE_KERNEL_CLONES double sum_of(const float* scores, std::int64_t size) {
+DITSCOPE_VECTOR_CLONES double sum_of(const float* scores, std::int64_t size) {
   constexpr int kLanes = 8;
   double lanes[kLanes] = {};
   std::int64_t i = 0;

@@ -5,9 +5,9 @@
 // Loops marked so are plain C++ that the compiler turns into vectors, once for each kind of processor; the loader picks one (too
 // early for the thread sanitizer, which has not started by then).
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__)
-#define DITSCOPE_KERNEL_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#define DITSCOPE_VECTOR_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
-#define DITSCOPE_KERNEL_CLONES
+#define DITSCOPE_VECTOR_CLONES
 #endif
 
 namespace ditscope::cpu {

@@ -25,7 +25,7 @@ struct Best {
 };
 
 /// products (64 tokens, 64 clusters) -> the clusters with the largest x.c - |c|^2 / 2, which are the nearest.
-DITSCOPE_KERNEL_CLONES void keep_best(const float* products, const float* half_squares, int rows, std::int32_t first,
+DITSCOPE_VECTOR_CLONES void keep_best(const float* products, const float* half_squares, int rows, std::int32_t first,
                                       Best& best) {
   for (int r = 0; r < rows; ++r) {
     float* score = best.score[r];
@@ -48,7 +48,7 @@ std::int32_t best_cluster(const Best& best, int row) {
   return best.cluster[row][lane];
 }
 
-DITSCOPE_KERNEL_CLONES void add_row(float* sum, const float* row, int width) {
+DITSCOPE_VECTOR_CLONES void add_row(float* sum, const float* row, int width) {
   for (int c = 0; c < width; ++c) sum[c] += row[c];
 }
 

@@ -17,7 +17,7 @@ constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 /// Log2 logits plus log2 weights of a row to shares; returns their sum before sharing. Every 16th in a lane of its own, so that
 /// the order of the sum is the same on every machine.
-DITSCOPE_KERNEL_CLONES float exponentials(float* row, std::int64_t size) {
+DITSCOPE_VECTOR_CLONES float exponentials(float* row, std::int64_t size) {
   constexpr int kLanes = 16;
   float top[kLanes], lanes[kLanes] = {};
   for (float& lane : top) lane = kMinusInfinity;
@@ -36,7 +36,7 @@ DITSCOPE_KERNEL_CLONES float exponentials(float* row, std::int64_t size) {
   return sum;
 }
 
-DITSCOPE_KERNEL_CLONES void scale_and_add(const float* from, const float* bias, float scale, int count, float* to) {
+DITSCOPE_VECTOR_CLONES void scale_and_add(const float* from, const float* bias, float scale, int count, float* to) {
   for (int j = 0; j < count; ++j) to[j] = from[j] * scale + (bias ? bias[j] : 0.0f);
 }
 

@@ -33,7 +33,7 @@ BlockRows read_block(const HostView<const Element, 3>& x, std::int64_t head, std
   return {rows, width, last - first, width};
 }
 
-DITSCOPE_KERNEL_CLONES void mean_of(const BlockRows& rows, float* mean) {
+DITSCOPE_VECTOR_CLONES void mean_of(const BlockRows& rows, float* mean) {
   for (int c = 0; c < rows.width; ++c) mean[c] = 0;
   for (std::int64_t t = 0; t < rows.tokens; ++t) {
     const float* row = rows.data + t * rows.stride;
@@ -43,7 +43,7 @@ DITSCOPE_KERNEL_CLONES void mean_of(const BlockRows& rows, float* mean) {
   for (int c = 0; c < rows.width; ++c) mean[c] *= share;
 }
 
-DITSCOPE_KERNEL_CLONES void deviation_of(const BlockRows& rows, const float* mean, float* deviation) {
+DITSCOPE_VECTOR_CLONES void deviation_of(const BlockRows& rows, const float* mean, float* deviation) {
   for (int c = 0; c < rows.width; ++c) deviation[c] = 0;
   for (std::int64_t t = 0; t < rows.tokens; ++t) {
     const float* row = rows.data + t * rows.stride;
@@ -54,7 +54,7 @@ DITSCOPE_KERNEL_CLONES void deviation_of(const BlockRows& rows, const float* mea
 }
 
 /// In lanes, so that the order of a sum is the same on every machine.
-DITSCOPE_KERNEL_CLONES float squared_length(const float* row, int width) {
+DITSCOPE_VECTOR_CLONES float squared_length(const float* row, int width) {
   constexpr int kLanes = 16;
   float lanes[kLanes] = {};
   int c = 0;
@@ -66,7 +66,7 @@ DITSCOPE_KERNEL_CLONES float squared_length(const float* row, int width) {
   return sum;
 }
 
-DITSCOPE_KERNEL_CLONES void add_scaled(float* sum, const float* row, float factor, int width) {
+DITSCOPE_VECTOR_CLONES void add_scaled(float* sum, const float* row, float factor, int width) {
   for (int c = 0; c < width; ++c) sum[c] += factor * row[c];
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kMostWidth = 256;
 
-DITSCOPE_KERNEL_CLONES float largest_of(const float* row, int width, float largest) {
+DITSCOPE_VECTOR_CLONES float largest_of(const float* row, int width, float largest) {
   constexpr int kLanes = 16;
   float lanes[kLanes] = {};
   int c = 0;
@@ -26,7 +26,7 @@ inline __attribute__((always_inline)) std::int8_t rounded(float value) {
   return static_cast<std::int8_t>(static_cast<std::int32_t>(bounded + 12582912.0f - 12582912.0f));  // to nearest, ties to even
 }
 
-DITSCOPE_KERNEL_CLONES void round_row(const float* row, int width, float factor, std::int8_t* to, std::int64_t stride) {
+DITSCOPE_VECTOR_CLONES void round_row(const float* row, int width, float factor, std::int8_t* to, std::int64_t stride) {
   if (stride == 1) {
     for (int c = 0; c < width; ++c) to[c] = rounded(row[c] * factor);
   } else {
@@ -34,7 +34,7 @@ DITSCOPE_KERNEL_CLONES void round_row(const float* row, int width, float factor,
   }
 }
 
-DITSCOPE_KERNEL_CLONES void subtract(float* row, const float* mean, int width) {
+DITSCOPE_VECTOR_CLONES void subtract(float* row, const float* mean, int width) {
   for (int c = 0; c < width; ++c) row[c] -= mean[c];
 }
 

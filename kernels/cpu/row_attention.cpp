@@ -78,7 +78,7 @@ void keep_logits(const float* logits, const std::uint64_t* bits, int rows, int k
 }
 
 /// Kept log2 logits of a row to probabilities.
-DITSCOPE_KERNEL_CLONES void normalise(float* row, std::int64_t keys, std::int64_t stride, float reference, float share) {
+DITSCOPE_VECTOR_CLONES void normalise(float* row, std::int64_t keys, std::int64_t stride, float reference, float share) {
   if (stride == 1) {
     for (std::int64_t j = 0; j < keys; ++j) row[j] = cpu::exp2_of(row[j] - reference) * share;
   } else {

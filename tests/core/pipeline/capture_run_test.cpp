@@ -15,12 +15,12 @@
 #include "core/pipeline/compare.h"
 #include "core/pipeline/generator.h"
 #include "kernels/error.h"
+#include "tests/core/pipeline/tiny_request.h"
 #include "tests/support/temporary_folder.h"
 
 namespace ditscope {
 namespace {
 
-const std::filesystem::path kGolden = std::filesystem::path(DITSCOPE_SOURCE_DIR) / "tests/golden";
 constexpr const char* kWindow = "re-ttention:kept_ratio=0.25";
 
 class Silent final : public EventSink {
@@ -31,21 +31,9 @@ class Silent final : public EventSink {
   std::function<void(int)> on_step;
 };
 
-Request tiny_request(const std::string& method = kWindow) {
-  Request request;
-  request.model = kGolden / "cogx_5b_dpm_dynamic_cfg";
-  request.prompt = "a small red cat moves left";
-  request.negative_prompt = "dark";
-  request.method = parse_method_choice(method);
-  request.steps = 10;
-  request.frames = 9;
-  request.height = 48;
-  request.width = 64;
-  request.device = "cpu";
-  request.dtype = "float32";
-  request.threads = 1;
-  return request;
-}
+using test::kGolden;
+
+Request tiny_request(const std::string& method = kWindow) { return test::tiny_request(method); }
 
 CaptureOptions options_of(CaptureOptions::Level level) {
   CaptureOptions options;

@@ -13,6 +13,7 @@
 #include "core/checkpoint/safetensors.h"
 #include "core/pipeline/generator.h"
 #include "kernels/error.h"
+#include "tests/core/pipeline/tiny_request.h"
 #include "tests/support/temporary_folder.h"
 
 namespace ditscope {
@@ -21,7 +22,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Stop = RunControl::Stop;
 
-const std::filesystem::path kGolden = std::filesystem::path(DITSCOPE_SOURCE_DIR) / "tests/golden";
+using test::kGolden;
+using test::tiny_request;
 
 /// Hands events to a function; without one, drops them.
 class Listener final : public EventSink {
@@ -31,22 +33,6 @@ class Listener final : public EventSink {
     if (on) on(event);
   }
 };
-
-Request tiny_request(const std::string& method = "full", const std::string& model = "cogx_5b_dpm_dynamic_cfg") {
-  Request request;
-  request.model = kGolden / model;
-  request.prompt = "a small red cat moves left";
-  request.negative_prompt = "dark";
-  request.method = parse_method_choice(method);
-  request.steps = 10;
-  request.frames = 9;
-  request.height = 48;
-  request.width = 64;
-  request.device = "cpu";
-  request.dtype = "float32";
-  request.threads = 1;
-  return request;
-}
 
 class Running : public ::testing::Test {
  protected:
