@@ -21,7 +21,7 @@ done
 # A name with a bar has another name in another release; the first that exists is taken.
 packages=(
   ninja-build cmake g++ ccache pkg-config python3-pip unzip ca-certificates
-  libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libavfilter-dev libfreetype-dev
+  libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libavfilter-dev libfreetype-dev libcairo2-dev
   libsqlite3-dev zlib1g-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libsentencepiece-dev
   fonts-inter fonts-dejavu-core
 )
