@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <functional>
 
 #include "kernels/cpu/clones.h"
@@ -15,17 +16,21 @@ namespace {
 /// Scores as whole numbers of the same order; 0 for what is never kept (-inf, NaN).
 using Key = std::uint32_t;
 
-inline Key key_of(float score) {
-  if (!(score > -std::numeric_limits<float>::infinity())) return 0;
+inline __attribute__((always_inline)) Key key_of(float score) {
   const auto bits = std::bit_cast<std::uint32_t>(score == 0 ? 0.0f : score);  // -0 is 0
-  return bits >> 31 ? ~bits : bits | 0x80000000u;
+  const Key key = bits ^ ((0u - (bits >> 31)) | 0x80000000u);
+  return score > -std::numeric_limits<float>::infinity() ? key : 0;
 }
 
 inline float score_of(Key key) {
   return std::bit_cast<float>(key >> 31 ? key & 0x7fffffffu : ~key);
 }
 
-DITSCOPE_VECTOR_CLONES std::int64_t count_at_least(const Key* keys, std::int64_t size, Key least) {
+DITSCOPE_VECTOR_CLONES void read_keys(const float* scores, std::int64_t size, Key* keys) {
+  for (std::int64_t i = 0; i < size; ++i) keys[i] = key_of(scores[i]);
+}
+
+inline __attribute__((always_inline)) std::int64_t count_at_least(const Key* keys, std::int64_t size, Key least) {
   std::int64_t count = 0;
   constexpr std::int64_t kPiece = 1 << 16;  // counted in 32 bits, which vectors hold more of
   for (std::int64_t first = 0; first < size; first += kPiece) {
@@ -50,20 +55,58 @@ DITSCOPE_VECTOR_CLONES double sum_of(const float* scores, std::int64_t size) {
   return sum;
 }
 
-/// The largest key of which at least `count` are as large, for 1 <= count <= size: one bit after the other, a vector sweep each.
-Key nth_largest(const Key* keys, std::int64_t size, std::int64_t count) {
-  Key found = 0;
-  for (int bit = 31; bit >= 0; --bit) {
+/// The largest key of which at least `count` are as large, for 1 <= count <= size. Where few are kept: the largest, then the next
+/// one, a vector sweep each. Else one bit after the other, those left out that all keys share.
+DITSCOPE_VECTOR_CLONES Key nth_largest(const Key* keys, std::int64_t size, std::int64_t count) {
+  constexpr std::int64_t kFew = 6;
+  Key smallest = ~Key{0}, largest = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    smallest = std::min(smallest, keys[i]);
+    largest = std::max(largest, keys[i]);
+  }
+  for (Key bound = largest; count <= kFew;) {
+    Key next = 0;
+    std::int32_t reached = 0;
+    for (std::int64_t i = 0; i < size; ++i) {
+      reached += keys[i] >= bound;
+      next = std::max(next, keys[i] < bound ? keys[i] : 0);
+    }
+    if (reached >= count || next == 0) return bound;
+    if (reached + 1 == count) return next;
+    bound = next;
+  }
+  const int open_bits = std::bit_width(smallest ^ largest);
+  Key found = open_bits == 32 ? 0 : largest >> open_bits << open_bits;
+  for (int bit = open_bits - 1; bit >= 0; --bit) {
     const Key candidate = found | Key{1} << bit;
     const std::int64_t reached = count_at_least(keys, size, candidate);
     if (reached >= count) found = candidate;
     if (reached == count) {  // exactly these: the smallest of them
-      Key smallest = ~Key{0};
-      for (std::int64_t i = 0; i < size; ++i) smallest = keys[i] >= candidate ? std::min(smallest, keys[i]) : smallest;
-      return smallest;
+      Key least = ~Key{0};
+      for (std::int64_t i = 0; i < size; ++i) least = keys[i] >= candidate ? std::min(least, keys[i]) : least;
+      return least;
     }
   }
   return found;
+}
+
+/// One bit a key, set from `least` on; 64 keys a word. Returns how many.
+DITSCOPE_VECTOR_CLONES std::int64_t mark_at_least(const Key* keys, std::int64_t words, Key least, std::uint64_t* marks) {
+  std::int64_t count = 0;
+  for (std::int64_t word = 0; word < words; ++word) {
+    alignas(64) std::uint8_t flags[64];
+    for (int i = 0; i < 64; ++i) flags[i] = keys[word * 64 + i] >= least;
+    std::uint64_t mark = 0;
+    for (int i = 0; i < 8; ++i) {  // eight bytes of 0 or 1 to eight bits by one product
+      std::uint64_t bytes;
+      std::memcpy(&bytes, flags + 8 * i, 8);
+      if constexpr (std::endian::native == std::endian::big) bytes = __builtin_bswap64(bytes);
+      mark |= (bytes * 0x0102040810204080u >> 56) << (8 * i);
+    }
+    marks[word] = mark;
+    count += std::popcount(mark);
+  }
+  return count;
 }
 
 /// How many leading scores sum to at most `limit`. One bit of the keys after the other splits the open scores into higher and
@@ -113,39 +156,60 @@ std::int64_t count_within(const std::vector<Key>& keys, double limit) {
   return count;
 }
 
-/// One row of scores in a row, with its extra score last, and their keys.
+/// One row of scores side by side, with its extra score last, and their keys.
 struct ScoreRow {
-  std::vector<float> scores;
-  std::vector<Key> keys;
+  std::vector<float> memory;
+  std::vector<Key> keys;  ///< and zeros up to a multiple of 64
+  const float* scores = nullptr;
+  std::int64_t size = 0;
 
-  void read(const float* from, std::int64_t stride, std::int64_t size, const float* extra) {
-    scores.resize(static_cast<std::size_t>(size + (extra ? 1 : 0)));
-    keys.resize(scores.size());
-    for (std::int64_t n = 0; n < size; ++n) scores[static_cast<std::size_t>(n)] = from[n * stride];
-    if (extra) scores.back() = *extra;
-    for (std::size_t n = 0; n < scores.size(); ++n) {
-      keys[n] = key_of(scores[n]);
-      if (keys[n] == 0) scores[n] = 0;
+  void read(const float* from, std::int64_t stride, std::int64_t blocks, const float* extra) {
+    size = blocks + (extra ? 1 : 0);
+    scores = from;
+    if (stride != 1 || extra) {
+      memory.resize(static_cast<std::size_t>(size));
+      for (std::int64_t n = 0; n < blocks; ++n) memory[static_cast<std::size_t>(n)] = from[n * stride];
+      if (extra) memory.back() = *extra;
+      scores = memory.data();
     }
+    keys.resize(static_cast<std::size_t>((size + 63) / 64 * 64));
+    read_keys(scores, size, keys.data());
+    std::fill(keys.begin() + size, keys.end(), 0);
+  }
+  /// Of the scores that may be kept.
+  double total() {
+    if (scores != memory.data()) memory.assign(scores, scores + size);
+    for (std::int64_t n = 0; n < size; ++n) {
+      if (keys[static_cast<std::size_t>(n)] == 0) memory[static_cast<std::size_t>(n)] = 0;
+    }
+    scores = memory.data();
+    return sum_of(scores, size);
   }
 };
 
-void select_row(const ScoreRow& row, const RowRule& rule, std::int64_t blocks, std::uint64_t* bits) {
-  const auto size = static_cast<std::int64_t>(row.keys.size());
+void select_row(ScoreRow& row, const RowRule& rule, std::int64_t blocks, std::uint64_t* bits) {
+  const std::int64_t size = row.size, words = (blocks + 63) / 64;
   std::int64_t count = rule.least;
   if (rule.mass_ratio >= 0) {
-    const double total = sum_of(row.scores.data(), size);
+    const double total = row.total();
     count = count_within(row.keys, rule.mass_ratio * total) + (rule.crossing == Crossing::Included ? 1 : 0);
     count = std::clamp(count, rule.least, std::max(rule.least, rule.most));
   }
   if (count <= 0 || size == 0) return;
-  const Key last = count >= size ? Key{1} : std::max(nth_largest(row.keys.data(), size, count), Key{1});
-  std::int64_t equal =
-      rule.keep_ties || count >= size ? size : count - (last == ~Key{0} ? 0 : count_at_least(row.keys.data(), size, last + 1));
-  for (std::int64_t n = 0; n < blocks; ++n) {
-    const Key key = row.keys[static_cast<std::size_t>(n)];
-    if (key > last || (key == last && equal-- > 0)) bits[n / 64] |= std::uint64_t{1} << (n % 64);
+  const Key* keys = row.keys.data();
+  const Key last = count >= size ? Key{1} : std::max(nth_largest(keys, size, count), Key{1});
+  static thread_local std::vector<std::uint64_t> marks;
+  marks.resize(static_cast<std::size_t>(words));
+  std::int64_t too_many = mark_at_least(keys, words, last, marks.data()) - count;
+  if (blocks % 64 != 0) marks.back() &= (std::uint64_t{1} << (blocks % 64)) - 1;  // without the extra score, which may be there
+  if (size > words * 64) too_many += keys[words * 64] >= last;                    // or is not
+  if (size > blocks && keys[blocks] == last) --too_many;  // the last of its equals: it gives way before any block does
+  for (std::int64_t n = blocks - 1; too_many > 0 && !rule.keep_ties; --n) {
+    if (keys[n] != last) continue;
+    marks[static_cast<std::size_t>(n / 64)] &= ~(std::uint64_t{1} << (n % 64));
+    --too_many;
   }
+  for (std::int64_t word = 0; word < words; ++word) bits[word] |= marks[static_cast<std::size_t>(word)];
 }
 
 void expect_scores(const HostView<const float, 3>& scores, const BlockSelection& selection) {

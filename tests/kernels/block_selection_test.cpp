@@ -53,7 +53,8 @@ TEST(BlockSelection, TopKKeepsTheLargestOfEveryRow) {
     for (const int levels : {0, 3}) {
       Scores scores(2, 5, blocks, 3, levels);
       for (std::int64_t m = 0; m < 5; ++m) scores.at(1, m, 0) = -scores.at(1, m, 0);
-      for (const std::int64_t k : {std::int64_t{0}, std::int64_t{1}, blocks / 3, blocks - 1, blocks, blocks + 5}) {
+      for (const std::int64_t k :
+           std::initializer_list<std::int64_t>{0, 1, 2, 5, 6, 7, blocks / 3, blocks - 1, blocks, blocks + 5}) {
         BlockSelection selection(2, 5, blocks);
         select_rows(scores.view(), {}, {RowRule::top_k(k)}, selection);
         for (std::int64_t h = 0; h < 2; ++h)
@@ -63,6 +64,26 @@ TEST(BlockSelection, TopKKeepsTheLargestOfEveryRow) {
             ASSERT_EQ(kept_of(selection, h, m), expected) << blocks << " blocks, k " << k;
             ASSERT_EQ(selection.count(h, m), static_cast<std::int64_t>(expected.size()));
           }
+      }
+    }
+  }
+}
+
+TEST(BlockSelection, AnExtraScoreTakesAPlaceAfterItsEquals) {
+  for (const std::int64_t blocks : {3, 63, 64, 65, 128, 200}) {
+    Scores scores(1, 6, blocks, 11, 4);
+    std::vector<float> extra;
+    for (int m = 0; m < 6; ++m) extra.push_back(static_cast<float>(m % 5) / 8);  // of the scores' levels, or above them
+    for (const std::int64_t k : std::initializer_list<std::int64_t>{1, 2, 7, blocks / 2, blocks - 1, blocks, blocks + 1}) {
+      BlockSelection selection(1, 6, blocks);
+      select_rows(scores.view(), {extra.data(), {1, 6}, {6, 1}}, {RowRule::top_k(k)}, selection);
+      for (std::int64_t m = 0; m < 6; ++m) {
+        std::vector<double> row = scores.row(0, m);
+        row.push_back(extra[static_cast<std::size_t>(m)]);
+        std::vector<int> expected = reference::largest(row, k);
+        std::erase(expected, static_cast<int>(blocks));
+        std::sort(expected.begin(), expected.end());
+        ASSERT_EQ(kept_of(selection, 0, m), expected) << blocks << " blocks, k " << k << " row " << m;
       }
     }
   }
