@@ -72,7 +72,8 @@ void add_bench(CLI::App& app) {
   auto list = std::make_shared<bool>(false);
   CLI::App* attention =
       command->add_subcommand("attention", "Our attention kernels beside LibTorch's, interleaved in one process");
-  attention->add_option("--case", options->only, "Only cases whose name starts so");
+  attention->add_option("--case", options->only, "Only the case of that name, or those whose names start so");
+  attention->add_option("--dtype", options->dtype, "Only this type of inputs")->check(CLI::IsMember({"float32", "bfloat16"}));
   attention->add_flag("--list", *list, "List the cases and run none");
   attention->add_option("--threads", options->threads, "CPU threads of both sides")->check(CLI::Range(1, 1024));
   attention->add_option("--seconds", options->seconds, "Time to spend on each row; three repetitions at least")

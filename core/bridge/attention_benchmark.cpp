@@ -250,6 +250,10 @@ std::vector<Case> cases() {
   };
 }
 
+const char* name_of(at::ScalarType type) {
+  return type == at::kFloat ? "float32" : "bfloat16";
+}
+
 std::string isa_of(at::ScalarType type) {
   for (const std::string& name : available_instruction_sets()) {
     if (type == at::kBFloat16 || name != "avx512bf16") return name;
@@ -276,7 +280,7 @@ AttentionBenchmarkRow run(const Case& c, at::ScalarType type, double seconds) {
   }
   const bool masked = contest.mask.query_blocks() > 0;
   return {c.name,
-          type == at::kFloat ? "float32" : "bfloat16",
+          name_of(type),
           isa_of(type),
           at::get_num_threads(),
           c.heads,
@@ -303,15 +307,19 @@ void benchmark_attention(const AttentionBenchmarkOptions& options,
                          const std::function<void(const AttentionBenchmarkRow&)>& show) {
   const c10::NoGradGuard inference;
   if (options.threads > 0) at::set_num_threads(options.threads);
+  const std::vector<Case> all = cases();
+  const bool exact = std::any_of(all.begin(), all.end(), [&](const Case& c) { return c.name == options.only; });
   bool any = false;
-  for (const Case& c : cases()) {
-    if (c.name.rfind(options.only, 0) != 0) continue;
+  for (const Case& c : all) {
+    if (exact ? c.name != options.only : c.name.rfind(options.only, 0) != 0) continue;
     any = true;
-    for (const at::ScalarType type : c.types) show(run(c, type, options.seconds));
+    for (const at::ScalarType type : c.types) {
+      if (options.dtype.empty() || options.dtype == name_of(type)) show(run(c, type, options.seconds));
+    }
   }
   if (any) return;
   std::string names;
-  for (const Case& c : cases()) names += (names.empty() ? "" : ", ") + c.name;
+  for (const Case& c : all) names += (names.empty() ? "" : ", ") + c.name;
   throw Error(ErrorKind::NotFound,
               "expected the name of a case or its beginning, got '" + options.only + "'; the cases are " + names);
 }

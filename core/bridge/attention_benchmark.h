@@ -21,7 +21,8 @@ struct AttentionBenchmarkRow {
 };
 
 struct AttentionBenchmarkOptions {
-  std::string only;    ///< cases whose name starts so; empty: all
+  std::string only;    ///< the case of that name, or those whose name starts so; empty: all
+  std::string dtype;   ///< float32 or bfloat16 alone; empty: both
   int threads = 0;     ///< of both sides; 0: as many as LibTorch uses
   double seconds = 3;  ///< to spend on a row, after warm-up; three repetitions at least
 };

@@ -1,11 +1,12 @@
 """PyTorch's FlexAttention on the CPU beside `ditscope-cli bench attention`, on the same masks.
 
-    python tests/bench/flex_attention.py --cli build/bin/ditscope-cli [--threads N] [--repetitions N] [--block 64]
+    python tests/bench/flex_attention.py --cli build/bin/ditscope-cli [--case NAME] [--dtype NAME] [--threads N] [--rounds N]
 
 Needs Python 3.10 and torch 2.5 or newer and a C++ compiler (FlexAttention compiles its kernel). Runs the same lists of key blocks
-as the cases random_blocks_64 and random_blocks_64_87, then the same cases with ditscope-cli, and prints one JSON document:
-{"rows": [{"case", "dtype", "threads", "skipped_ratio", "ms", "baseline", "baseline_ms", "ratio", "max_error"}]}, where `ms` is ours,
-`baseline_ms` FlexAttention's and `max_error` FlexAttention's against dense masked attention, which says that it drew the same mask.
+as the cases random_blocks_64 and random_blocks_64_87, in turn with the same cases of ditscope-cli, and prints one JSON document:
+{"rows": [{"case", "dtype", "threads", "skipped_ratio", "ms", "baseline", "baseline_ms", "ratio", "rounds", "max_error"}]}, where
+`ms` is ours and `baseline_ms` FlexAttention's, both medians over the rounds, `ratio` the median of the rounds' ratios, and
+`max_error` FlexAttention's against dense masked attention, which says that it drew the same mask.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def expected(q, k, v, lists):
 
 
 def median_ms(action, repetitions):
-    for _ in range(3):
+    for _ in range(2):
         action()
     times = []
     for _ in range(repetitions):
@@ -68,20 +69,21 @@ def median_ms(action, repetitions):
     return statistics.median(times)
 
 
-def ours(arguments, case):
-    command = [arguments.cli, "bench", "attention", "--json", "--case", case]
+def ours(arguments, case, dtype):
+    command = [arguments.cli, "bench", "attention", "--json", "--case", case, "--dtype", dtype, "--seconds", "0.5"]
     if arguments.threads:
         command += ["--threads", str(arguments.threads)]
-    rows = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["rows"]
-    return {row["dtype"]: row for row in rows if row["case"] == case}
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["rows"][0]["ms"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cli", required=True, help="path of ditscope-cli")
     parser.add_argument("--case", choices=CASES, help="only this case")
+    parser.add_argument("--dtype", choices=DTYPES, help="only this type")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of both sides; 0: as many as PyTorch uses")
-    parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=10, help="calls of FlexAttention in a round")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -89,23 +91,31 @@ def main():
     # corrupts the heap.
     cache = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache.name
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no processes that go on beside what is measured
     flex = torch.compile(flex_attention, dynamic=False)
     rows = []
     for case, kept in CASES.items():
         if arguments.case and case != arguments.case:
             continue
         lists = random_blocks(kept)
-        mask, measured = block_mask(lists), ours(arguments, case)
+        mask = block_mask(lists)
         for name, dtype in DTYPES.items():
+            if arguments.dtype and name != arguments.dtype:
+                continue
             torch.manual_seed(1)
             q, k, v = (torch.randn(1, HEADS, TOKENS, WIDTH, dtype=torch.float32).to(dtype) for _ in range(3))
+            rounds = []
             with torch.no_grad():
                 out = flex(q, k, v, block_mask=mask)
                 error = (out[0, 0].double() - expected(q, k, v, lists)).abs().max().item()
-                flex_ms = median_ms(lambda: flex(q, k, v, block_mask=mask), arguments.repetitions)
+                for _ in range(arguments.rounds):
+                    flex_ms = median_ms(lambda: flex(q, k, v, block_mask=mask), arguments.repetitions)
+                    rounds.append({"ms": ours(arguments, case, name), "baseline_ms": flex_ms})
             rows.append({"case": case, "dtype": name, "threads": torch.get_num_threads(), "skipped_ratio": 1 - kept * GRANULE / TOKENS,
-                         "ms": measured[name]["ms"], "baseline": "FlexAttention, torch " + torch.__version__,
-                         "baseline_ms": flex_ms, "ratio": flex_ms / measured[name]["ms"], "max_error": error})
+                         "ms": statistics.median(r["ms"] for r in rounds), "baseline": "FlexAttention, torch " + torch.__version__,
+                         "baseline_ms": statistics.median(r["baseline_ms"] for r in rounds),
+                         "ratio": statistics.median(r["baseline_ms"] / r["ms"] for r in rounds), "rounds": rounds,
+                         "max_error": error})
     json.dump({"rows": rows}, sys.stdout, indent=2)
     print()
 
