@@ -12,6 +12,7 @@
 #include "app/cli/interrupt.h"
 #include "core/capture/capture_reader.h"
 #include "core/capture/exact_attention.h"
+#include "core/files/array_file.h"
 #include "core/files/atomic_file.h"
 #include "core/pipeline/generator.h"
 #include "kernels/error.h"
@@ -126,19 +127,6 @@ Exported array_of(const CaptureReader& reader, const ExportOptions& o) {
   return out;
 }
 
-void write_safetensors(const ExportOptions& o, const Exported& out) {
-  std::string header = Json{{o.quantity, {{"dtype", "F32"}, {"shape", out.shape}, {"data_offsets", {0, out.values.size() * sizeof(float)}}}},
-                            {"__metadata__", {{"about", out.about.dump()}, {"capture", o.file.filename().string()}}}}
-                           .dump();
-  header.resize((header.size() + 7) / 8 * 8, ' ');
-  const std::uint64_t length = header.size();
-  AtomicFile file(o.output);
-  file.write(&length, sizeof length);
-  file.write(header);
-  file.write(out.values.data(), out.values.size() * sizeof(float));
-  file.commit();
-}
-
 void run_export(const ExportOptions& o) {
   const std::string ending = o.output.extension().string();
   if (!o.output.empty() && ending != ".safetensors" && ending != ".json")
@@ -151,7 +139,8 @@ void run_export(const ExportOptions& o) {
                                                                                                : array_of(reader, o);
   Json json = {{"quantity", o.quantity}, {"run", o.run}, {"shape", out.shape}, {"about", out.about}};
   if (ending == ".safetensors") {
-    write_safetensors(o, out);
+    write_safetensors(o.output, {{o.quantity, out.shape, out.values.data()}},
+                      {{"about", out.about.dump()}, {"capture", o.file.filename().string()}});
   } else {
     Json values = Json::array();
     for (const float value : out.values) values.push_back(number(value));

@@ -5,5 +5,7 @@ namespace ditscope::cli {
 
 /// `capture export`: any quantity as JSON or safetensors.
 void add_export(CLI::App& capture);
+/// `capture diff` and `inspect diff`: one run against another, step by step.
+void add_diff(CLI::App& command);
 
 }  // namespace ditscope::cli

@@ -15,5 +15,6 @@ void add_evaluate(CLI::App& app);
 void add_train(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_capture(CLI::App& app);
+void add_inspect(CLI::App& app);
 
 }  // namespace ditscope::cli

@@ -24,6 +24,6 @@ ExitCode exit_code(ErrorKind kind) {
 
 const char* const kExitCodeHelp =
     "Exit codes: 0 done; 1 defect of the program; 2 wrong usage or value; 3 not found (file, model, method, key);\n"
-    "  4 corrupt file; 5 unsupported; 6 out of memory; 7 device or disk failed; 130 stopped (Ctrl-C).";
+    "  4 corrupt file; 5 unsupported; 6 out of memory; 7 device or disk failed; 8 an assertion fails (inspect); 130 stopped (Ctrl-C).";
 
 }  // namespace ditscope::cli

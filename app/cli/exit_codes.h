@@ -13,6 +13,7 @@ enum ExitCode : int {
   kUnsupported = 5,  ///< well-formed, but nothing here can do it
   kOutOfMemory = 6,
   kDevice = 7,     ///< the accelerator or the disk failed
+  kAssertion = 8,  ///< `inspect --assert`: a figure is not what it should be
   kStopped = 130,  ///< Ctrl-C; what was done so far is kept where an option says so
 };
 

@@ -36,6 +36,7 @@ int run(int argc, char** argv) {
   add_train(app);
   add_bench(app);
   add_capture(app);
+  add_inspect(app);
 
   // Known before the arguments are parsed, so that a wrong argument is reported in the form asked for.
   for (int i = 1; i < argc; ++i) json_wanted() |= std::string_view(argv[i]) == "--json";
