@@ -16,6 +16,8 @@
 #include "kernels/block_selection.h"
 #include "kernels/block_sparse_attention.h"
 #include "kernels/error.h"
+#include "kernels/grid_window.h"
+#include "kernels/permutation.h"
 
 namespace ditscope {
 namespace {
@@ -200,6 +202,46 @@ std::function<Contest(const Inputs&)> window(const TokenLayout& layout, const ch
   };
 }
 
+/// A box of keys around every query of a clip, in raster order.
+std::function<Contest(const Inputs&)> box(const TokenGrid& grid, std::int64_t text, const GridWindow& window) {
+  return [grid, text, window](const Inputs& in) {
+    const auto mask =
+        std::make_shared<BlockMask>(grid_window(grid, window, {GridAxis::Frames, GridAxis::Rows, GridAxis::Columns}, text));
+    return Contest{[&in, mask] { in.attend(mask.get()); }, [&in] { in.attend(nullptr); }, kOwnDense, *mask};
+  };
+}
+
+/// Brings q, k and v into the order of a Hilbert curve, attends and takes the output back; beside the kernel that reads tokens
+/// where a model left them, as one that fetched each token by its number would have to.
+template <typename Element>
+Contest permuted_as(const Inputs& in) {
+  struct State {
+    Permutation order;
+    MaskDescription lists;
+    Inputs ordered;
+  };
+  const auto state = std::make_shared<State>(State{hilbert_order({1, 64, 64}), random_blocks(in.heads, in.tokens, 2),
+                                                   Inputs(in.heads, in.tokens, in.width, in.type, false)});
+  const auto move = [&in, state] {
+    const auto sources = shared_by_heads(state->order, in.heads);
+    for (const auto& [from, to] : {std::pair(&in.q, &state->ordered.q), {&in.k, &state->ordered.k}, {&in.v, &state->ordered.v}})
+      gather_tokens(Inputs::view<const Element, 3>(*from), sources, Inputs::view<Element, 3>(*to), in.workers);
+    const BlockMask mask(state->lists);
+    state->ordered.attend(&mask);
+    scatter_tokens(Inputs::view<const Element, 3>(state->ordered.out), sources, Inputs::view<Element, 3>(in.out), in.workers);
+  };
+  return {move,
+          [&in, state] {
+            const BlockMask mask(state->lists);
+            in.attend(&mask);
+          },
+          "own sparse kernel on (T,H,D)", BlockMask(state->lists)};
+}
+
+Contest permuted(const Inputs& in) {
+  return in.type == at::kFloat ? permuted_as<float>(in) : permuted_as<Bfloat16Bits>(in);
+}
+
 Contest refresh(const Inputs& in) {
   const auto mask = std::make_shared<BlockMask>(window_mask(layout_of(0, 1, 64, 64), 1.0 / 32));
   return {[&in, mask] { in.refresh(*mask); }, [&in] { in.attend(nullptr); }, kOwnDense, *mask};
@@ -236,6 +278,10 @@ std::vector<Case> cases() {
        4096, 64, list_building},
       {"cogvideox_band", "CogVideoX-2B: 226 text tokens, 13 x 30 x 45, window 1/32, position-major", 30, 17776, 64,
        window(cogvideox, kOwnDense)},
+      {"cogvideox_window_3d", "CogVideoX-2B, 8 heads: 5 x 9 x 13 keys around a query, frame-major; the mask is made once", 8,
+       17776, 64, box({13, 30, 45}, 226, {2, 4, 6})},
+      {"permuted_blocks_64", "2 of 64 random blocks along a Hilbert curve: q, k, v gathered, output scattered, in each call", 8,
+       4096, 64, permuted, nullptr, true},
       {"pixart_dense", "PixArt 1024 px: every pair", 16, 4096, 72, dense},
       {"pixart_band", "PixArt 1024 px: window 1/32", 16, 4096, 72, window(image, kSdpa)},
       {"wan_1_3b_blocks_64",
