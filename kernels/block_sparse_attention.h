@@ -48,6 +48,17 @@ struct AttentionArguments {
   HostView<const float, 2> block_scale;   ///< (H,M), M blocks of 64 queries; null data: 1
   HostView<const float, 3> block_vector;  ///< (H,M,D), added to every row of its block; null data: 0
   HostView<const Element, 3> residual;    ///< (H,Tq,D), may be `out`; null data: 0
+
+  /// With these the mask is one of Pq x Pk places, M counts blocks of places,
+  /// and everything else stays by token: place p of head h holds token
+  /// query_tokens[h,p], place p of the keys key_tokens[h,p]. Tokens are fetched
+  /// and put back on the way, so that none has to be moved before. A head
+  /// stride of 0 shares one order. Below 0: an empty place; of queries nothing
+  /// is written, of keys the mask keeps none. A query token that stands in no
+  /// place keeps what `out` held, one that stands in two is an error of the
+  /// caller's. Null data: place p is token p.
+  HostView<const std::int32_t, 2> query_tokens;  ///< (H,Pq), places side by side
+  HostView<const std::int32_t, 2> key_tokens;    ///< (H,Pk)
 };
 
 /// @throws Error{InvalidArgument} naming the first shape that disagrees;

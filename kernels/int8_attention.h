@@ -33,8 +33,8 @@ struct Int8Options {
   bool smooth_keys = true;
 };
 
-/// block_sparse_attention with logits from int8 dot products (exact in int32): the same arguments, mask, epilogue and
-/// determinism. Probabilities and v stay in float, or in bfloat16 where the sparse attention has them so. On AVX-512 with VNNI,
+/// block_sparse_attention with logits from int8 dot products (exact in int32): the same arguments but for orders of
+/// tokens, the same mask, epilogue and determinism. Probabilities and v stay in float, or in bfloat16 where the sparse attention has them so. On AVX-512 with VNNI,
 /// AVX-512, AVX2, or portable; DITSCOPE_ISA lowers the choice (avx512 is without VNNI).
 ///
 /// @throws Error{InvalidArgument} naming the first argument that disagrees; nothing is written then

@@ -99,12 +99,35 @@ void expect_inputs(const Arguments& a) {
   expect_shape("log_sum_exp", a.log_sum_exp, {heads, queries}, false);
 }
 
-/// The tokens of a head from one on; no data of a view without any.
+/// Which token stands at a place; the same number where there is no data.
+using Order = HostView<const std::int32_t, 2>;
+
+/// The tokens of a head from a place on; no data of a view without any.
 template <typename Element>
-Rows rows_of(const HostView<Element, 3>& view, std::int64_t head, std::int64_t token) {
+Rows rows_of(const HostView<Element, 3>& view, const Order& order, std::int64_t head, std::int64_t place) {
   if (view.data == nullptr) return {};
+  const std::int64_t token = order.data ? 0 : place;
   return {const_cast<std::remove_const_t<Element>*>(view.data + head * view.stride[0] + token * view.stride[1]),
-          static_cast<std::ptrdiff_t>(view.stride[1]), static_cast<std::ptrdiff_t>(view.stride[2])};
+          static_cast<std::ptrdiff_t>(view.stride[1]), static_cast<std::ptrdiff_t>(view.stride[2]),
+          order.data ? order.data + head * order.stride[0] + place : nullptr};
+}
+
+void expect_order(const char* name, const Order& order, std::int64_t heads, std::int64_t tokens) {
+  if (order.data == nullptr) return;
+  expect_shape(name, order, {heads, order.shape[1]}, true);
+  if (order.shape[1] > 1 && order.stride[1] != 1) {
+    throw Error(ErrorKind::InvalidArgument, std::string("expected ") + name + " with places side by side, got a stride of " +
+                                                std::to_string(order.stride[1]) + "; copy it");
+  }
+  for (std::int64_t h = 0; h < (order.stride[0] == 0 ? std::min<std::int64_t>(heads, 1) : heads); ++h) {
+    const std::int32_t* places = order.data + h * order.stride[0];
+    std::int32_t largest = -1;
+    for (std::int64_t p = 0; p < order.shape[1]; ++p) largest = std::max(largest, places[p]);
+    if (largest >= tokens || tokens == 0) {
+      throw Error(ErrorKind::InvalidArgument, std::string("expected ") + name + " below " + std::to_string(tokens) + ", got " +
+                                                  std::to_string(largest) + "; make the order for this sequence");
+    }
+  }
 }
 
 /// A key block that a query block visits, on the side of each mask: null bits
@@ -163,6 +186,7 @@ template <typename Element>
 struct Walk {
   const HostView<const Element, 3>&q, &k, &v;
   const HostView<Element, 3>& out;
+  const Order &query_tokens, &key_tokens;
   float scale;
   const Masks& masks;
   bool masses;
@@ -215,7 +239,7 @@ class Worker {
 
  private:
   int keys_of(int block) const {
-    return static_cast<int>(std::min<std::int64_t>(kBlockTokens, walk_.k.shape[1] - std::int64_t{block} * kBlockTokens));
+    return static_cast<int>(std::min<std::int64_t>(kBlockTokens, walk_.masks[0]->keys() - std::int64_t{block} * kBlockTokens));
   }
   std::int64_t tag(std::int64_t head, int block) const { return head * walk_.masks[0]->key_blocks() + block; }
 
@@ -223,7 +247,7 @@ class Worker {
   /// that no two of them share a place in the cache.
   bool ready(const HostView<const Element, 3>& view) const {
     constexpr int kElements = sizeof(std::uint32_t) / sizeof(Element);  // a word
-    return kBfloat16 == walk_.kernels.pairs && view.stride[2] == 1 && view.stride[1] == view.shape[2] &&
+    return !walk_.key_tokens.data && kBfloat16 == walk_.kernels.pairs && view.stride[2] == 1 && view.stride[1] == view.shape[2] &&
            view.stride[1] % kElements == 0 && view.stride[0] % kElements == 0 &&
            reinterpret_cast<std::uintptr_t>(view.data) % sizeof(std::uint32_t) == 0;
   }
@@ -251,9 +275,11 @@ class Worker {
     visit.key_count = keys_of(block);
     if (!packs) return;
     tags_[slot] = tag(head, block);
-    if (!keys_lie_ready) walk_.kernels.pack_keys(shape, rows_of(walk_.k, head, token), kBfloat16, visit.key_count, packed);
+    if (!keys_lie_ready)
+      walk_.kernels.pack_keys(shape, rows_of(walk_.k, walk_.key_tokens, head, token), kBfloat16, visit.key_count, packed);
     if (!values_ready())
-      walk_.kernels.pack_values(shape, rows_of(walk_.v, head, token), kBfloat16, visit.key_count, packed + shape.key_words());
+      walk_.kernels.pack_values(shape, rows_of(walk_.v, walk_.key_tokens, head, token), kBfloat16, visit.key_count,
+                                packed + shape.key_words());
   }
 
   /// Names the tokens that are needed after visit i, so that they come near
@@ -261,15 +287,16 @@ class Worker {
   void look_ahead(std::size_t i, bool more, Rows (&ahead)[cpu::TileVisit::kAhead]) const {
     const bool same = i + 1 < now_.items.size();
     const Task& task = same ? now_ : next_;
-    if (!same && now_.rows == kBlockTokens) ahead[0] = rows_of(walk_.out, now_.head, now_.first);
+    if (!same && now_.rows == kBlockTokens) ahead[0] = rows_of(walk_.out, walk_.query_tokens, now_.head, now_.first);
     if (!same && !more) return;
-    if (!same && task.rows == kBlockTokens) ahead[1] = rows_of(walk_.q, task.head, task.first);
+    if (!same && task.rows == kBlockTokens) ahead[1] = rows_of(walk_.q, walk_.query_tokens, task.head, task.first);
     if (task.items.empty()) return;
     const int block = task.items[same ? i + 1 : 0].block;
     if (keys_of(block) < kBlockTokens) return;
     const bool packed = tags_[static_cast<std::size_t>(block % walk_.cached_blocks)] == tag(task.head, block);
-    if (!packed || keys_ready(block)) ahead[2] = rows_of(walk_.k, task.head, std::int64_t{block} * kBlockTokens);
-    if (!packed || values_ready()) ahead[3] = rows_of(walk_.v, task.head, std::int64_t{block} * kBlockTokens);
+    if (!packed || keys_ready(block))
+      ahead[2] = rows_of(walk_.k, walk_.key_tokens, task.head, std::int64_t{block} * kBlockTokens);
+    if (!packed || values_ready()) ahead[3] = rows_of(walk_.v, walk_.key_tokens, task.head, std::int64_t{block} * kBlockTokens);
   }
 
   void attend(bool more) {
@@ -279,7 +306,7 @@ class Worker {
       state.written = 0;
     }
     if (walk_.masses) std::fill_n(block_sums_, now_.items.size() * 4 * kBlockTokens, 0.0f);
-    walk_.kernels.pack_queries(walk_.shape, rows_of(walk_.q, now_.head, now_.first), kBfloat16, now_.rows,
+    walk_.kernels.pack_queries(walk_.shape, rows_of(walk_.q, walk_.query_tokens, now_.head, now_.first), kBfloat16, now_.rows,
                                std::signbit(walk_.scale), queries_);
     for (std::size_t i = 0; i < now_.items.size(); ++i) {
       const Item& item = now_.items[i];
@@ -332,12 +359,13 @@ std::int64_t blocks_to_cache(const Masks& masks, const PackedShape& shape) {
 /// is decided by the query block alone.
 template <typename Element, typename Finish>
 void walk(const HostView<const Element, 3>& q, const HostView<const Element, 3>& k, const HostView<const Element, 3>& v,
-          const HostView<Element, 3>& out, float scale, const Masks& masks, bool masses, const TileKernels& kernels,
-          const Workers& workers, const Finish& finish) {
-  const std::int64_t heads = q.shape[0], queries = q.shape[1];
+          const HostView<Element, 3>& out, const Order& query_tokens, const Order& key_tokens, float scale, const Masks& masks,
+          bool masses, const TileKernels& kernels, const Workers& workers, const Finish& finish) {
+  const std::int64_t heads = q.shape[0], queries = masks[0]->queries();
   const int width = static_cast<int>(q.shape[2]), query_blocks = masks[0]->query_blocks();
   const PackedShape shape{width, kernels.pairs ? (width + 1) / 2 : width, kernels.pairs ? kBlockTokens / 2 : kBlockTokens};
-  const Walk<Element> shared{q, k, v, out, scale, masks, masses, kernels, shape, blocks_to_cache(masks, shape)};
+  const Walk<Element> shared{q,     k,     v,      out,     query_tokens, key_tokens,
+                             scale, masks, masses, kernels, shape,        blocks_to_cache(masks, shape)};
   const std::int64_t tasks = heads * query_blocks;
   const int threads = workers.run ? std::max(workers.count, 1) : 1;
   // Neighbours see the same keys: a thread takes some at once, where there are
@@ -406,24 +434,30 @@ void block_sparse_attention(const AttentionArguments<Element>& a, const Workers&
   constexpr bool kBfloat16 = std::is_same_v<Element, Bfloat16Bits>;
   expect_inputs(a);
   const std::int64_t heads = a.q.shape[0], queries = a.q.shape[1], keys = a.k.shape[1], width = a.q.shape[2];
-  const std::int64_t blocks = (queries + kBlockTokens - 1) / kBlockTokens;
+  const std::int64_t query_places = a.query_tokens.data ? a.query_tokens.shape[1] : queries;
+  const std::int64_t key_places = a.key_tokens.data ? a.key_tokens.shape[1] : keys;
+  const std::int64_t blocks = (query_places + kBlockTokens - 1) / kBlockTokens;
+  expect_order("query_tokens", a.query_tokens, heads, queries);
+  expect_order("key_tokens", a.key_tokens, heads, keys);
   expect_shape("row_scale", a.row_scale, {heads, queries}, false);
   expect_shape("block_scale", a.block_scale, {heads, blocks}, false);
   expect_shape("block_vector", a.block_vector, {heads, blocks, width}, false);
   expect_shape("residual", a.residual, {heads, queries, width}, false);
-  expect_mask("a mask", a.mask, heads, queries, keys);
-  if (heads == 0 || queries == 0) return;
+  expect_mask("a mask", a.mask, heads, query_places, key_places);
+  if (heads == 0 || query_places == 0) return;
 
   const TileKernels& kernels = cpu::choose_kernels(kBfloat16);
-  const BlockMask every = a.mask ? BlockMask() : BlockMask::dense(queries, keys);
+  const BlockMask every = a.mask ? BlockMask() : BlockMask::dense(query_places, key_places);
   const auto finish = [&](const Finished& done) {
     const TileState& state = done.states[0];
     const float block_scale = read(a.block_scale, done.head, done.block);
+    const Rows target = rows_of(a.out, a.query_tokens, done.head, done.first);
     for (int r = 0; r < done.rows; ++r) {
       const float sum = state.sum[r];
+      const std::int64_t token = target.tokens ? target.token(r) : done.first + r;
       // a NaN sum stays visible
-      done.factors[0][r] = sum == 0 ? 0.0f : read(a.row_scale, done.head, done.first + r) * block_scale / sum;
-      write(a.log_sum_exp, done.head, done.first + r, log_sum_exp_of(state.maximum[r], sum));
+      done.factors[0][r] = sum == 0 ? 0.0f : read(a.row_scale, done.head, token) * block_scale / sum;
+      if (target.written(r)) write(a.log_sum_exp, done.head, token, log_sum_exp_of(state.maximum[r], sum));
     }
     float vector[kMostWidth];
     if (a.block_vector.data) {
@@ -435,11 +469,12 @@ void block_sparse_attention(const AttentionArguments<Element>& a, const Workers&
                     {&state, nullptr},
                     {done.factors[0], nullptr},
                     a.block_vector.data ? vector : nullptr,
-                    rows_of(a.residual, done.head, done.first),
-                    rows_of(a.out, done.head, done.first),
+                    rows_of(a.residual, a.query_tokens, done.head, done.first),
+                    target,
                     kBfloat16});
   };
-  walk<Element>(a.q, a.k, a.v, a.out, a.scale, {a.mask ? a.mask : &every, nullptr}, false, kernels, workers, finish);
+  walk<Element>(a.q, a.k, a.v, a.out, a.query_tokens, a.key_tokens, a.scale, {a.mask ? a.mask : &every, nullptr}, false, kernels,
+                workers, finish);
 }
 
 template <typename Element>
@@ -482,17 +517,18 @@ void split_attention(const SplitArguments<Element>& a, const Workers& workers) {
                                {done.factors[0], done.factors[1]},
                                nullptr,
                                {},
-                               rows_of(a.out, done.head, done.first),
+                               rows_of(a.out, {}, done.head, done.first),
                                kBfloat16};
     kernels.finish(target);
     if (a.residual.data) {
       target.factors[0] = from_kept;
-      target.target = rows_of(a.residual, done.head, done.first);
+      target.target = rows_of(a.residual, {}, done.head, done.first);
       kernels.finish(target);
     }
     if (a.block_mass.data) write_masses(a.block_mass, done, total, kernels);
   };
-  walk<Element>(a.q, a.k, a.v, a.out, a.scale, {a.kept, a.skipped}, a.block_mass.data != nullptr, kernels, workers, finish);
+  walk<Element>(a.q, a.k, a.v, a.out, {}, {}, a.scale, {a.kept, a.skipped}, a.block_mass.data != nullptr, kernels, workers,
+                finish);
 }
 
 template void block_sparse_attention(const AttentionArguments<float>&, const Workers&);

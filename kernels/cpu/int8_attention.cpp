@@ -34,6 +34,8 @@ void expect_arguments(const AttentionArguments<Element>& a, const Int8Options& o
   expect_view("block_vector", a.block_vector, {heads, blocks_of(queries), width}, false);
   expect_view("residual", a.residual, {heads, queries, width}, false);
   expect_block_mask(a.mask, heads, queries, keys);
+  expect(!a.query_tokens.data && !a.key_tokens.data,
+         "expected tokens as they come, got an order of places; gather the tokens before (kernels/permutation.h)");
   expect(options.query_group_tokens >= 1 && options.key_group_tokens >= 1,
          "expected groups of 1 or more tokens, got " + std::to_string(options.query_group_tokens) + " queries and " +
              std::to_string(options.key_group_tokens) + " keys; take 1, 64 or 128");

@@ -32,6 +32,13 @@ struct PackedShape {
 struct Rows {
   void* data = nullptr;
   std::ptrdiff_t token_stride = 0, channel_stride = 1;
+  const std::int32_t* tokens =
+      nullptr;  ///< row i is token tokens[i]; below 0: any to read, none to write. Null: row i is token i
+  std::ptrdiff_t token(std::ptrdiff_t row) const {
+    if (tokens == nullptr) return row;
+    return tokens[row] < 0 ? 0 : tokens[row];
+  }
+  bool written(std::ptrdiff_t row) const { return tokens == nullptr || tokens[row] >= 0; }
 };
 
 /// Running softmax of one query block: per query the sum over visited keys of
@@ -83,7 +90,7 @@ struct TileKernels {
   void (*attend)(const TileVisit&);
   /// target[i][c] = factor[0][i] * states[0].output[c][i] (+ factor[1][i] *
   /// states[1].output[c][i]) + vector[c] + addend[i][c], rounded to nearest
-  /// even in bfloat16.
+  /// even in bfloat16. Addend and target have the same tokens.
   struct Finish {
     PackedShape shape;
     int count = 0;

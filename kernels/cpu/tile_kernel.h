@@ -39,8 +39,9 @@ struct TileAlgorithm : TilePacking<Isa> {
   /// Asked for a line at a time between the steps of a product, they come near
   /// without delay; all at once, the machine would drop most of the requests.
   struct Ahead {
-    const char *line, *row;
+    const char *line, *row;  ///< with tokens, `row` is the first of all
     std::ptrdiff_t stride;
+    const std::int32_t* tokens;
     int lines_left, lines, rows_left, period;
     const Rows *next, *end;
 
@@ -56,6 +57,7 @@ struct TileAlgorithm : TilePacking<Isa> {
       while (next != end && next->data == nullptr) ++next;
       row = line;
       stride = 0;
+      tokens = nullptr;
       lines_left = 1;
       rows_left = 1 << 30;
       if (next == end) {  // any line that is near
@@ -64,6 +66,8 @@ struct TileAlgorithm : TilePacking<Isa> {
       }
       row = line = static_cast<const char*>(next->data);
       stride = next->token_stride * kBytes;
+      tokens = next->tokens;
+      if (tokens) line += next->token(0) * stride;
       lines_left = lines;
       rows_left = kLanes;
       ++next;
@@ -72,10 +76,15 @@ struct TileAlgorithm : TilePacking<Isa> {
       __builtin_prefetch(line, 0, 2);
       line += stride == 0 ? 0 : 64;
       if (--lines_left != 0) return;
-      row += stride;
-      line = row;
       lines_left = lines;
-      if (--rows_left == 0) next_rows();
+      if (--rows_left == 0) return next_rows();
+      if (tokens) {
+        const std::int32_t token = *++tokens;
+        line = row + (token < 0 ? 0 : token) * stride;
+      } else {
+        row += stride;
+        line = row;
+      }
     }
   };
 

@@ -49,8 +49,9 @@ struct TilePacking {
 
   // ---- packing ----
 
-  static const char* element(const Rows& from, bool bfloat16, std::ptrdiff_t token, std::ptrdiff_t channel) {
-    return static_cast<const char*>(from.data) + (token * from.token_stride + channel * from.channel_stride) * (bfloat16 ? 2 : 4);
+  static const char* element(const Rows& from, bool bfloat16, std::ptrdiff_t row, std::ptrdiff_t channel) {
+    return static_cast<const char*>(from.data) +
+           (from.token(row) * from.token_stride + channel * from.channel_stride) * (bfloat16 ? 2 : 4);
   }
 
   /// Word t of a token: a float, a bfloat16 widened, or a pair as it lies; a
@@ -144,7 +145,8 @@ struct TilePacking {
       for (int token = 0; token < count; token += 2, words += shape.width) {
         if (from.channel_stride == 1 && token + 1 < count && shape.width >= 2 * kWidth) {
           const auto* low = reinterpret_cast<const std::uint16_t*>(element(from, true, token, 0));
-          over_strides<2 * kWidth>(shape.width, [&](int c) { Isa::interleave(low + c, low + from.token_stride + c, words + c); });
+          const auto* high = reinterpret_cast<const std::uint16_t*>(element(from, true, token + 1, 0));
+          over_strides<2 * kWidth>(shape.width, [&](int c) { Isa::interleave(low + c, high + c, words + c); });
           continue;
         }
         const auto half = [&](int t, int channel) {
@@ -220,7 +222,7 @@ struct TilePacking {
 #pragma GCC unroll 16
     for (int i = 0; i < kWidth; ++i) {
       if constexpr (!kPlain) {
-        if (first + i < a.count) write_row(a, first + i, c, tile[i]);
+        if (first + i < a.count && a.target.written(first + i)) write_row(a, first + i, c, tile[i]);
       } else if constexpr (kBfloat16) {
         Isa::store_bfloat16(static_cast<std::uint16_t*>(a.target.data) + (first + i) * a.target.token_stride + c, tile[i]);
       } else {
@@ -231,7 +233,7 @@ struct TilePacking {
 
   static void finish(const TileKernels::Finish& a) {
     const bool plain = a.vector == nullptr && a.addend.data == nullptr && a.states[1] == nullptr &&
-                       a.target.channel_stride == 1 && a.shape.width >= kWidth;
+                       a.target.channel_stride == 1 && a.target.tokens == nullptr && a.shape.width >= kWidth;
     for (int first = 0; first < a.count; first += kWidth) {
       for (const TileState* state : a.states) {
         if (state) clear_unwritten(*state, a.shape.width, first, 1);

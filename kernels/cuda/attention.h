@@ -16,7 +16,7 @@ struct DevicePlan {
 };
 
 /// block_sparse_attention() (kernels/block_sparse_attention.h) on a GPU of compute capability 8.0 or newer, over a plan instead
-/// of a mask: out = row_scale * softmax(scale * Q K^T over the kept keys) V + residual.
+/// of a mask: out = row_scale * block_scale * softmax(scale * Q K^T over the kept keys) V + block_vector + residual.
 ///
 /// Enqueues on a stream and returns: nothing waits, nothing is allocated, so a CUDA graph can record it. A plan serves one stream
 /// at a time. The same bits from the same input. In bfloat16 and float16, probabilities are rounded before they meet V; sums are
@@ -26,14 +26,16 @@ struct DevicePlan {
 /// @tparam Element float, Bfloat16Bits or Float16Bits
 template <typename Element>
 struct CudaAttentionArguments {
-  DeviceView<const Element, 3> q;         ///< (H,Tq,D); D 1..256
-  DeviceView<const Element, 3> k, v;      ///< (H,Tk,D)
-  float scale = 1;                        ///< logits are scale * q.k
-  DeviceView<Element, 3> out;             ///< (H,Tq,D), overwritten; a row with no kept key becomes its residual, or 0
-  DeviceView<float, 2> log_sum_exp;       ///< (H,Tq) natural log of the kept mass, -inf for such a row; null data to skip
-  DeviceView<const float, 2> row_scale;   ///< (H,Tq); null data: 1
-  DeviceView<const Element, 3> residual;  ///< (H,Tq,D), may be `out`; null data: 0
-  float* parts = nullptr;                 ///< part_floats() of them, where the plan divides tiles
+  DeviceView<const Element, 3> q;           ///< (H,Tq,D); D 1..256
+  DeviceView<const Element, 3> k, v;        ///< (H,Tk,D)
+  float scale = 1;                          ///< logits are scale * q.k
+  DeviceView<Element, 3> out;               ///< (H,Tq,D), overwritten; a row with no kept key becomes its residual, or 0
+  DeviceView<float, 2> log_sum_exp;         ///< (H,Tq) natural log of the kept mass, -inf for such a row; null data to skip
+  DeviceView<const float, 2> row_scale;     ///< (H,Tq); null data: 1
+  DeviceView<const float, 2> block_scale;   ///< (H,M), M blocks of 64 queries; null data: 1
+  DeviceView<const float, 3> block_vector;  ///< (H,M,D), added to every row of its block; null data: 0
+  DeviceView<const Element, 3> residual;    ///< (H,Tq,D), may be `out`; null data: 0
+  float* parts = nullptr;                   ///< part_floats() of them, where the plan divides tiles
 };
 
 /// @throws Error{InvalidArgument} naming what disagrees, Error{Unsupported} for a plan of tiles that the type or width has no

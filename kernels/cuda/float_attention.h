@@ -36,7 +36,7 @@ class FloatAttention {
     }
   }
 
- private:
+ protected:
   static constexpr int kRow = Shape::kRowFloats;
   struct alignas(16) Four {
     float f[4];
@@ -248,12 +248,19 @@ class FloatAttention {
             rest[head_ * s.head + token * s.token + channel * s.channel] = share * (p_.unit_rho ? skipped - kept : skipped);
         });
       } else {
-        const float scale =
+        float scale =
             there && p_.row_scale ? p_.row_scale[head_ * p_.row_scale_strides.head + token * p_.row_scale_strides.token] : 1.0f;
+        const std::int64_t block = token / kBlockTokens;
+        if (there && p_.block_scale) {
+          scale *= p_.block_scale[head_ * p_.block_scale_strides.head + block * p_.block_scale_strides.token];
+        }
+        const Strides3& of_vector = p_.block_vector_strides;
+        const float* vector = p_.block_vector ? p_.block_vector + head_ * of_vector.head + block * of_vector.token : nullptr;
         const float* residual = static_cast<const float*>(p_.residual);
         const Strides3& s = p_.residual_strides;
         each(i, p_.out_strides, [&](float& sum, std::int64_t offset, int channel) {
-          const float added = residual ? residual[head_ * s.head + token * s.token + channel * s.channel] : 0.0f;
+          float added = residual ? residual[head_ * s.head + token * s.token + channel * s.channel] : 0.0f;
+          if (vector) added += vector[channel * of_vector.channel];
           out[offset] = gpu::multiply_add(sum * factor, scale, added);
         });
       }

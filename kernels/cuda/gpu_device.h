@@ -117,6 +117,13 @@ GPU_INLINE void load_matrices_transposed(std::uint32_t (&r)[4], std::uint32_t ro
                : "memory");
 }
 
+/// c (16 x 8) += a (16 x 32) b (32 x 8) of signed bytes, four neighbouring ones of k a register; exact.
+GPU_INLINE void multiply_bytes(int (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 template <typename Element>
 struct Arithmetic;
 

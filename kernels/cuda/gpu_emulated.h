@@ -329,6 +329,32 @@ inline void load_matrices_transposed(std::uint32_t (&r)[4], std::uint32_t row) {
   Machine::now().meet(32, "load_matrices_transposed", &mine, [](void** all) { detail::load(all, true); });
 }
 
+/// Layouts of the fragments: PTX ISA, "Matrix Fragments for mma.m16n8k32".
+inline void multiply_bytes(int (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  struct Brought {
+    int* c;
+    const std::uint32_t* a;
+    std::uint32_t b[2];
+  } mine{c, a, {b0, b1}};
+  Machine::now().meet(32, "multiply_bytes", &mine, [](void** all) {
+    const auto byte = [](std::uint32_t word, int which) { return static_cast<std::int8_t>(word >> (8 * which)); };
+    int left[16][32], right[32][8];
+    for (int lane = 0; lane < 32; ++lane) {
+      const Brought& brought = *static_cast<Brought*>(all[lane]);
+      for (int e = 0; e < 16; ++e) {
+        left[lane / 4 + (e / 4 % 2) * 8][lane % 4 * 4 + e % 4 + (e / 8) * 16] = byte(brought.a[e / 4], e % 4);
+      }
+      for (int e = 0; e < 8; ++e) right[lane % 4 * 4 + e % 4 + (e / 4) * 16][lane / 4] = byte(brought.b[e / 4], e % 4);
+    }
+    for (int lane = 0; lane < 32; ++lane) {
+      int* sums = static_cast<Brought*>(all[lane])->c;
+      for (int e = 0; e < 4; ++e) {
+        for (int k = 0; k < 32; ++k) sums[e] += left[lane / 4 + (e / 2) * 8][k] * right[k][lane % 4 * 2 + e % 2];
+      }
+    }
+  });
+}
+
 template <typename Element>
 struct Arithmetic {
   static constexpr bool kBfloat16 = sizeof(Element) == 2 && std::is_same_v<Element, Bfloat16Bits>;

@@ -60,28 +60,17 @@ void check_vectors(const char* name, const DeviceView<T, 3>& view) {
   }
 }
 
-/// What both kernels take.
+/// What all kernels take: q, k, the scale and the plan.
 template <class Arguments>
-Parameters common(const Arguments& a, const DevicePlan& plan) {
-  using Element = std::remove_pointer_t<decltype(a.out.data)>;
+Parameters of_plan(const Arguments& a, const DevicePlan& plan) {
+  using Element = std::remove_const_t<std::remove_pointer_t<decltype(a.q.data)>>;
   const PlanLayout& layout = plan.layout;
   const std::int64_t heads = layout.heads, width = a.q.shape[2];
   kernel_width(width, std::is_same_v<Element, float>);
-  if (layout.queries * heads > 0) {
-    check_shape("q", a.q, {heads, layout.queries, width}, true);
-    check_shape("out", a.out, {heads, layout.queries, width}, true);
-  }
-  if (layout.keys * heads > 0) {
-    check_shape("k", a.k, {heads, layout.keys, width}, true);
-    check_shape("v", a.v, {heads, layout.keys, width}, true);
-  }
-  check_shape("log_sum_exp", a.log_sum_exp, {heads, layout.queries}, false);
-  check_shape("residual", a.residual, {heads, layout.queries, width}, false);
+  if (layout.queries * heads > 0) check_shape("q", a.q, {heads, layout.queries, width}, true);
+  if (layout.keys * heads > 0) check_shape("k", a.k, {heads, layout.keys, width}, true);
   check_vectors("q", a.q);
   check_vectors("k", a.k);
-  check_vectors("v", a.v);
-  check_vectors("out", a.out);
-  check_vectors("residual", a.residual);
   if (!std::isfinite(a.scale)) refuse("a finite scale", std::to_string(a.scale), "compute it from the head width");
   if (!plan.data || reinterpret_cast<std::uintptr_t>(plan.data) % 16 != 0) {
     refuse("a plan at a multiple of 16 bytes", "another address", "copy it to memory of its own");
@@ -100,18 +89,34 @@ Parameters common(const Arguments& a, const DevicePlan& plan) {
   p.width = static_cast<int>(width);
   p.q = a.q.data;
   p.k = a.k.data;
-  p.v = a.v.data;
-  p.out = a.out.data;
-  p.log_sum_exp = a.log_sum_exp.data;
   p.q_strides = strides(a.q);
   p.k_strides = strides(a.k);
-  p.v_strides = strides(a.v);
-  p.out_strides = strides(a.out);
-  p.log_sum_exp_strides = strides(a.log_sum_exp);
   // A scale of 0 would turn the -inf of a masked pair into a NaN.
   p.scale_log2 = std::max(std::abs(a.scale) * kLog2E, std::numeric_limits<float>::min() * 64);
   p.lazy_growth = std::min(8 / p.scale_log2, std::numeric_limits<float>::max());
   p.negative = std::signbit(a.scale);
+  return p;
+}
+
+/// What both kernels of attention take.
+template <class Arguments>
+Parameters common(const Arguments& a, const DevicePlan& plan) {
+  const PlanLayout& layout = plan.layout;
+  const std::int64_t heads = layout.heads, width = a.q.shape[2];
+  if (layout.queries * heads > 0) check_shape("out", a.out, {heads, layout.queries, width}, true);
+  if (layout.keys * heads > 0) check_shape("v", a.v, {heads, layout.keys, width}, true);
+  check_shape("log_sum_exp", a.log_sum_exp, {heads, layout.queries}, false);
+  check_shape("residual", a.residual, {heads, layout.queries, width}, false);
+  check_vectors("v", a.v);
+  check_vectors("out", a.out);
+  check_vectors("residual", a.residual);
+  Parameters p = of_plan(a, plan);
+  p.v = a.v.data;
+  p.out = a.out.data;
+  p.log_sum_exp = a.log_sum_exp.data;
+  p.v_strides = strides(a.v);
+  p.out_strides = strides(a.out);
+  p.log_sum_exp_strides = strides(a.log_sum_exp);
   return p;
 }
 
@@ -141,6 +146,13 @@ Parameters plain_parameters(const CudaAttentionArguments<Element>& a, const Devi
     refuse("memory for the parts of divided tiles, in bfloat16 or float16", "none, or float32",
            "make the plan with most_entries 0");
   }
+  const std::int64_t blocks = (plan.layout.queries + kBlockTokens - 1) / kBlockTokens;
+  check_shape("block_scale", a.block_scale, {plan.layout.heads, blocks}, false);
+  check_shape("block_vector", a.block_vector, {plan.layout.heads, blocks, a.q.shape[2]}, false);
+  p.block_scale = a.block_scale.data;
+  p.block_scale_strides = strides(a.block_scale);
+  p.block_vector = a.block_vector.data;
+  p.block_vector_strides = strides(a.block_vector);
   p.row_scale = a.row_scale.data;
   p.row_scale_strides = strides(a.row_scale);
   p.residual = a.residual.data;
@@ -162,6 +174,32 @@ Parameters split_parameters(const CudaSplitArguments<Element>& a, const DevicePl
   return p;
 }
 
+template <typename Element>
+MassParameters mass_parameters(const CudaBlockMassArguments<Element>& a, const DevicePlan& plan) {
+  const PlanLayout& layout = plan.layout;
+  MassParameters p{};
+  p.common = of_plan(a, plan);
+  if (layout.splits || layout.part_slots > 0 || layout.tile_blocks != tile_blocks_for<Element>(a.q.shape[2], 2)) {
+    refuse(
+        "a plan of one mask with whole tiles of " + std::to_string(tile_blocks_for<Element>(a.q.shape[2], 2)) + " query blocks",
+        "another", "make it with such PlanOptions");
+  }
+  const auto blocks = [](std::int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; };
+  check_shape("log_sum_exp", a.log_sum_exp, {layout.heads, layout.queries}, layout.heads * layout.queries > 0);
+  check_shape("mass", a.mass, {layout.heads, blocks(layout.queries), blocks(layout.keys)},
+              layout.heads * layout.queries * layout.keys > 0);
+  p.log_sum_exp = a.log_sum_exp.data;
+  p.log_sum_exp_strides = strides(a.log_sum_exp);
+  p.mass = a.mass.data;
+  p.mass_strides = strides(a.mass);
+  p.query_blocks = static_cast<int>(blocks(layout.queries));
+  p.key_blocks = static_cast<int>(blocks(layout.keys));
+  return p;
+}
+
+template MassParameters mass_parameters(const CudaBlockMassArguments<float>&, const DevicePlan&);
+template MassParameters mass_parameters(const CudaBlockMassArguments<Bfloat16Bits>&, const DevicePlan&);
+template MassParameters mass_parameters(const CudaBlockMassArguments<Float16Bits>&, const DevicePlan&);
 template Parameters plain_parameters(const CudaAttentionArguments<float>&, const DevicePlan&);
 template Parameters plain_parameters(const CudaAttentionArguments<Bfloat16Bits>&, const DevicePlan&);
 template Parameters plain_parameters(const CudaAttentionArguments<Float16Bits>&, const DevicePlan&);

@@ -1,5 +1,6 @@
 #pragma once
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/block_mass.h"
 #include "kernels/cuda/parameters.h"
 
 namespace ditscope::cuda {
@@ -15,6 +16,9 @@ template <typename Element>
 Parameters plain_parameters(const CudaAttentionArguments<Element>& arguments, const DevicePlan& plan);
 template <typename Element>
 Parameters split_parameters(const CudaSplitArguments<Element>& arguments, const DevicePlan& plan);
+
+template <typename Element>
+MassParameters mass_parameters(const CudaBlockMassArguments<Element>& arguments, const DevicePlan& plan);
 
 /// The kernel's width for a call's. @throws Error{InvalidArgument} beyond 256
 int kernel_width(std::int64_t width, bool floats);

@@ -15,8 +15,10 @@
 namespace ditscope::cuda {
 
 template <typename Element, class Shape, bool kSplit>
-class TileAttention : TileState<Element, Shape, kSplit> {
+class TileAttention : protected TileState<Element, Shape, kSplit> {
   using State = TileState<Element, Shape, kSplit>;
+
+ protected:
   using State::apply_mask, State::exponentials, State::find_tops, State::finish, State::finish_split, State::follow_tops,
       State::further, State::keep_skipped, State::place, State::read_step, State::restart;
   using State::first_row_, State::head_, State::lane_, State::next_, State::out_, State::p_, State::queries_, State::warp_row_;
@@ -46,7 +48,7 @@ class TileAttention : TileState<Element, Shape, kSplit> {
     }
   }
 
- private:
+ protected:
   static constexpr std::size_t kRowsAt = Shape::kQueryBytes + 2 * Shape::kStages * Shape::kBlockBytes;
   /// Then operands are not loaded far ahead of their products, and addresses are computed anew.
   static constexpr bool kShortOfRegisters = Shape::kWidth > 128;
@@ -58,7 +60,10 @@ class TileAttention : TileState<Element, Shape, kSplit> {
     first_row_ = item.tile * Shape::kRows;
     head_ = item.head;
     restart();
-    if (item.begin < item.end) load_queries();
+    if (item.begin < item.end) {
+      load_queries();
+      if constexpr (Shape::kInt8) read_query_scales();
+    }
     Step step{}, following{};
     if (item.begin < item.end) {
       step = read_step(item.begin);
@@ -72,7 +77,7 @@ class TileAttention : TileState<Element, Shape, kSplit> {
     }
     // What comes next is asked for while the first loads are under way.
     if (gpu::thread() == 0) next_[0] = gpu::blocks() + gpu::atomic_add(p_.counters, 1);
-    if (p_.negative && item.begin < item.end) negate_queries();
+    if (!Shape::kInt8 && p_.negative && item.begin < item.end) negate_queries();
     int stage = 0;
     GPU_NO_UNROLL
     for (int at = item.begin;; ++at) {
@@ -102,7 +107,7 @@ class TileAttention : TileState<Element, Shape, kSplit> {
       for (int part = 0; part < kKeyParts; ++part) {
         Logits logits;
         Probabilities probabilities;
-        if (present) multiply_keys(stage, part, logits);
+        if (present) multiply_keys(step.key_block, stage, part, logits);
         if (Shape::kStages == 1 && part == kKeyParts - 1) {
           gpu::sync_block();  // the keys are no longer needed
           if (more) load_keys(following, 0);
@@ -136,15 +141,17 @@ class TileAttention : TileState<Element, Shape, kSplit> {
 
   // ---- shared memory ----
 
-  /// Copies kCount rows, from token `first` of the head on, zeros beyond `limit` and beyond the width.
-  template <int kCount>
+  /// Copies kCount rows, from token `first` of the head on, zeros beyond `limit` and beyond the width. Rows of bytes are filled
+  /// up with zeros to a multiple of 32 where they lie.
+  template <int kCount, bool kBytes>
   GPU_INLINE void load_rows(std::uint32_t to, const void* base, const Strides3& strides, int first, int limit) const {
     const int thread = kShortOfRegisters ? gpu::opaque(gpu::thread()) : gpu::thread();
     const int row = thread / Shape::kLoadLanes, chunk = thread % Shape::kLoadLanes;
-    if (Shape::kLoadLanes != Shape::kChunks && chunk >= Shape::kChunks) return;
-    const std::uint16_t* source =
-        static_cast<const std::uint16_t*>(base) + head_ * strides.head + (first + row) * strides.token + chunk * 8;
-    const int left = chunk * 8 < p_.width ? limit - first - row : 0;
+    constexpr int kChunks = kBytes ? Shape::kKeyChunks : Shape::kChunks, kElementBytes = kBytes ? 1 : 2;
+    if (Shape::kLoadLanes != kChunks && chunk >= kChunks) return;
+    const unsigned char* source = static_cast<const unsigned char*>(base) +
+                                  kElementBytes * (head_ * strides.head + (first + row) * strides.token) + chunk * 16;
+    const int left = chunk * (16 / kElementBytes) < p_.width ? limit - first - row : 0;
     to += place(row, chunk);
     GPU_UNROLL_BY(4)
     for (int n = 0; n < kCount / Shape::kLoadRows; ++n) {
@@ -152,15 +159,17 @@ class TileAttention : TileState<Element, Shape, kSplit> {
       const std::uint32_t flip = Shape::kExchanged && Shape::kLoadRows % 8 != 0 && n % 2 == 1 ? 64 : 0;
       const bool there = n * Shape::kLoadRows < left;
       gpu::copy_async((to ^ flip) + static_cast<std::uint32_t>(n * Shape::kLoadRows * kRowBytes), source, there ? 16 : 0);
-      source += Shape::kLoadRows * strides.token;
+      source += kElementBytes * Shape::kLoadRows * strides.token;
     }
   }
-  GPU_INLINE void load_queries() { load_rows<Shape::kRows>(queries_at_, p_.q, p_.q_strides, first_row_, p_.queries); }
+  GPU_INLINE void load_queries() {
+    load_rows<Shape::kRows, Shape::kInt8>(queries_at_, p_.q, p_.q_strides, first_row_, p_.queries);
+  }
   GPU_INLINE void load_keys(const Step& step, int stage) {
-    load_rows<kBlockTokens>(keys_at(stage), p_.k, p_.k_strides, step.key_block * kBlockTokens, p_.keys);
+    load_rows<kBlockTokens, Shape::kInt8>(keys_at(stage), p_.k, p_.k_strides, step.key_block * kBlockTokens, p_.keys);
   }
   GPU_INLINE void load_values(const Step& step, int stage) {
-    load_rows<kBlockTokens>(values_at(stage), p_.v, p_.v_strides, step.key_block * kBlockTokens, p_.keys);
+    load_rows<kBlockTokens, false>(values_at(stage), p_.v, p_.v_strides, step.key_block * kBlockTokens, p_.keys);
   }
   GPU_INLINE std::uint32_t keys_at(int stage) const {
     return queries_at_ + static_cast<std::uint32_t>(Shape::kQueryBytes + stage * Shape::kBlockBytes);
@@ -195,24 +204,75 @@ class TileAttention : TileState<Element, Shape, kSplit> {
     GPU_UNROLL
     for (int r = 0; r < kRowTiles; ++r) {
       GPU_UNROLL
-      for (int step = 0; step < Shape::kWidth / 16; ++step) query_fragment(queries, r, step, kept_queries_[r][step]);
+      for (int step = 0; step < Shape::kKeySteps; ++step) query_fragment(queries, r, step, kept_queries_[r][step]);
     }
   }
 
-  GPU_INLINE void multiply_keys(int stage, int part, Logits& logits) {
+  /// Products q.k. Those of bytes are exact; the scales of their groups make them what the bytes stand for.
+  GPU_INLINE void multiply_keys(int key_block, int stage, int part, Logits& logits) {
+    if constexpr (Shape::kInt8) {
+      int sums[kRowTiles][kKeyTiles][4];
+      add_products(stage, part, sums);
+      scale_products(key_block, part, sums, logits);
+    } else {
+      (void)key_block;
+      add_products(stage, part, logits);
+    }
+  }
+
+  static GPU_INLINE void multiply_step(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+    Math::multiply(c, a, b0, b1);
+  }
+  static GPU_INLINE void multiply_step(int (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+    gpu::multiply_bytes(c, a, b0, b1);
+  }
+
+  /// The scales of the thread's rows; a negative scale of the logits is theirs.
+  GPU_INLINE void read_query_scales() {
+    const std::int64_t groups = ((p_.queries - 1) >> p_.query_group_shift) + 1;
+    GPU_UNROLL
+    for (int i = 0; i < State::kRowsOfThread; ++i) {
+      const int token = first_row_ + State::row_of(i);
+      const float scale = token < p_.queries ? p_.query_scales[head_ * groups + (token >> p_.query_group_shift)] : 0.0f;
+      query_scales_[i] = p_.negative ? -scale : scale;
+    }
+  }
+
+  GPU_INLINE void scale_products(int key_block, int part, const int (&sums)[kRowTiles][kKeyTiles][4], Logits& logits) const {
+    const float* scales = p_.key_scales + head_ * (((static_cast<std::int64_t>(p_.keys) - 1) >> p_.key_group_shift) + 1);
+    const int first = key_block * kBlockTokens;
+    const bool one = p_.key_group_shift >= 6;  // for all 64 keys
+    const float shared = one ? scales[first >> p_.key_group_shift] : 0.0f;
+    GPU_UNROLL
+    for (int n = 0; n < kKeyTiles; ++n) {
+      GPU_UNROLL
+      for (int e = 0; e < 2; ++e) {
+        const int key = first + (part * kKeyTiles + n) * 8 + lane_ % 4 * 2 + e;
+        const float scale = one ? shared : key < p_.keys ? scales[key >> p_.key_group_shift] : 0.0f;
+        GPU_UNROLL
+        for (int i = 0; i < State::kRowsOfThread; ++i) {
+          const int at = i % 2 * 2 + e;
+          logits[i / 2][n][at] = static_cast<float>(sums[i / 2][n][at]) * (query_scales_[i] * scale);
+        }
+      }
+    }
+  }
+
+  template <class Sums>
+  GPU_INLINE void add_products(int stage, int part, Sums& sums) {
     GPU_UNROLL
     for (int r = 0; r < kRowTiles; ++r) {
       GPU_UNROLL
       for (int n = 0; n < kKeyTiles; ++n) {
         GPU_UNROLL
-        for (int e = 0; e < 4; ++e) logits[r][n][e] = 0;
+        for (int e = 0; e < 4; ++e) sums[r][n][e] = 0;
       }
     }
     const std::uint32_t queries = query_lane();
     const int lane = own_lane();
     const std::uint32_t keys = gpu::opaque(keys_at(stage) + place(part * 8 * kKeyTiles + lane / 16 * 8 + lane % 8, lane / 8 % 2));
     GPU_UNROLL
-    for (int step = 0; step < Shape::kWidth / 16; ++step) {
+    for (int step = 0; step < Shape::kKeySteps; ++step) {
       if (kShortOfRegisters && step % 2 == 0) gpu::keep_order();
       std::uint32_t a[kRowTiles][4];
       GPU_UNROLL
@@ -230,8 +290,8 @@ class TileAttention : TileState<Element, Shape, kSplit> {
         gpu::load_matrices(b, further(keys, 2 * step) + static_cast<std::uint32_t>(pair * 16 * kRowBytes));
         GPU_UNROLL
         for (int r = 0; r < kRowTiles; ++r) {
-          Math::multiply(logits[r][2 * pair], a[r], b[0], b[1]);
-          Math::multiply(logits[r][2 * pair + 1], a[r], b[2], b[3]);
+          multiply_step(sums[r][2 * pair], a[r], b[0], b[1]);
+          multiply_step(sums[r][2 * pair + 1], a[r], b[2], b[3]);
         }
       }
     }
@@ -257,7 +317,8 @@ class TileAttention : TileState<Element, Shape, kSplit> {
   }
 
   const std::uint32_t queries_at_;
-  std::uint32_t kept_queries_[kRowTiles][Shape::kKeepQueries ? Shape::kWidth / 16 : 1][4];
+  std::uint32_t kept_queries_[kRowTiles][Shape::kKeepQueries ? Shape::kKeySteps : 1][4];
+  float query_scales_[Shape::kInt8 ? State::kRowsOfThread : 1];
 };
 
 }  // namespace ditscope::cuda

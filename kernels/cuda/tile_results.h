@@ -54,7 +54,7 @@ GPU_INLINE void TileState<Element, Shape, kSplit>::store_staged(void* base, cons
   gpu::sync_warp();
 }
 
-/// out = row_scale * O + residual, and the logarithm of the mass.
+/// out = row_scale * block_scale * O + block_vector + residual, and the logarithm of the mass.
 template <typename Element, class Shape, bool kSplit>
 GPU_INLINE void TileState<Element, Shape, kSplit>::finish(const PlanItem& item) {
   float log2_mass[kRowsOfThread];
@@ -66,10 +66,17 @@ GPU_INLINE void TileState<Element, Shape, kSplit>::finish(const PlanItem& item) 
     const std::int64_t token = first_row_ + row_of(i);
     const bool there = token < p_.queries;
     if (there && first_lane() && p_.log_sum_exp) {
-      p_.log_sum_exp[head_ * p_.log_sum_exp_strides.head + token * p_.log_sum_exp_strides.token] = log2_mass[i] * kLn2;
+      const float bias = p_.row_bias ? p_.row_bias[static_cast<std::int64_t>(head_) * p_.queries + token] : 0.0f;
+      p_.log_sum_exp[head_ * p_.log_sum_exp_strides.head + token * p_.log_sum_exp_strides.token] = log2_mass[i] * kLn2 + bias;
     }
     float scale = 1;
     if (there && p_.row_scale) scale = p_.row_scale[head_ * p_.row_scale_strides.head + token * p_.row_scale_strides.token];
+    if (there && p_.block_scale) {
+      scale *= p_.block_scale[head_ * p_.block_scale_strides.head + token / kBlockTokens * p_.block_scale_strides.token];
+    }
+    const float* vector = there && p_.block_vector ? p_.block_vector + head_ * p_.block_vector_strides.head +
+                                                         token / kBlockTokens * p_.block_vector_strides.token
+                                                   : nullptr;
     const std::uint16_t* residual = row_at(p_.residual, p_.residual_strides, i);
     const std::uint32_t staged = stage_at(i);
     GPU_UNROLL
@@ -77,6 +84,11 @@ GPU_INLINE void TileState<Element, Shape, kSplit>::finish(const PlanItem& item) 
       if (n % 4 == 0) gpu::keep_order();
       float a, b;
       load_pair(residual, n, a, b);
+      if (vector && 8 * n < p_.width) {
+        const std::int64_t channel = 8 * n + lane_ % 4 * 2;
+        a += vector[channel * p_.block_vector_strides.channel];
+        b += vector[(channel + 1) * p_.block_vector_strides.channel];
+      }
       a = gpu::multiply_add(out_[i / 2][n][i % 2 * 2], scale, a);
       b = gpu::multiply_add(out_[i / 2][n][i % 2 * 2 + 1], scale, b);
       stage_pair(staged, n, a, b);

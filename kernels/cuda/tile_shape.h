@@ -5,10 +5,13 @@
 
 namespace ditscope::cuda {
 
-/// How a block of threads divides a tile of 64 * kTileBlocks queries, and what it keeps in shared memory.
-template <int kWidth_, int kTileBlocks_>
+/// How a block of threads divides a tile of 64 * kTileBlocks queries, and what it keeps in shared memory. With kInt8_ queries and
+/// keys are bytes, which take the first half of the rows of 16-bit ones; values are as ever.
+template <int kWidth_, int kTileBlocks_, bool kInt8_ = false>
 struct TileShape {
   static constexpr int kWidth = kWidth_;  ///< channels, rounded up to what there is a kernel for
+  static constexpr bool kInt8 = kInt8_;
+  static constexpr int kKeySteps = kInt8 ? (kWidth + 31) / 32 : kWidth / 16;  ///< products along the channels of a key
   static constexpr int kTileBlocks = kTileBlocks_;
   static constexpr int kRows = kBlockTokens * kTileBlocks;
   /// A warp has 16 * kRowTiles queries: 32 halve what it reads from shared memory per product, where registers allow it.
@@ -25,6 +28,7 @@ struct TileShape {
   /// Rows of 16-byte chunks. Eight rows that a matrix load reads lie in different banks: by an odd stride, or where the number of
   /// chunks is a multiple of eight by exchanging chunks with the row's number.
   static constexpr int kChunks = kWidth / 8;
+  static constexpr int kKeyChunks = kInt8 ? 2 * kKeySteps : kChunks;  ///< of a query or key
   static constexpr bool kExchanged = kChunks % 8 == 0;
   static constexpr int kRowChunks = kExchanged ? kChunks : kChunks | 1;
   static constexpr std::size_t kQueryBytes = std::size_t{16} * kRows * kRowChunks;

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <tuple>
 
 #include "kernels/error.h"
@@ -74,6 +77,86 @@ TEST_P(EveryInstructionSet, AgreesWithTheOracleOnRandomShapesInFloat32) {
 }
 TEST_P(EveryInstructionSet, AgreesWithTheOracleOnRandomShapesInBfloat16) {
   check_random_shapes<Bfloat16Bits>(60, 12);
+}
+
+/// Random places for tokens, a tenth of them empty: (H, places), -1 for none; which are empty does not depend on the head.
+std::vector<std::int32_t> random_places(std::mt19937& random, int heads, int tokens, int places) {
+  std::vector<int> filled(static_cast<std::size_t>(places));
+  for (int p = 0; p < places; ++p) filled[static_cast<std::size_t>(p)] = p;
+  std::shuffle(filled.begin(), filled.end(), random);
+  filled.resize(static_cast<std::size_t>(tokens));
+  std::vector<std::int32_t> order(static_cast<std::size_t>(heads * places), -1);
+  for (int h = 0; h < heads; ++h) {
+    std::shuffle(filled.begin(), filled.end(), random);
+    for (int t = 0; t < tokens; ++t) order[static_cast<std::size_t>(h * places + filled[static_cast<std::size_t>(t)])] = t;
+  }
+  return order;
+}
+
+template <typename Element>
+void check_places(std::uint32_t seed) {
+  std::mt19937 random(seed);
+  for (int round = 0; round < 16; ++round) {
+    const int heads = 1 + round % 2, width = std::array{64, 72, 128, 9}[static_cast<std::size_t>(round % 4)];
+    const int queries = 1 + static_cast<int>(random() % 190), keys = 1 + static_cast<int>(random() % 190);
+    const int query_places = queries + queries / 10, key_places = keys + keys / 10;
+    AttentionCase<Element> c(heads, queries, keys, width, random(), round % 4 == 1, round % 8 == 7 ? 2 : 1);
+    if (round % 4 == 2) lay_side_by_side(c);
+    const std::vector<std::int32_t> query_tokens = random_places(random, heads, queries, query_places);
+    const std::vector<std::int32_t> key_tokens = random_places(random, heads, keys, key_places);
+    const int sets = round % 3 == 0 ? 1 : heads;  // one order for all, or one a head
+    MaskDescription d;
+    d.queries = query_places;
+    d.keys = key_places;
+    d.spans_per_row = 1;
+    const int half = 1 + static_cast<int>(random() % 90);
+    for (int i = 0; i < query_places; ++i)
+      d.spans.push_back({std::clamp(i - half, 0, key_places), std::min(i + half, key_places)});
+    d.valid_keys.assign(static_cast<std::size_t>((key_places + 63) / 64), 0);
+    for (int p = 0; p < key_places; ++p)
+      d.valid_keys[static_cast<std::size_t>(p / 64)] |= std::uint64_t{key_tokens[p] >= 0} << (p % 64);
+    const BlockMask mask(d);
+    std::vector<std::vector<int>> query_place(static_cast<std::size_t>(heads)), key_place = query_place;
+    for (int h = 0; h < heads; ++h) {
+      const int of = sets == 1 ? 0 : h;
+      query_place[h].resize(static_cast<std::size_t>(queries));
+      key_place[h].resize(static_cast<std::size_t>(keys));
+      for (int p = 0; p < query_places; ++p) {
+        if (query_tokens[of * query_places + p] >= 0) query_place[h][query_tokens[of * query_places + p]] = p;
+      }
+      for (int p = 0; p < key_places; ++p) {
+        if (key_tokens[of * key_places + p] >= 0) key_place[h][key_tokens[of * key_places + p]] = p;
+      }
+    }
+    test::Array<Element> residual(heads, queries, width);
+    residual.fill_normal(random, 1);
+    std::vector<float> row_scale(static_cast<std::size_t>(heads * queries));
+    for (float& value : row_scale) value = std::uniform_real_distribution<float>(0.5f, 2)(random);
+    auto a = c.arguments(&mask);
+    a.query_tokens = {query_tokens.data(), {heads, query_places}, {sets == 1 ? 0 : query_places, 1}};
+    a.key_tokens = {key_tokens.data(), {heads, key_places}, {sets == 1 ? 0 : key_places, 1}};
+    a.row_scale = {row_scale.data(), {heads, queries}, {queries, 1}};
+    a.residual = residual.const_view();
+    block_sparse_attention(a, round % 2 == 0 ? Workers{} : test::threads(3));
+    auto expected = c.expected([&](int h, int i, int j) { return mask.keeps(h, query_place[h][i], key_place[h][j]); });
+    const std::vector<double> added = residual.doubles();
+    for (std::size_t n = 0; n < expected.out.size(); ++n)
+      expected.out[n] = expected.out[n] * static_cast<double>(row_scale[n / static_cast<std::size_t>(width)]) + added[n];
+    const bool floats = std::is_same_v<Element, float>;
+    EXPECT_LT(test::relative_error(c.out.doubles(), expected.out), floats ? 2e-6 : 8e-3) << "round " << round;
+    for (std::size_t i = 0; i < expected.log_sum_exp.size(); ++i) {
+      if (std::isinf(expected.log_sum_exp[i])) {
+        ASSERT_EQ(c.log_sum_exp[i], -std::numeric_limits<float>::infinity());
+      } else {
+        ASSERT_NEAR(c.log_sum_exp[i], expected.log_sum_exp[i], floats ? 2e-5 : 1e-3) << "round " << round;
+      }
+    }
+  }
+}
+
+TEST_P(EveryInstructionSet, FetchesTokensByTheirPlacesAndPutsThemBack) {
+  check_places<float>(31);
+  check_places<Bfloat16Bits>(32);
 }
 
 TEST_P(EveryInstructionSet, IsExactForTheWidthsOfTheModels) {
@@ -324,6 +407,9 @@ TEST(BlockSparseAttention, RefusesShapesThatDisagreeAndWritesNothing) {
   refused([&](auto& a) { a.row_scale = {small.data(), {2, 5}, {5, 1}}; });
   refused([&](auto& a) { a.block_scale = {small.data(), {2, 1}, {1, 1}}; });
   refused([&](auto& a) { a.block_vector = {small.data(), {2, 2, 15}, {15, 15, 1}}; });
+  const std::vector<std::int32_t> order(160, 80);  // a token too many
+  refused([&](auto& a) { a.key_tokens = {order.data(), {2, 80}, {80, 1}}; });
+  refused([&](auto& a) { a.key_tokens = {order.data(), {2, 40}, {80, 2}}; });
   refused([](auto& a) { a.q.shape[2] = a.k.shape[2] = a.v.shape[2] = a.out.shape[2] = 257; });
 }
 

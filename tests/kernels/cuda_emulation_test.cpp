@@ -140,6 +140,42 @@ TYPED_TEST(CudaEmulation, AddsResidualAndScalesRowsInTheEpilogue) {
   }
 }
 
+TYPED_TEST(CudaEmulation, ScalesBlocksAndAddsTheirVectorsInTheEpilogue) {
+  for (const int tile_blocks : {1, 2}) {
+    for (const int width : {24, 136}) {
+      constexpr int kTokens = 170, kBlocks = 3;
+      CudaCase<TypeParam> c(2, kTokens, kTokens, width, 16);
+      const BlockMask mask = BlockMask::dense(kTokens, kTokens);
+      PlanOptions options;
+      options.tile_blocks = tile_blocks_for<TypeParam>(width, tile_blocks);
+      AttentionPlan plan = make_attention_plan(mask, 2, options);
+      std::mt19937 random(17);
+      std::normal_distribution<float> normal;
+      std::vector<float> scales(2 * kBlocks), vectors(static_cast<std::size_t>(2 * kBlocks * width * 2));
+      for (float& value : scales) value = normal(random);
+      for (float& value : vectors) value = normal(random);
+      CudaAttentionArguments<TypeParam> a = c.arguments();
+      a.row_scale = c.template rows<const float>(c.row_scale);
+      a.residual = c.residual.constant();
+      a.block_scale = {scales.data(), {2, kBlocks}, {kBlocks, 1}};
+      a.block_vector = {vectors.data(), {2, kBlocks, width}, {kBlocks * width * 2, width * 2, 2}};
+      launch_any<TypeParam, false>(cuda::plain_parameters(a, placed(plan)), options.tile_blocks);
+      std::vector<double> wanted = c.expected([](int, int, int) { return true; }).out;
+      const std::vector<double> residual = c.residual.doubles();
+      for (int h = 0; h < 2; ++h)
+        for (int t = 0; t < kTokens; ++t)
+          for (int x = 0; x < width; ++x) {
+            const auto n = static_cast<std::size_t>((h * kTokens + t) * width + x);
+            const int block = h * kBlocks + t / kBlockTokens;
+            wanted[n] = static_cast<double>(c.row_scale[static_cast<std::size_t>(h * kTokens + t)]) *
+                            scales[static_cast<std::size_t>(block)] * wanted[n] +
+                        vectors[static_cast<std::size_t>((block * width + x) * 2)] + residual[n];
+          }
+      EXPECT_LT(test::relative_error(c.out.doubles(), wanted), Tolerance<TypeParam>::kOut) << width << " " << tile_blocks;
+    }
+  }
+}
+
 TYPED_TEST(CudaEmulation, SplitsFullAttentionIntoWhatIsKeptAndTheRest) {
   std::mt19937 random(9);
   for (int round = 0; round < 8; ++round) {

@@ -139,6 +139,7 @@ TEST(CudaResources, NoKernelSpillsOnAnyArchitecture) {
     }
   }
   if (kernels.empty()) GTEST_SKIP() << "this build has no CUDA kernels (DITSCOPE_CUDA_KERNELS, nvcc)";
+  // Block masses in three types of three widths; int8 attention in two types, two widths, tiles of one and two query blocks.
   // Two types, five widths with tiles of one and of two query blocks and one with tiles of one; three widths of float32; each
   // plain and split.
   for (const auto& [architecture, names] : kernels) {
@@ -148,6 +149,13 @@ TEST(CudaResources, NoKernelSpillsOnAnyArchitecture) {
     for (const std::string& name : names)
       portable += name.find("14tile_attention") != std::string::npos || name.find("15float_attention") != std::string::npos;
     EXPECT_EQ(portable, 2u * (2 * (5 * 2 + 1) + 3)) << "kernels for sm_" << architecture;
+    std::size_t masses = 0, int8 = 0;
+    for (const std::string& name : names) {
+      masses += name.find("10block_mass") != std::string::npos;
+      int8 += name.find("14int8_attention") != std::string::npos;
+    }
+    EXPECT_EQ(masses, 3u * 3) << "kernels of block masses for sm_" << architecture;
+    EXPECT_EQ(int8, 2u * 2 * 2) << "int8 kernels for sm_" << architecture;
   }
 }
 
