@@ -16,5 +16,6 @@ void add_train(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_capture(CLI::App& app);
 void add_inspect(CLI::App& app);
+void add_study(CLI::App& app);
 
 }  // namespace ditscope::cli

@@ -37,6 +37,7 @@ int run(int argc, char** argv) {
   add_bench(app);
   add_capture(app);
   add_inspect(app);
+  add_study(app);
 
   // Known before the arguments are parsed, so that a wrong argument is reported in the form asked for.
   for (int i = 1; i < argc; ++i) json_wanted() |= std::string_view(argv[i]) == "--json";

@@ -1,6 +1,7 @@
 // core/media of a build without FFmpeg (DITSCOPE_VIDEO=OFF): every file and picture is refused, with what to do
 // instead.
 #include "core/media/gif_writer.h"
+#include "core/media/jpeg_writer.h"
 #include "core/media/media_reader.h"
 #include "core/media/png_writer.h"
 #include "core/media/side_by_side.h"
@@ -27,6 +28,10 @@ void write_video(const Frames&, const std::filesystem::path& file, const VideoOp
 
 void write_gif(const Frames&, const std::filesystem::path& file, const GifOptions&) {
   refuse("write " + file.string());
+}
+
+std::vector<std::uint8_t> encode_jpeg(const Frames&, int, int) {
+  refuse("make a JPEG");
 }
 
 std::vector<std::uint8_t> encode_png(const Frames&, int, const std::string&) {

@@ -13,6 +13,7 @@
 #include "core/pipeline/generate.h"
 #include "core/pipeline/memory_errors.h"
 #include "core/pipeline/process_memory.h"
+#include "core/pipeline/sampled_calls.h"
 #include "kernels/error.h"
 
 namespace ditscope {
@@ -111,6 +112,27 @@ RunResult Generator::resume(const RunResult& stopped, EventSink& sink, RunContro
     throw Error(ErrorKind::InvalidArgument, "This run was not stopped, so there is nothing to resume. Run it again instead.");
   return impl_->guarded(stopped.partial->request, sink, control,
                         [&](LoadedModel& model, Watch& watch) { return generate_rest(model, *stopped.partial, watch); });
+}
+
+RunResult Generator::resume_as(const MethodChoice& method, const RunResult& stopped, EventSink& sink, RunControl& control) {
+  if (!stopped.partial)
+    throw Error(ErrorKind::InvalidArgument, "This run was not stopped, so no other method can go on with it. Stop it after some steps.");
+  PartialRun partial = *stopped.partial;
+  partial.request.method = method;
+  partial.request = complete(partial.request);
+  partial.attention.reset();
+  partial.result.request = partial.request;
+  return impl_->guarded(partial.request, sink, control,
+                        [&](LoadedModel& model, Watch& watch) { return generate_rest(model, partial, watch); });
+}
+
+std::shared_ptr<const SampledCalls> Generator::sample_calls(const RunResult& stopped, const std::vector<int>& steps, EventSink& sink,
+                                                            RunControl& control) {
+  if (!stopped.partial || steps.empty() || steps.front() < stopped.partial->state.next_step)
+    throw Error(ErrorKind::InvalidArgument, "expected a stopped run and steps after it, got others; stop the run earlier");
+  return impl_->guarded(stopped.partial->request, sink, control, [&](LoadedModel& model, Watch& watch) {
+    return sample_attention(model, *stopped.partial, steps, watch);
+  });
 }
 
 RunResult Generator::decode(const RunResult& stopped, EventSink& sink, RunControl& control) {

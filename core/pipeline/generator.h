@@ -68,6 +68,7 @@ class CaptureReader;
 class CaptureWriter;
 struct AttentionOperands;
 struct CaptureSizes;
+struct SampledCalls;
 
 /// Loads models and runs requests. One instance keeps one model loaded. Not thread-safe: one worker owns it.
 /// Torch stays behind this header.
@@ -99,6 +100,13 @@ class Generator {
   RunResult run(const Request& request, EventSink& sink, RunControl& control, CaptureWriter* capture = nullptr);
   /// Goes on with a stopped run to its end, as if it had never stopped.
   RunResult resume(const RunResult& stopped, EventSink& sink, RunControl& control);
+  /// Goes on with a stopped run as another method, which has seen none of its steps: text, noise and the steps so far are shared.
+  /// `attention_seconds`, `kept_ratio` and `method_bytes` of the result are of the steps after it.
+  RunResult resume_as(const MethodChoice& method, const RunResult& stopped, EventSink& sink, RunControl& control);
+  /// The attention of some steps as full attention meets it on the way from where a stopped run stands; see sampled_calls.h.
+  /// @param steps  ascending, not before the stopped run's next one
+  std::shared_ptr<const SampledCalls> sample_calls(const RunResult& stopped, const std::vector<int>& steps, EventSink& sink,
+                                                   RunControl& control);
   /// Decodes the latents of a stopped run as they stand (the predicted clean ones).
   RunResult decode(const RunResult& stopped, EventSink& sink, RunControl& control);
 
