@@ -304,6 +304,21 @@ std::vector<CaptureGap> CaptureReader::gaps() const {
   });
 }
 
+std::vector<CaptureBookmark> CaptureReader::bookmarks(int run_id) const {
+  return impl_->source.read([&](sqlite::Database& database) {
+    Statement rows(database, "SELECT bookmark_id, title, note, colour, view, run_id, step, layer, head, branch FROM bookmarks WHERE run_id = ? "
+                             "ORDER BY bookmark_id LIMIT 1000");
+    rows.bind(run_id);
+    std::vector<CaptureBookmark> marks;
+    while (rows.step()) {
+      marks.push_back({rows.integer(0), rows.text(1), rows.text(2), rows.text(3), rows.text(4), index(rows, 5, 0, 1 << 30, "a run"),
+                       index(rows, 6, -1, 1 << 20, "a step"), index(rows, 7, -1, 1 << 16, "a layer"), index(rows, 8, -1, 1 << 16, "a head"),
+                       index(rows, 9, -1, 1 << 16, "a branch")});
+    }
+    return marks;
+  });
+}
+
 std::shared_ptr<const CapturePlan> CaptureReader::plan(std::int64_t plan_id, std::int64_t tokens) const {
   if (const auto found = impl_->plans.find(plan_id); found != impl_->plans.end() && found->second->tokens == tokens) return found->second;
   auto plan = impl_->source.read([&](sqlite::Database& database) {

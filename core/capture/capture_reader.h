@@ -65,6 +65,8 @@ class CaptureReader {
   std::vector<HeadValue> head_values(int run_id, const std::string& column, std::optional<int> step = {}) const;
   static const std::vector<std::string>& head_columns();
   std::vector<CaptureGap> gaps() const;
+  /// In the order in which they were set.
+  std::vector<CaptureBookmark> bookmarks(int run_id) const;
 
   /// plan_id 0 is every pair. @throws Error{NotFound, Corrupt}
   std::shared_ptr<const CapturePlan> plan(std::int64_t plan_id, std::int64_t tokens) const;

@@ -126,6 +126,13 @@ struct CaptureRun {
   std::int64_t tokens() const { return text_tokens + std::int64_t{grid_frames} * grid_rows * grid_columns; }
 };
 
+/// A place worth a return.
+struct CaptureBookmark {
+  std::int64_t bookmark_id = 0;
+  std::string title, note, colour, view;  ///< colour: #RRGGBB or empty; view: JSON
+  int run_id = 0, step = 0, layer = 0, head = 0, branch = 0;
+};
+
 /// Something that belongs here and is not.
 struct CaptureGap {
   int run_id = 0, step = -1, layer = -1, branch = -1;

@@ -16,6 +16,13 @@ struct Entry {
 /// In the order of docs/inspector.md.
 constexpr Entry kViews[] = {
     {"summary", make_summary_view},
+    {"drift", make_drift_view},
+    {"histogram", make_histogram_view},
+    {"violin", make_violin_view},
+    {"layer_head", make_layer_head_view},
+    {"error", make_error_view},
+    {"outputs", make_outputs_view},
+    {"timeline", make_timeline_view},
 };
 
 }  // namespace

@@ -8,5 +8,12 @@ namespace ditscope::views {
 // One function a view; each stands in the file of its name (summary_view.cpp ...).
 
 std::unique_ptr<InspectView> make_summary_view();
+std::unique_ptr<InspectView> make_drift_view();
+std::unique_ptr<InspectView> make_histogram_view();
+std::unique_ptr<InspectView> make_violin_view();
+std::unique_ptr<InspectView> make_layer_head_view();
+std::unique_ptr<InspectView> make_error_view();
+std::unique_ptr<InspectView> make_outputs_view();
+std::unique_ptr<InspectView> make_timeline_view();
 
 }  // namespace ditscope::views

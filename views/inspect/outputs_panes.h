@@ -1,0 +1,33 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "views/inspect/token_geometry.h"
+#include "views/inspect/view.h"
+
+namespace ditscope::views {
+
+inline constexpr double kPixelValuesFrom = 50;  ///< length a pixel from which its values are written in it
+
+/// A bitmap as a camera sees it in a pane. Clips to the pane.
+void paint_picture(Canvas& canvas, const Rect& pane, const Camera& camera, const std::shared_ptr<const Bitmap>& bitmap, double width, double height,
+                   bool smooth, float alpha = 1);
+/// Letter on the run's colour in the upper left corner, then a name.
+void paint_tag(Canvas& canvas, const ViewContext& context, const Rect& pane, int run, char letter, const std::string& name);
+/// Text on a plate in a corner of the pane.
+void paint_corner(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::string& text, Align horizontal, Align vertical);
+/// A token as a box of pixels; dotted where the frame shown is not one of its own.
+void paint_token_box(Canvas& canvas, const ViewContext& context, const Rect& pane, const Camera& camera, const TokenPixels& pixels, bool of_this_frame,
+                     bool crosshair);
+/// Red, green, blue as 0..255 in every visible pixel.
+void paint_pixel_values(Canvas& canvas, const Rect& pane, const Camera& camera, const Frames& frames, int frame);
+/// What lies around an image point, enlarged, in the lower right corner.
+void paint_magnifier(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::shared_ptr<const Bitmap>& bitmap, Point image);
+/// Waveform or histograms of a frame in the lower left corner. @param which  "waveform" or "histogram"
+void paint_scope(Canvas& canvas, const ViewContext& context, const Rect& pane, const Frames& frames, int frame, const std::string& which);
+/// "183 24 22"; empty outside the picture.
+std::string pixel_text(const Frames& frames, int frame, Point image);
+
+}  // namespace ditscope::views

@@ -1,0 +1,669 @@
+// The decoded videos of the runs beside each other, the locked token on all of them, and where it looks.
+#include <algorithm>
+#include <cmath>
+
+#include "views/inspect/outputs_bitmaps.h"
+#include "views/inspect/outputs_difference.h"
+#include "views/inspect/outputs_look.h"
+#include "views/inspect/outputs_panes.h"
+#include "views/inspect/outputs_picking.h"
+#include "views/inspect/plot_controls.h"
+#include "views/inspect/plot_paint.h"
+#include "views/inspect/views.h"
+#include "views/inspect/words_paint.h"
+#include "views/state/compare.h"
+#include "views/state/playback.h"
+#include "views/state/words.h"
+
+namespace ditscope::views {
+namespace {
+
+/// A run's video and the frame of it that is shown.
+struct Side {
+  int run = 0, frame = 0;
+  Datum<Frames> frames;
+};
+
+struct Layout {
+  Rect panes, transport, strip_title, strip, words_title, words;  ///< without height: no room
+};
+
+enum class Drag { None, Pan, Lasso, Wipe, Seek };
+
+class OutputsView final : public ControlledView {
+ public:
+  OutputsView();
+  const ViewInfo& info() const override;
+  std::vector<Control> controls(const ViewContext& context) const override;
+  void set_control(const std::string& name, const std::string& value) override;
+  void paint(Canvas& canvas, const ViewContext& context) override;
+  bool pointer(const PointerEvent& event, const ViewContext& context) override;
+  bool key(const std::string& key, const ViewContext& context) override;
+  std::string tooltip(Point at, const ViewContext& context) override;
+  std::string spoken(const ViewContext& context) override;
+  std::vector<DataArray> data(const ViewContext& context) override;
+  bool animated() const override { return playback_.playing || chosen("mode") == "flicker"; }
+
+ private:
+  Layout lay_out(const ViewContext& context) const;
+  std::vector<int> shown_runs(const ViewContext& context) const;
+  Side side(const ViewContext& context, int run) const;
+  std::vector<Rect> panes_of(const ViewContext& context, const Layout& layout, const Frames* shape) const;
+  Datum<TokenLook> look(const ViewContext& context) const;
+  void follow_clip(const ViewContext& context, const Frames& frames);
+  void paint_side(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& side, float alpha = 1);
+  void paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& side);
+  void paint_pair(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& first, const Side& second);
+  void paint_difference(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& first, const Side& second, bool temporal);
+  void paint_transport(Canvas& canvas, const ViewContext& context, const Rect& area) const;
+  void paint_look(Canvas& canvas, const ViewContext& context, const Layout& layout, const Side& side);
+  void paint_lasso(Canvas& canvas, const Rect& pane) const;
+  double range_of(const Side& first, const Side& second, int shift);
+  bool seek_to(double px, const Rect& area);
+  void finish_lasso(const ViewContext& context, bool add);
+
+  Camera camera_;
+  Playback playback_;
+  double seconds_ = -1;  ///< clock of the last paint
+  FrameBitmaps bitmaps_;
+  double wipe_ = 0.5;
+  Drag drag_ = Drag::None;
+  Point last_;                  ///< of the pointer
+  std::optional<Point> hover_;  ///< image px
+  std::vector<Point> outline_;  ///< of the lasso, image px
+  Rect drag_pane_;
+  std::vector<Rect> word_places_;
+  // The last difference, and of what.
+  struct DifferenceOf {
+    const Frames *first = nullptr, *second = nullptr;
+    int first_frame = 0, second_frame = 0;
+    std::string mode;
+    double range = 0;
+    bool dark = true;
+    bool operator==(const DifferenceOf&) const = default;
+  };
+  std::vector<std::pair<DifferenceOf, std::shared_ptr<const Bitmap>>> differences_;
+  std::vector<std::pair<DifferenceOf, double>> ranges_;
+};
+
+OutputsView::OutputsView()
+    : ControlledView(
+          {choice_control("mode", "Show", {"side by side", "wipe", "difference", "flicker", "fade", "temporal difference", "grid", "A", "B"},
+                          "A is the reference; B is the run of the cursor, or the second one. Grid: all runs."),
+           choice_control("difference", "Difference", pixel_difference_names(), "B - A; its size; squared; over A + 0.01."),
+           number_control("range", "Range", 0, 0, 100, "What is drawn at full strength; 0: the 99th percentile of the pair."),
+           choice_control("look", "Where it looks", {"strip", "overlay", "off"}, "Attention of the locked token over the frames."),
+           choice_control("heads", "Heads", {"head", "mean"}, "The head under the cursor, or the mean over all heads."),
+           number_control("frame", "Frame", 0, 0, 1e6, "Frame of the video."), switch_control("play", "Play", false, "Space"),
+           choice_control("speed", "Speed", {"1", "0.25", "0.5", "2", "4"}, "Times the clip's own."),
+           number_control("flicker", "Flicker", 2, 1, 8, "Hz"), number_control("fade", "Fade", 0.5, 0, 1, "Share of B."),
+           number_control("shift_a", "Shift A", 0, -64, 64, "Frames that A is ahead."),
+           number_control("shift_b", "Shift B", 0, -64, 64, "Frames that B is ahead."), switch_control("swap", "Swap", false, "A and B change places."),
+           switch_control("magnifier", "Magnifier", false, "What lies under the pointer, enlarged on every output."),
+           choice_control("scope", "Scope", {"off", "waveform", "histogram"}, "Of the frame shown.")}) {}
+
+const ViewInfo& OutputsView::info() const {
+  static const ViewInfo kInfo{"outputs",
+                              "Outputs",
+                              "The decoded videos beside each other, and where the locked token looks.",
+                              "difference = B - A on RGB 0..1 before encoding; heat = softmax(q.k / sqrt d) of the locked token, log10",
+                              "heat: Vaswani et al. 2017, arXiv:1706.03762, Eq. 1",
+                              "wheel zoom, right drag pan, F fit, click lock, drag lasso, Space play",
+                              280};
+  return kInfo;
+}
+
+std::vector<Control> OutputsView::controls(const ViewContext& context) const {
+  std::vector<Control> all = ControlledView::controls(context);
+  for (Control& control : all) {
+    if (control.name == "frame") {
+      control.value = std::to_string(playback_.frame());
+      control.most = std::max(playback_.frames - 1, 0);
+    }
+    if (control.name == "play") control.value = playback_.playing ? "on" : "off";
+  }
+  return all;
+}
+
+void OutputsView::set_control(const std::string& name, const std::string& value) {
+  ControlledView::set_control(name, value);
+  if (name == "frame") {
+    playback_.position = number("frame");  // paint() clamps it to the clip
+  } else if (name == "play") {
+    playback_.playing = on("play");
+  } else if (name == "speed") {
+    playback_.speed = std::strtod(chosen("speed").c_str(), nullptr);
+  }
+}
+
+std::vector<int> OutputsView::shown_runs(const ViewContext& context) const {
+  const int count = static_cast<int>(context.inspection.runs().size());
+  if (chosen("mode") == "grid") {
+    std::vector<int> all;
+    for (int run = 0; run < count; ++run) all.push_back(run);
+    return all;
+  }
+  int first = 0, second = context.cursor.run > 0 ? context.cursor.run : count > 1 ? 1 : 0;
+  if (on("swap")) std::swap(first, second);
+  if (chosen("mode") == "A") return {first};
+  if (chosen("mode") == "B") return {second};
+  if (first == second) return {first};
+  return {first, second};
+}
+
+Side OutputsView::side(const ViewContext& context, int run) const {
+  Side side;
+  side.run = run;
+  side.frames = context.inspection.frames(run);
+  const int shift = static_cast<int>(number(run == 0 ? "shift_a" : "shift_b"));
+  if (side.frames) side.frame = shifted_frame(playback_.frame(), shift, side.frames->count);
+  return side;
+}
+
+Layout OutputsView::lay_out(const ViewContext& context) const {
+  const double u = context.unit, pad = 8 * u;
+  const Rect area{context.area.x + pad, context.area.y + 4 * u, std::max(context.area.width - 2 * pad, 10.0), std::max(context.area.height - 8 * u, 10.0)};
+  Layout layout;
+  double bottom = area.bottom();
+  const bool looks = chosen("look") != "off" && !context.inspection.locked().empty() && area.height > 200 * u;
+  if (looks) {
+    const InspectedRun& run = context.inspection.run(context.cursor.run);
+    // About as many lines as the words take.
+    double letters = 0;
+    for (const auto& word : run.geometry.words(context.cursor.branch)) letters += 1.6 + static_cast<double>(word.text.size());
+    const double lines = std::clamp(std::ceil(letters * 7 * u / area.width), 1.0, area.height > 420 * u ? 4.0 : 2.0);
+    layout.words = {area.x, bottom - lines * 24 * u, area.width, lines * 24 * u};
+    layout.words_title = {area.x, layout.words.y - 19 * u, area.width, 18 * u};
+    const int tiles = std::max(run.geometry.frames(), 1);
+    const double tile = std::min({(area.width - 2 * u * (tiles - 1)) / tiles, 64 * u, area.height * 0.16});
+    layout.strip = {area.x, layout.words_title.y - tile - 18 * u, area.width, tile};
+    layout.strip_title = {area.x, layout.strip.y - 20 * u, area.width, 18 * u};
+    bottom = layout.strip_title.y - 2 * u;
+  }
+  if (area.height > 120 * u) {
+    layout.transport = {area.x, bottom - 18 * u, area.width, 16 * u};
+    bottom = layout.transport.y - 4 * u;
+  }
+  layout.panes = {area.x, area.y, area.width, std::max(bottom - area.y, 10.0)};
+  return layout;
+}
+
+std::vector<Rect> OutputsView::panes_of(const ViewContext& context, const Layout& layout, const Frames* shape) const {
+  const std::string& mode = chosen("mode");
+  const int runs = static_cast<int>(shown_runs(context).size());
+  const int count = mode == "side by side" || mode == "grid" || mode == "temporal difference" ? runs : 1;
+  return tile_panes(layout.panes, count, shape && shape->height > 0 ? static_cast<double>(shape->width) / shape->height : 1, 4 * context.unit);
+}
+
+Datum<TokenLook> OutputsView::look(const ViewContext& context) const {
+  if (context.inspection.locked().empty()) return {};
+  return token_look(context.inspection, context.cursor, context.inspection.locked().front(), chosen("heads") == "mean");
+}
+
+void OutputsView::follow_clip(const ViewContext& context, const Frames& frames) {
+  playback_.frames = frames.count;
+  playback_.fps = frames.fps;
+  if (seconds_ >= 0) playback_ = advance(playback_, context.seconds - seconds_);
+  seconds_ = context.seconds;
+  playback_.position = std::clamp(playback_.position, 0.0, std::max(frames.count - 1e-6, 0.0));
+}
+
+void OutputsView::paint(Canvas& canvas, const ViewContext& context) {
+  if (context.inspection.empty()) {
+    return paint_notice(canvas, context, context.area, "No run is open. Open a capture, or generate with capture on.");
+  }
+  const Layout layout = lay_out(context);
+  const std::vector<int> runs = shown_runs(context);
+  std::vector<Side> sides;
+  for (const int run : runs) sides.push_back(side(context, run));
+  const Side* some = nullptr;
+  for (const Side& each : sides) {
+    if (!some && each.frames && each.frames->count > 0) some = &each;
+  }
+  const Frames* shape = some ? some->frames.value.get() : nullptr;
+  if (shape) {
+    follow_clip(context, *shape);
+    for (Side& each : sides) each = side(context, each.run);
+  }
+  const std::vector<Rect> panes = panes_of(context, layout, shape);
+  if (shape) camera_ = follow(camera_, panes[0], shape->width, shape->height);
+  for (const Rect& pane : panes) canvas.fill(pane, context.theme.colour("view"));
+  const std::string& mode = chosen("mode");
+  if (!shape) {
+    const Datum<Frames>& frames = sides[0].frames;
+    paint_notice(canvas, context, layout.panes, frames.loading() ? "Reading the frames." : frames.problem + " The frames come when the run is complete.");
+  } else if (mode == "difference" && sides.size() == 2) {
+    paint_difference(canvas, context, panes[0], sides[0], sides[1], false);
+    paint_marks(canvas, context, panes[0], sides[1]);
+  } else if ((mode == "wipe" || mode == "fade" || mode == "flicker") && sides.size() == 2) {
+    paint_pair(canvas, context, panes[0], sides[0], sides[1]);
+  } else {
+    for (std::size_t i = 0; i < panes.size() && i < sides.size(); ++i) {
+      if (mode == "temporal difference") {
+        paint_difference(canvas, context, panes[i], sides[i], sides[i], true);
+      } else {
+        paint_side(canvas, context, panes[i], sides[i]);
+      }
+      paint_marks(canvas, context, panes[i], sides[i]);
+    }
+    if (sides.size() == 1 && (mode == "wipe" || mode == "difference" || mode == "fade" || mode == "flicker")) {
+      paint_corner(canvas, context, panes[0], "one run: nothing to compare with", Align::Middle, Align::End);
+    }
+  }
+  if (drag_ == Drag::Lasso) paint_lasso(canvas, drag_pane_);
+  if (layout.transport.height > 0) paint_transport(canvas, context, layout.transport);
+  word_places_.clear();
+  if (layout.strip.height > 0) paint_look(canvas, context, layout, side(context, context.cursor.run));
+}
+
+void OutputsView::paint_side(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& side, float alpha) {
+  const InspectedRun& run = context.inspection.run(side.run);
+  if (!side.frames || side.frames->count == 0) {
+    paint_notice(canvas, context, pane, side.frames.loading() ? "Reading the frames." : side.frames ? "This run has no frames." : side.frames.problem);
+    return;
+  }
+  const Frames& frames = *side.frames;
+  paint_picture(canvas, pane, camera_, bitmaps_.get(side.frames.value, side.frame), frames.width, frames.height, camera_.scale < 1, alpha);
+  if (chosen("look") == "overlay" && !context.inspection.locked().empty()) {
+    const Datum<TokenLook> heat = look(context);
+    if (heat) {
+      const int grid = run.geometry.frames() == 1 ? 0 : run.geometry.grid_frame(side.frame);
+      const auto bitmap = look_bitmap(*heat, run.geometry, grid, context.theme);
+      paint_picture(canvas, pane, camera_, bitmap, frames.width, frames.height, false, 0.75F);
+    }
+  }
+}
+
+void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& side) {
+  if (!side.frames || side.frames->count == 0) return;
+  const Frames& frames = *side.frames;
+  const InspectedRun& run = context.inspection.run(side.run);
+  const auto& locked = context.inspection.locked();
+  for (std::size_t i = 0; i < locked.size(); ++i) {
+    if (locked[i] >= run.geometry.tokens() || run.geometry.is_text(locked[i])) continue;
+    const TokenPixels pixels = run.geometry.pixels(locked[i]);
+    const bool here = side.frame >= pixels.first_frame && side.frame <= pixels.last_frame;
+    if (here || locked.size() == 1) paint_token_box(canvas, context, pane, camera_, pixels, here, locked.size() == 1);
+  }
+  for (const std::int64_t token : {context.inspection.hover().query, context.inspection.hover().key}) {
+    if (token < 0 || token >= run.geometry.tokens() || run.geometry.is_text(token)) continue;
+    const TokenPixels pixels = run.geometry.pixels(token);
+    if (side.frame < pixels.first_frame || side.frame > pixels.last_frame) continue;
+    const Point from = camera_.to_view({pixels.area.x, pixels.area.y}, pane);
+    canvas.push_clip(pane);
+    canvas.outline({from.x, from.y, pixels.area.width * camera_.scale, pixels.area.height * camera_.scale},
+                   context.theme.dark ? Rgb{1, 1, 1} : Rgb{0, 0, 0}, 1, Dash::Dashed);
+    canvas.pop_clip();
+  }
+  if (camera_.scale >= kPixelValuesFrom * context.unit) paint_pixel_values(canvas, pane, camera_, frames, side.frame);
+  if (chosen("scope") != "off") paint_scope(canvas, context, pane, frames, side.frame, chosen("scope"));
+  if (hover_ && on("magnifier")) paint_magnifier(canvas, context, pane, bitmaps_.get(side.frames.value, side.frame), *hover_);
+  const std::string& mode = chosen("mode");
+  if (mode == "difference" || mode == "temporal difference") return;
+  paint_tag(canvas, context, pane, side.run, run.letter, run.record.name);
+  Point probe{-1, -1};
+  if (hover_) {
+    probe = *hover_;
+  } else if (!locked.empty() && !run.geometry.is_text(locked[0]) && locked[0] < run.geometry.tokens()) {
+    const Rect area = run.geometry.pixels(locked[0]).area;
+    probe = {area.x + area.width / 2, area.y + area.height / 2};
+  }
+  const std::string text = pixel_text(frames, side.frame, probe);
+  if (!text.empty()) paint_corner(canvas, context, pane, text, Align::End, Align::Begin);
+}
+
+void OutputsView::paint_pair(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& first, const Side& second) {
+  const std::string& mode = chosen("mode");
+  if (mode == "flicker") {
+    CompareState state;
+    state.flicker = true;
+    state.flicker_hz = number("flicker");
+    const Side& now = flicker_shows_second(state, context.seconds) ? second : first;
+    paint_side(canvas, context, pane, now);
+    paint_marks(canvas, context, pane, now);
+    return;
+  }
+  paint_side(canvas, context, pane, first);
+  if (mode == "fade") {
+    paint_side(canvas, context, pane, second, static_cast<float>(number("fade")));
+    paint_marks(canvas, context, pane, first);
+    paint_corner(canvas, context, pane, percent_text(number("fade")) + " " + context.inspection.run(second.run).letter, Align::End, Align::End);
+    return;
+  }
+  const double x = pane.x + wipe_ * pane.width, u = context.unit;
+  canvas.push_clip({x, pane.y, pane.right() - x, pane.height});
+  canvas.fill(pane, context.theme.colour("view"));
+  paint_side(canvas, context, pane, second);
+  canvas.pop_clip();
+  paint_marks(canvas, context, pane, first);
+  canvas.line({x, pane.y}, {x, pane.bottom()}, Rgb{0.06F, 0.06F, 0.06F}, 4);
+  canvas.line({x, pane.y}, {x, pane.bottom()}, Rgb{1, 1, 1}, 2);
+  canvas.circle({x, pane.y + pane.height * 0.8}, 9 * u, Rgb{1, 1, 1});
+  canvas.triangle({x - 2.5 * u, pane.y + pane.height * 0.8 - 3 * u}, {x - 2.5 * u, pane.y + pane.height * 0.8 + 3 * u}, {x - 6.5 * u, pane.y + pane.height * 0.8}, Rgb{});
+  canvas.triangle({x + 2.5 * u, pane.y + pane.height * 0.8 - 3 * u}, {x + 2.5 * u, pane.y + pane.height * 0.8 + 3 * u}, {x + 6.5 * u, pane.y + pane.height * 0.8}, Rgb{});
+  const InspectedRun& other = context.inspection.run(second.run);
+  if (pane.right() - x > 40 * u) paint_tag(canvas, context, {pane.right() - 26 * u, pane.y, 26 * u, pane.height}, second.run, other.letter, "");
+}
+
+double OutputsView::range_of(const Side& first, const Side& second, int shift) {
+  const DifferenceOf key{first.frames.value.get(), second.frames.value.get(), shift, 0, chosen("difference"), 0, true};
+  for (const auto& known : ranges_) {
+    if (known.first == key) return known.second;
+  }
+  const double range = difference_p99(pixel_difference_of(chosen("difference")), *first.frames, *second.frames, shift);
+  if (ranges_.size() > 32) ranges_.clear();
+  ranges_.emplace_back(key, range);
+  return range;
+}
+
+void OutputsView::paint_difference(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& first, const Side& second, bool temporal) {
+  if (!first.frames || !second.frames || first.frames->count == 0 || second.frames->count == 0) {
+    return paint_notice(canvas, context, pane, first.frames.loading() || second.frames.loading() ? "Reading the frames." : "One of the runs has no frames.");
+  }
+  const std::string a = temporal ? "f(t-1)" : std::string(1, context.inspection.run(first.run).letter);
+  const std::string b = temporal ? "f(t)" : std::string(1, context.inspection.run(second.run).letter);
+  const PixelDifference mode = pixel_difference_of(chosen("difference"));
+  const bool fixed = number("range") > 0;
+  const int first_frame = temporal ? std::max(first.frame - 1, 0) : first.frame;
+  const double p99 = fixed ? number("range") : range_of(first, second, temporal ? 1 : second.frame - first.frame);
+  const double range = p99 > 0 ? p99 : 4.0 / 255;
+  const DifferenceOf key{first.frames.value.get(), second.frames.value.get(), first_frame, second.frame, chosen("difference"), range, context.theme.dark};
+  std::shared_ptr<const Bitmap> bitmap;
+  for (const auto& known : differences_) {
+    if (known.first == key) bitmap = known.second;
+  }
+  if (!bitmap) {
+    bitmap = difference_bitmap(mode, *first.frames, first_frame, *second.frames, second.frame, range, context.theme);
+    if (!bitmap) return paint_notice(canvas, context, pane, "The videos differ in size; there is no difference to show.");
+    if (differences_.size() >= 8) differences_.erase(differences_.begin());
+    differences_.emplace_back(key, bitmap);
+  }
+  paint_picture(canvas, pane, camera_, bitmap, first.frames->width, first.frames->height, camera_.scale < 1);
+  if (temporal) paint_tag(canvas, context, pane, first.run, context.inspection.run(first.run).letter, context.inspection.run(first.run).record.name);
+  paint_corner(canvas, context, pane, difference_text(mode, a, b, range, fixed), Align::Begin, Align::End);
+}
+
+void OutputsView::paint_transport(Canvas& canvas, const ViewContext& context, const Rect& area) const {
+  TextStyle style = number_style(context, "text2");
+  style.size = 11;
+  style.vertical = Align::Middle;
+  style.horizontal = Align::End;
+  const double u = context.unit, middle = area.y + area.height / 2;
+  char text[64];
+  std::snprintf(text, sizeof text, "frame %d / %d  %.2f s", playback_.frame(), std::max(playback_.frames - 1, 0), playback_.seconds());
+  const double room = canvas.text_width(text, style) + 10 * u;
+  canvas.text({area.right(), middle}, text, style);
+  const Rect track{area.x, middle - 2 * u, std::max(area.width - room, 4.0), 4 * u};
+  canvas.fill(track, context.theme.colour("line"), 2 * u);
+  const double at = playback_.frames > 1 ? playback_.frame() / (playback_.frames - 1.0) : 0;
+  canvas.fill({track.x, track.y, track.width * at, track.height}, context.theme.colour("accent"), 2 * u);
+  canvas.circle({track.x + track.width * at, middle}, 5 * u, context.theme.colour("accent"));
+}
+
+void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const Layout& layout, const Side& side) {
+  const InspectedRun& run = context.inspection.run(context.cursor.run);
+  const std::int64_t token = context.inspection.locked().front();
+  const Datum<TokenLook> heat = look(context);
+  const double u = context.unit;
+  TextStyle strong = strong_style(context), small = number_style(context, "text3");
+  small.size = 11;
+  small.horizontal = Align::End;
+  canvas.text({layout.strip_title.x, layout.strip_title.y}, "Where " + run.geometry.name(token, context.cursor.branch) + " looks", strong);
+  const double room = layout.strip_title.width - canvas.text_width("Where " + run.geometry.name(token, context.cursor.branch) + " looks", strong) - 10 * u;
+  const std::string place = std::string("run ") + run.letter + ", L" + std::to_string(context.cursor.layer) + ", ";
+  canvas.text({layout.strip_title.right(), layout.strip_title.y + 1 * u}, fit_text(canvas, place + (heat ? heat->source : ""), small, room), small);
+  if (!heat) {
+    const Rect all{layout.strip.x, layout.strip.y, layout.strip.width, layout.words.bottom() - layout.strip.y};
+    return paint_notice(canvas, context, all, heat.loading() ? "Computing the row of this token." : heat.problem);
+  }
+  const int tiles = run.geometry.frames();
+  const double gap = 2 * u, width = std::min((layout.strip.width - gap * (tiles - 1)) / tiles, layout.strip.height * std::max(1.0, double(run.record.width_px) / std::max(run.record.height_px, 1)));
+  const int own = run.geometry.is_text(token) ? -1 : run.geometry.place(token).frame;
+  TextStyle tick = tick_style(context);
+  tick.horizontal = Align::Middle;
+  for (int grid = 0; grid < tiles; ++grid) {
+    const Rect tile{layout.strip.x + grid * (width + gap), layout.strip.y, width, layout.strip.height};
+    canvas.fill(tile, context.theme.colour("view"));
+    const TokenPixels pixels = run.geometry.pixels(run.geometry.token(grid, 0, 0));
+    if (side.frames && side.frames->count > 0) {
+      const auto frame = bitmaps_.get(side.frames.value, std::clamp(pixels.last_frame, 0, side.frames->count - 1));
+      canvas.image(frame, tile, {0, 0, double(frame->width), double(frame->height)}, true, 0.7F);
+    }
+    const auto bitmap = look_bitmap(*heat, run.geometry, grid, context.theme);
+    canvas.image(bitmap, tile, {0, 0, double(bitmap->width), double(bitmap->height)}, false, 0.75F);
+    const bool shown = run.geometry.frames() > 1 && run.geometry.grid_frame(playback_.frame()) == grid;
+    if (grid == own) {
+      canvas.outline(tile, context.theme.colour("brush"), 2);
+    } else if (shown) {
+      canvas.outline(tile, context.theme.colour("accent"), 1);
+    }
+    tick.colour = context.theme.colour(grid == own ? "brush" : "text3");
+    if (width > 12 * u || grid % 5 == 0) canvas.text({tile.x + tile.width / 2, tile.bottom() + 2 * u}, std::to_string(grid), tick);
+  }
+  canvas.text({layout.words_title.x, layout.words_title.y}, "Prompt words", strong);
+  canvas.text({layout.words_title.right(), layout.words_title.y + 1 * u}, "text mass " + percent_text(heat->text_mass), small);
+  const auto& words = run.geometry.words(context.cursor.branch);
+  if (words.empty()) {
+    TextStyle style = label_style(context);
+    canvas.text({layout.words.x, layout.words.y}, "This branch has no words: its text is padding.", style);
+  }
+  word_places_ = paint_words(canvas, context, layout.words, words, word_weights(*heat, words));
+}
+
+void OutputsView::paint_lasso(Canvas& canvas, const Rect& pane) const {
+  std::vector<Point> points;
+  for (const Point& point : outline_) points.push_back(camera_.to_view(point, pane));
+  if (points.size() > 1) points.push_back(points.front());
+  canvas.push_clip(pane);
+  canvas.polyline(points, Rgb{0.06F, 0.06F, 0.06F}, 3);
+  canvas.polyline(points, Rgb{0x2E / 255.0F, 0xE6 / 255.0F, 0xC5 / 255.0F}, 1.5);
+  canvas.pop_clip();
+}
+
+bool OutputsView::seek_to(double px, const Rect& area) {
+  const double width = std::max(area.width * 0.7, 1.0);
+  playback_ = seek(playback_, static_cast<int>(std::lround((px - area.x) / width * (playback_.frames - 1))));
+  return true;
+}
+
+void OutputsView::finish_lasso(const ViewContext& context, bool add) {
+  const std::vector<int> runs = shown_runs(context);
+  const Side shown = side(context, runs.front());
+  const TokenGeometry& geometry = context.inspection.run(shown.run).geometry;
+  double low_x = 1e9, high_x = -1e9, low_y = 1e9, high_y = -1e9;
+  for (const Point& point : outline_) {
+    low_x = std::min(low_x, point.x), high_x = std::max(high_x, point.x);
+    low_y = std::min(low_y, point.y), high_y = std::max(high_y, point.y);
+  }
+  const bool click = std::max(high_x - low_x, high_y - low_y) * camera_.scale < 5 * context.unit;
+  if (click) {
+    const std::int64_t token = geometry.token_at(shown.frame, outline_.front().x, outline_.front().y);
+    if (token >= 0) context.inspection.lock(token, add);
+  } else {
+    std::vector<std::int64_t> tokens = add ? context.inspection.locked() : std::vector<std::int64_t>{};
+    for (const std::int64_t token : lasso_tokens(geometry, shown.frame, outline_)) {
+      if (std::find(tokens.begin(), tokens.end(), token) == tokens.end()) tokens.push_back(token);
+    }
+    context.inspection.set_locked(std::move(tokens));
+  }
+  outline_.clear();
+}
+
+bool OutputsView::pointer(const PointerEvent& event, const ViewContext& context) {
+  using Kind = PointerEvent::Kind;
+  if (context.inspection.empty()) return false;
+  const Layout layout = lay_out(context);
+  const Side shown = side(context, shown_runs(context).front());
+  if (!shown.frames || shown.frames->count == 0) return false;
+  const Frames& frames = *shown.frames;
+  const std::vector<Rect> panes = panes_of(context, layout, &frames);
+  const auto pane = std::find_if(panes.begin(), panes.end(), [&](const Rect& each) { return each.contains(event.at); });
+  const Rect& wipe_pane = panes.front();
+  const double u = context.unit, wipe_x = wipe_pane.x + wipe_ * wipe_pane.width;
+  const bool on_wipe = chosen("mode") == "wipe" && wipe_pane.contains(event.at) && std::fabs(event.at.x - wipe_x) < 6 * u;
+  const Point before = last_;
+  last_ = event.at;
+  switch (event.kind) {
+    case Kind::Leave: {
+      hover_.reset();
+      if (context.inspection.hover().view == info().id) context.inspection.set_hover({});
+      return true;
+    }
+    case Kind::Wheel:
+      if (pane == panes.end()) return false;
+      camera_ = zoom_about(camera_, *pane, event.at, event.notches * (event.shift ? 0.125 : event.control ? 8 : 1));
+      return true;
+    case Kind::DoubleClick:
+      if (pane != panes.end()) camera_ = fit(*pane, frames.width, frames.height);
+      return pane != panes.end();
+    case Kind::Press: {
+      if (layout.transport.contains(event.at)) {
+        drag_ = Drag::Seek;
+        return seek_to(event.at.x, layout.transport);
+      }
+      if (layout.strip.height > 0 && layout.strip.contains(event.at)) {
+        const TokenGeometry& geometry = context.inspection.run(context.cursor.run).geometry;
+        const double gap = 2 * u, count = geometry.frames();
+        const CaptureRun& record = context.inspection.run(context.cursor.run).record;
+        const double width = std::min((layout.strip.width - gap * (count - 1)) / count, layout.strip.height * std::max(1.0, double(record.width_px) / std::max(record.height_px, 1)));
+        const int tile = static_cast<int>((event.at.x - layout.strip.x) / (width + gap));
+        if (tile >= 0 && tile < geometry.frames()) playback_ = seek(playback_, geometry.pixels(geometry.token(tile, 0, 0)).last_frame);
+        return true;
+      }
+      const auto& words = context.inspection.run(context.cursor.run).geometry.words(context.cursor.branch);
+      for (std::size_t i = 0; i < std::min(words.size(), word_places_.size()); ++i) {
+        if (!word_places_[i].contains(event.at) || words[i].tokens.empty()) continue;
+        context.inspection.set_locked(words[i].tokens);
+        return true;
+      }
+      if (pane == panes.end()) return false;
+      drag_pane_ = *pane;
+      if (event.right) {
+        drag_ = Drag::Pan;
+      } else if (on_wipe) {
+        drag_ = Drag::Wipe;
+      } else if (event.left) {
+        drag_ = Drag::Lasso;
+        outline_ = {camera_.to_image(event.at, drag_pane_)};
+      }
+      return true;
+    }
+    case Kind::Release: {
+      const bool lasso = drag_ == Drag::Lasso && !outline_.empty();
+      const bool was = drag_ != Drag::None;
+      drag_ = Drag::None;
+      if (lasso) finish_lasso(context, event.shift);
+      return was;
+    }
+    case Kind::Move:
+      break;
+  }
+  switch (drag_) {
+    case Drag::Pan:
+      camera_ = pan(camera_, drag_pane_, {event.at.x - before.x, event.at.y - before.y}, frames.width, frames.height);
+      return true;
+    case Drag::Wipe:
+      wipe_ = wipe_at({wipe_pane, Pane::Content::Wipe, false}, event.at);
+      return true;
+    case Drag::Seek:
+      return seek_to(event.at.x, layout.transport);
+    case Drag::Lasso:
+      outline_.push_back(camera_.to_image(event.at, drag_pane_));
+      return true;
+    case Drag::None:
+      break;
+  }
+  hover_.reset();
+  std::int64_t token = -1;
+  if (pane != panes.end()) {
+    hover_ = camera_.to_image(event.at, *pane);
+    token = context.inspection.run(shown.run).geometry.token_at(shown.frame, hover_->x, hover_->y);
+  }
+  context.inspection.set_hover(token >= 0 ? InspectHover{token, -1, info().id} : InspectHover{});
+  return true;
+}
+
+bool OutputsView::key(const std::string& key, const ViewContext& context) {
+  static const char* const kModes[] = {"A", "B", "wipe", "side by side", "difference"};
+  if (key.size() == 1 && key[0] >= '1' && key[0] <= '5') {
+    set_control("mode", kModes[key[0] - '1']);
+  } else if (key == "0") {
+    const auto& names = pixel_difference_names();
+    const auto now = std::find(names.begin(), names.end(), chosen("difference")) - names.begin();
+    set_control("difference", names[(now + 1) % names.size()]);
+  } else if (key == "Space" || key == " ") {
+    playback_ = toggle(playback_);
+  } else if (key == "," || key == ".") {
+    playback_ = step_frames(playback_, key == "," ? -1 : 1);
+  } else if (key == "S") {
+    set_control("swap", on("swap") ? "off" : "on");
+  } else if (key == "F") {
+    camera_ = {};
+  } else if (key == "Ctrl+0") {
+    const Side shown = side(context, shown_runs(context).front());
+    if (!shown.frames) return false;
+    camera_ = one_to_one(shown.frames->width, shown.frames->height, context.ratio);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+std::string OutputsView::tooltip(Point at, const ViewContext& context) {
+  if (context.inspection.empty()) return {};
+  const Layout layout = lay_out(context);
+  const InspectedRun& run = context.inspection.run(context.cursor.run);
+  const auto& words = run.geometry.words(context.cursor.branch);
+  for (std::size_t i = 0; i < std::min(words.size(), word_places_.size()); ++i) {
+    if (!word_places_[i].contains(at)) continue;
+    const Datum<TokenLook> heat = look(context);
+    if (!heat) return {};
+    return "'" + words[i].text + "': " + plot_number(word_weights(*heat, words)[i]) + " of the softmax\nsum over its " + std::to_string(words[i].tokens.size()) + " tokens";
+  }
+  if (layout.strip.height > 0 && layout.strip.contains(at)) {
+    return "The row of the locked token: softmax(q.k / sqrt d), three decades below its largest video weight\nclick shows the frame";
+  }
+  if (!hover_ || !layout.panes.contains(at)) return {};
+  const Side shown = side(context, shown_runs(context).front());
+  const std::int64_t token = run.geometry.token_at(shown.frame, hover_->x, hover_->y);
+  if (token < 0 || !shown.frames) return {};
+  return "token " + run.geometry.name(token, context.cursor.branch) + ", row " + std::to_string(token) + "\npixel (" +
+         std::to_string(static_cast<int>(hover_->x)) + ", " + std::to_string(static_cast<int>(hover_->y)) + ") of frame " + std::to_string(shown.frame) + ": " +
+         pixel_text(*shown.frames, shown.frame, *hover_);
+}
+
+std::string OutputsView::spoken(const ViewContext& context) {
+  if (context.inspection.empty() || context.inspection.locked().empty()) return info().title;
+  const InspectedRun& run = context.inspection.run(context.cursor.run);
+  std::string text = "Outputs, locked token " + run.geometry.name(context.inspection.locked().front(), context.cursor.branch);
+  const Datum<TokenLook> heat = look(context);
+  if (heat) text += ", text mass " + percent_text(heat->text_mass);
+  return text;
+}
+
+std::vector<DataArray> OutputsView::data(const ViewContext& context) {
+  std::vector<DataArray> arrays;
+  if (context.inspection.empty()) return arrays;
+  const Datum<TokenLook> heat = look(context);
+  if (heat) {
+    const TokenGeometry& geometry = context.inspection.run(context.cursor.run).geometry;
+    const auto begin = heat->weight.begin() + geometry.visual_begin();
+    arrays.push_back({"where_it_looks", {geometry.frames(), geometry.rows(), geometry.columns()}, {begin, begin + geometry.visual_tokens()}, {}});
+    const auto& words = geometry.words(context.cursor.branch);
+    arrays.push_back({"words", {static_cast<std::int64_t>(words.size())}, word_weights(*heat, words), {}});
+  }
+  for (const int run : shown_runs(context)) {
+    const Side shown = side(context, run);
+    if (!shown.frames || shown.frames->count == 0) continue;
+    const float* rgb = shown.frames->frame(shown.frame);
+    arrays.push_back({std::string("frame_") + context.inspection.run(run).letter, {shown.frames->height, shown.frames->width, 3},
+                      {rgb, rgb + shown.frames->frame_size()}, {}});
+  }
+  return arrays;
+}
+
+}  // namespace
+
+std::unique_ptr<InspectView> make_outputs_view() { return std::make_unique<OutputsView>(); }
+
+}  // namespace ditscope::views
