@@ -146,6 +146,20 @@ Datum<RowSeries> row_series(Inspection& inspection, const InspectCursor& at, boo
       std::int64_t{run.record.steps} * std::min<std::int64_t>(RowSeries::kMostRows, run.record.tokens()) * 28);
 }
 
+std::optional<double> shared_gain(const std::vector<float>& log_used, const std::vector<float>& log_base) {
+  constexpr double kRounding = 3e-3;  // of two half floats
+  if (log_used.empty() || log_used.size() != log_base.size()) return std::nullopt;
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  for (std::size_t i = 0; i < log_used.size(); ++i) {
+    const double gain = std::exp(log_used[i]) - std::exp(log_base[i]);
+    if (std::isnan(gain)) return std::nullopt;
+    low = std::min(low, gain);
+    high = std::max(high, gain);
+  }
+  if (!(high - low <= kRounding)) return std::nullopt;
+  return (low + high) / 2;
+}
+
 RowTrack read_row_track(const CaptureReader& reader, const CaptureRun& run, const TokenGeometry& geometry, int layer, int branch, int head,
                         std::int64_t token) {
   const Arrays arrays(reader, run.run_id, layer, branch);
@@ -164,6 +178,8 @@ RowTrack read_row_track(const CaptureReader& reader, const CaptureRun& run, cons
     each->assign(static_cast<std::size_t>(std::max(run.steps, 0)), kNone);
   }
   const std::size_t slot = sampled ? static_cast<std::size_t>(nearest - rows.begin()) : 0;
+  std::vector<float> base;  // of the sampled rows at the last refresh
+  double own_base = kNone;
   for (int step = 0; step < run.steps; ++step) {
     const Measured now = read_step(reader, arrays, step, head, tokens);
     const std::size_t index = now.every ? static_cast<std::size_t>(call) : slot;
@@ -176,7 +192,13 @@ RowTrack read_row_track(const CaptureReader& reader, const CaptureRun& run, cons
     }
     if (sampled && slot < now.log_rho_used.size()) {
       track.rho_used[step] = std::exp(now.log_rho_used[slot]);
-      track.ratio[step] = track.rho_used[step] / track.rho[step];
+    } else if (const auto gain = shared_gain(now.log_rho_used, base)) {
+      track.rho_used[step] = own_base + *gain;
+    }
+    track.ratio[step] = track.rho_used[step] / track.rho[step];
+    if (now.log_rho_used.empty() && !now.log_rho_sampled.empty()) {
+      base = now.log_rho_sampled;
+      own_base = track.rho[step];
     }
   }
   return track;

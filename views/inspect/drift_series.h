@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,12 @@ struct RowSeries {
 RowSeries read_row_series(const CaptureReader& reader, const CaptureRun& run, const TokenGeometry& geometry, int layer, int branch, int head);
 Datum<RowSeries> row_series(Inspection& inspection, const InspectCursor& at, bool all_heads);
 
-/// One row over the steps. Where it is not among the captured rows, the nearest one that is.
+/// What every sampled row gained since the last refresh, where all gained the same; none where they did not.
+/// @param log_used,log_base  rho used now and rho at the refresh, of the same rows
+std::optional<double> shared_gain(const std::vector<float>& log_used, const std::vector<float>& log_base);
+
+/// One row over the steps. Where it is not among the captured rows, the nearest one that is. Rho used is captured for sampled rows;
+/// another row's is its rho at the last refresh and what all sampled rows gained since then, where they gained the same.
 struct RowTrack {
   std::int64_t token = -1;  ///< raster order, of the row that is shown
   Series lse_full, lse_kept, rho, rho_used, ratio;

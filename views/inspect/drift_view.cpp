@@ -33,7 +33,7 @@ Layout lay_out(const ViewContext& context, bool with_strip) {
   layout.lse = {left, top, width, share * 0.9};
   layout.rho = {left, layout.lse.bottom() + gap, width, share * 1.25};
   layout.ratio = {left, layout.rho.bottom() + gap, width, share * 0.95};
-  if (with_strip) layout.strip = {left, layout.ratio.bottom() + gap, width, bottom - layout.ratio.bottom() - gap};
+  if (with_strip) layout.strip = {left, layout.ratio.bottom() + gap, width, std::max(bottom - layout.ratio.bottom() - gap, 1.0)};
   return layout;
 }
 
@@ -50,8 +50,8 @@ class DriftView final : public ControlledView {
       : ControlledView({choice_control("rows", "Rows", {"head", "layer"}, "Rows of the head under the cursor, or of all heads of its layer."),
                         choice_control("against", "Against", {"nothing", "other branch"},
                                        "Draws the other guidance branch dashed: conditional against unconditional."),
-                        choice_control("strip", "Strip", {"drift", "rho", "off"},
-                                       "Each step a column, each captured row a line: rho used over true, or rho true."),
+                        choice_control("strip", "Strip", {"auto", "drift", "rho", "off"},
+                                       "Each step a column, each captured row a line: rho used over true, or rho true. Auto: where there is room."),
                         number_control("alarm", "Alarm", 1.15, 1.0, 16, "Where rho used over true is too far above 1.")}) {}
 
   const ViewInfo& info() const override {
@@ -75,7 +75,9 @@ class DriftView final : public ControlledView {
 
  private:
   Shown fetch(const ViewContext& context) const;
-  bool strip_on() const { return chosen("strip") != "off"; }
+  bool strip_on(const ViewContext& context) const {
+    return chosen("strip") != "off" && (chosen("strip") != "auto" || context.area.height >= 400 * context.unit);
+  }
   void paint_lse(Canvas& canvas, const ViewContext& context, const Plot& plot, const Shown& shown, const RowSeries* other) const;
   void paint_rho(Canvas& canvas, const ViewContext& context, const Plot& plot, const Shown& shown, const RowSeries* other) const;
   void paint_ratio(Canvas& canvas, const ViewContext& context, const Plot& plot, const Shown& shown, const RowSeries* other) const;
@@ -104,7 +106,7 @@ PlotAxis axis_of(std::initializer_list<const Series*> curves, AxisScale scale = 
   for (const Series* curve : curves) {
     if (curve) extent.add(*curve);
   }
-  return fit_axis(extent, scale);
+  return fit_axis(extent, scale, 0.14);
 }
 
 void DriftView::paint(Canvas& canvas, const ViewContext& context) {
@@ -113,7 +115,7 @@ void DriftView::paint(Canvas& canvas, const ViewContext& context) {
   }
   const InspectedRun& run = context.inspection.run(context.cursor.run);
   const int steps = run.record.steps;
-  const Layout layout = lay_out(context, strip_on());
+  const Layout layout = lay_out(context, strip_on(context));
   const Shown shown = fetch(context);
   Datum<RowSeries> other;
   if (chosen("against") == "other branch" && run.record.branches.size() > 1) {
@@ -133,20 +135,20 @@ void DriftView::paint(Canvas& canvas, const ViewContext& context) {
   PlotAxis rho = rows ? axis_of({&rows->rho_p10, &rows->rho_p90, &rows->rho_used, track ? &track->rho : nullptr, track ? &track->rho_used : nullptr,
                                  second ? &second->rho : nullptr})
                       : fit_axis({});
-  rho.high = std::max(rho.high, 1.03);
+  if (rho.high > 0.6) rho.high = std::max(rho.high, 1.03);
   Extent ratios;
   if (rows) ratios.add(rows->ratio);
   if (track) ratios.add(track->ratio);
   ratios.add(number("alarm") * 1.03);
-  ratios.add(0.94);
-  const PlotAxis ratio = fit_axis(ratios, AxisScale::Log2);
+  ratios.add(0.9);
+  const PlotAxis ratio = fit_axis(ratios, AxisScale::Log2, 0.08);
 
   const Plot plots[3] = {{canvas, context, layout.lse, x, lse}, {canvas, context, layout.rho, x, rho}, {canvas, context, layout.ratio, x, ratio}};
   const char* const names[3][2] = {{"LSE", "nats"}, {"\u03c1", "0-1"}, {"\u03c1\u0302 / \u03c1", "log2"}};
   for (int i = 0; i < 3; ++i) {
     plots[i].ground();
     plots[i].hatch_steps(actions);
-    plots[i].y_ticks(std::clamp(static_cast<int>(plots[i].area().height / (24 * context.unit)), 2, 5));
+    plots[i].y_ticks(std::clamp(static_cast<int>(plots[i].area().height / (24 * context.unit)), 3, 5));
     plots[i].mark_refreshes(actions);
     plots[i].y_name(context.area.x + 8 * context.unit, names[i][0], names[i][1]);
   }
@@ -157,11 +159,11 @@ void DriftView::paint(Canvas& canvas, const ViewContext& context) {
     paint_lse(canvas, context, plots[0], shown, second);
     paint_rho(canvas, context, plots[1], shown, second);
     paint_ratio(canvas, context, plots[2], shown, second);
-    if (strip_on()) paint_strip(canvas, context, layout.strip, shown);
+    if (strip_on(context)) paint_strip(canvas, context, layout.strip, shown);
   }
   for (const Plot& plot : plots) plot.cursor(context.cursor.step);
-  if (strip_on()) Plot(canvas, context, layout.strip, x, {}).cursor(context.cursor.step);
-  (strip_on() ? Plot(canvas, context, layout.strip, x, {}) : plots[2]).step_ticks(context.area.x + 8 * context.unit, steps, context.cursor.step);
+  if (strip_on(context)) Plot(canvas, context, layout.strip, x, {}).cursor(context.cursor.step);
+  (strip_on(context) ? Plot(canvas, context, layout.strip, x, {}) : plots[2]).step_ticks(context.area.x + 8 * context.unit, steps, context.cursor.step);
   if (layout.readout.width > 0) paint_numbers(canvas, context, layout.readout, shown);
 }
 
@@ -213,10 +215,10 @@ void DriftView::paint_rho(Canvas& canvas, const ViewContext& context, const Plot
     most = std::max(most, step.measured);
   }
   const std::string count = least == most ? std::to_string(most) : std::to_string(least) + " to " + std::to_string(most);
-  plot.note("bands 10-90, 25-75 % of " + count + " rows", Align::Begin, Align::End);
+  plot.note("bands 10-90, 25-75 % of " + count + " rows", Align::Begin, Align::Begin);
 }
 
-void DriftView::paint_ratio(Canvas&, const ViewContext& context, const Plot& plot, const Shown& shown, const RowSeries* other) const {
+void DriftView::paint_ratio(Canvas& canvas, const ViewContext& context, const Plot& plot, const Shown& shown, const RowSeries* other) const {
   const RowSeries& rows = *shown.rows;
   const Theme& theme = context.theme;
   plot.bars(rows.ratio, 1, Colour(theme.colour("positive"), 0.85F), Colour(theme.colour("negative"), 0.85F));
@@ -225,11 +227,20 @@ void DriftView::paint_ratio(Canvas&, const ViewContext& context, const Plot& plo
   if (other) plot.curve(other->ratio, Colour(theme.colour("text"), 0.8F), 1, Dash::Dashed);
   if (shown.track) plot.curve(shown.track->ratio, theme.colour("brush"));
   plot.note("alarm " + plot_number(number("alarm"), 0.01), Align::Begin, Align::Begin, "warn");
-  plot.note("below 1: under-weighted", Align::Begin, Align::End, "accent");
+  const double one = plot.y().place(1), line = 14 * context.unit;
+  TextStyle style = label_style(context);
+  style.size = 11;
+  style.halo = true;
+  style.colour = theme.colour("positive");
+  style.vertical = Align::End;
+  if (one - plot.y().place(number("alarm")) > line + 2 * context.unit) canvas.text({plot.area().x + 4 * context.unit, one - 1 * context.unit}, "above 1: over-weighted", style);
+  style.colour = theme.colour("negative");
+  style.vertical = Align::Begin;
+  if (plot.area().bottom() - one > line) canvas.text({plot.area().x + 4 * context.unit, one + 1 * context.unit}, "below 1: under-weighted", style);
 }
 
 void DriftView::paint_strip(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) {
-  const bool drift = chosen("strip") == "drift";
+  const bool drift = chosen("strip") != "rho";
   const RowSeries& rows = *shown.rows;
   const std::int64_t tokens = context.inspection.run(context.cursor.run).geometry.tokens();
   constexpr int kLines = 128;
@@ -269,6 +280,7 @@ void DriftView::paint_strip(Canvas& canvas, const ViewContext& context, const Re
   }
   const Plot plot(canvas, context, area, step_axis(columns), {});
   plot.ground();
+  plot.hatch_steps(step_actions(context.inspection.run(context.cursor.run), context.cursor.layer));
   plot.y_name(context.area.x + 8 * context.unit, "rows", drift ? "\u03c1\u0302/\u03c1" : "\u03c1");
   if (!strip_) {
     return plot.note(drift ? "no row has both rho used and true" : "rho was not measured", Align::Middle, Align::Middle);
@@ -285,9 +297,9 @@ void DriftView::paint_strip(Canvas& canvas, const ViewContext& context, const Re
 void DriftView::paint_numbers(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const {
   const double line = 17 * context.unit;
   double y = area.y;
-  const auto write = [&](const char* name, double value, const char* token = "text") {
+  const auto write = [&](const char* name, double value, const char* token = "text", double step = 0.001) {
     if (y + line > area.bottom()) return;
-    paint_readout(canvas, context, area.x, area.right(), y, name, plot_number(value), token);
+    paint_readout(canvas, context, area.x, area.right(), y, name, plot_number(value, step), token);
     y += line;
   };
   canvas.push_clip(area);
@@ -297,8 +309,8 @@ void DriftView::paint_numbers(Canvas& canvas, const ViewContext& context, const 
   const auto at = [&](const Series& series) { return step < series.size() ? series[step] : std::nan(""); };
   if (shown.rows) {
     const RowSeries& rows = *shown.rows;
-    write("LSE full", at(rows.lse_full));
-    write("LSE kept", at(rows.lse_kept));
+    write("LSE full", at(rows.lse_full), "text", 0.01);
+    write("LSE kept", at(rows.lse_kept), "text", 0.01);
     write("true \u03c1", at(rows.rho));
     write("used \u03c1\u0302", at(rows.rho_used));
     write("\u03c1\u0302 / \u03c1", at(rows.ratio), at(rows.ratio) > number("alarm") ? "warn" : "text");
@@ -332,7 +344,7 @@ void DriftView::paint_numbers(Canvas& canvas, const ViewContext& context, const 
 
 bool DriftView::pointer(const PointerEvent& event, const ViewContext& context) {
   if (context.inspection.empty()) return false;
-  const Layout layout = lay_out(context, strip_on());
+  const Layout layout = lay_out(context, strip_on(context));
   PlotAxis x = step_axis(context.inspection.run(context.cursor.run).record.steps);
   x.begin = layout.lse.x;
   x.end = layout.lse.right();
@@ -348,7 +360,7 @@ bool DriftView::pointer(const PointerEvent& event, const ViewContext& context) {
 
 std::string DriftView::tooltip(Point at, const ViewContext& context) {
   if (context.inspection.empty()) return {};
-  const Layout layout = lay_out(context, strip_on());
+  const Layout layout = lay_out(context, strip_on(context));
   const int steps = context.inspection.run(context.cursor.run).record.steps;
   PlotAxis x = step_axis(steps);
   x.begin = layout.lse.x;

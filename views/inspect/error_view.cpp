@@ -186,22 +186,26 @@ void ErrorView::paint_times(Canvas& canvas, const ViewContext& context, const Re
   const GridLayout layout = grid_of(area, context);
   ValueGrid grid = shown.work ? shown.work->time_grid(layout.columns, layout.rows) : ValueGrid{layout.rows, layout.columns, std::vector<double>(std::size_t(layout.rows) * layout.columns, std::nan(""))};
   ValueGrid reference;
-  Extent extent = grid.extent();
+  Series both = grid.values;
   if (shown.reference) {
     reference = shown.reference->time_grid(layout.columns, layout.rows);
-    extent.add(reference.values);
+    both.insert(both.end(), reference.values.begin(), reference.values.end());
   }
-  const std::string most = extent.empty() ? "" : ", full cell " + plot_number(extent.high) + " ms";
+  const double top = bar_top(both);
+  Extent extent;
+  extent.add(both);
+  const bool cut = !extent.empty() && extent.high > top;
+  const std::string most = extent.empty() ? "" : ", full cell " + plot_number(top) + " ms" + (cut ? " (longest " + plot_number(extent.high) + ")" : "");
   paint_title(canvas, context, area, "Attention time", "all branches" + most + (shown.reference ? "; line: run A" : ""));
   paint_row_numbers(canvas, context, layout, "L", context.cursor.layer);
   paint_column_numbers(canvas, context, layout, "", context.cursor.step, true);
-  paint_grid_bars(canvas, context, layout, grid, extent.empty() ? 1 : extent.high, context.theme.run(context.cursor.run));
+  paint_grid_bars(canvas, context, layout, grid, top > 0 ? top : 1, context.theme.run(context.cursor.run));
   for (int row = 0; row < reference.rows; ++row) {
     for (int column = 0; column < reference.columns; ++column) {
       const double value = reference.at(row, column);
-      if (!std::isfinite(value) || extent.high <= 0) continue;
+      if (!std::isfinite(value) || top <= 0) continue;
       const Rect cell = layout.cell(row, column);
-      const double y = cell.bottom() - value / extent.high * (cell.height - std::min(2 * context.unit, cell.height * 0.15));
+      const double y = cell.bottom() - std::min(value / top, 1.0) * (cell.height - std::min(2 * context.unit, cell.height * 0.15));
       canvas.line({cell.x, y}, {cell.right(), y}, context.theme.run(0), 1);
     }
   }
@@ -219,7 +223,7 @@ void ErrorView::paint_work(Canvas& canvas, const ViewContext& context, const Rec
   x.low = 0;
   x.high = 1;
   const Plot plot(canvas, context, area, x, y);
-  paint_title(canvas, context, area, "Time saved", "against work skipped, one dot a head, sparse steps");
+  paint_title(canvas, context, area, "Time saved", "against work skipped, a dot a head; dashed: as much as work");
   plot.ground();
   plot.y_ticks(4);
   plot.x_ticks(std::clamp(static_cast<int>(area.width / (60 * context.unit)), 2, 6));
@@ -243,7 +247,6 @@ void ErrorView::paint_work(Canvas& canvas, const ViewContext& context, const Rec
   const WorkTotals totals = work_totals(*shown.work, *shown.reference);
   const std::string text = "work skipped " + percent_text(totals.skipped) + ", time saved " + percent_text(totals.saved);
   plot.note((totals.saved < 0 ? "Slower than run A: " : "") + text, Align::Begin, Align::Begin, totals.saved < 0 ? "warn" : "text2");
-  plot.note("dashed: as much time as work", Align::End, Align::End, "text3");
 }
 
 void ErrorView::paint_memory(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const {
@@ -262,7 +265,7 @@ void ErrorView::paint_memory(Canvas& canvas, const ViewContext& context, const R
   y.low = 0;
   if (extent.high <= 0) y.high = 1;
   const Plot plot(canvas, context, area, step_axis(steps), y);
-  paint_title(canvas, context, area, "Memory held", "MB after each step: what the method remembers; line: its masks");
+  paint_title(canvas, context, area, "Memory held", "MB; line: masks");
   plot.ground();
   plot.hatch_steps(step_actions(run, -1));
   plot.y_ticks(3);

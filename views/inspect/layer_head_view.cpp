@@ -44,7 +44,8 @@ std::vector<std::string> quantities() {
 
 struct Shown {
   ValueGrid grid;    ///< (L,H)
-  Extent all;        ///< of every step, so that the range stays while stepping
+  Extent all;        ///< 2 to 98 % of every step, so that the range stays while stepping
+  double most = 0;   ///< of every step
   std::string problem;
   bool loading = false;
 };
@@ -85,7 +86,7 @@ class LayerHeadView final : public ControlledView {
       const std::string why = shown.loading ? "Reading the figures of this run." : !shown.problem.empty() ? shown.problem : "This was not measured here. " + remedy();
       paint_notice(canvas, context, layout.area, why);
     } else if (bars) {
-      const double most = quantity.look == Look::BarsToOne ? 1 : shown.all.high;
+      const double most = quantity.look == Look::BarsToOne ? 1 : shown.most;
       paint_grid_bars(canvas, context, layout, shown.grid, most, context.theme.run(context.cursor.run));
       TextStyle style = label_style(context);
       style.size = 11;
@@ -98,7 +99,7 @@ class LayerHeadView final : public ControlledView {
       paint_grid(canvas, context, layout, shown.grid, map, scale, range);
       paint_colour_bar(canvas, context, legend, map, scale, range, chosen("quantity"));
     }
-    if (!here.empty()) paint_values(canvas, context, layout, shown.grid);
+    if (!here.empty()) paint_values(canvas, context, layout, shown.grid, bars);
     const Rect at = layout.cell(context.cursor.layer, context.cursor.head);
     canvas.outline({at.x + 0.5, at.y + 0.5, at.width - 1, at.height - 1}, context.theme.colour("accent"), 2);
   }
@@ -175,7 +176,13 @@ class LayerHeadView final : public ControlledView {
     } else {
       all = values(name);
     }
-    for (const auto& value : all) shown.all.add(value.value);
+    std::vector<float> finite;
+    for (const auto& value : all) {
+      shown.most = std::max(shown.most, std::isfinite(value.value) ? value.value : 0);
+      finite.push_back(static_cast<float>(value.value));
+    }
+    shown.all.add(quantile(finite, 0.02));
+    shown.all.add(quantile(finite, 0.98));
     HeadChoice choice;
     choice.branch = context.cursor.branch;
     if (chosen("over") == "step") choice.step = context.cursor.step;
@@ -202,9 +209,10 @@ class LayerHeadView final : public ControlledView {
   }
 
   /// Numbers in the cells where they fit.
-  static void paint_values(Canvas& canvas, const ViewContext& context, const GridLayout& layout, const ValueGrid& grid) {
+  static void paint_values(Canvas& canvas, const ViewContext& context, const GridLayout& layout, const ValueGrid& grid, bool at_top) {
     TextStyle style = tick_style(context);
-    style.horizontal = style.vertical = Align::Middle;
+    style.horizontal = Align::Middle;
+    style.vertical = at_top ? Align::Begin : Align::Middle;
     style.halo = true;
     style.colour = context.theme.colour("text");
     const Rect first = layout.cell(0, 0);
@@ -213,7 +221,7 @@ class LayerHeadView final : public ControlledView {
       for (int column = 0; column < grid.columns; ++column) {
         if (std::isnan(grid.at(row, column))) continue;
         const Rect cell = layout.cell(row, column);
-        canvas.text({cell.x + cell.width / 2, cell.y + cell.height / 2}, plot_number(grid.at(row, column)), style);
+        canvas.text({cell.x + cell.width / 2, at_top ? cell.y + 2 * context.unit : cell.y + cell.height / 2}, plot_number(grid.at(row, column)), style);
       }
     }
   }

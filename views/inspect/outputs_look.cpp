@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "views/inspect/plot_bitmap.h"
+
 namespace ditscope::views {
 namespace {
 
@@ -41,6 +43,10 @@ Datum<TokenLook> token_look(Inspection& inspection, const InspectCursor& at, std
   const InspectedRun& run = inspection.run(at.run);
   const int heads = std::max(run.record.model.heads, 1);
   Datum<TokenLook> look;
+  if (token < 0 || token >= run.geometry.tokens()) {
+    look.problem = "The locked token is not one of this run.";
+    return look;
+  }
   std::vector<float> sum;
   bool loading = false;
   int found = 0;
@@ -101,7 +107,7 @@ std::shared_ptr<const Bitmap> look_bitmap(const TokenLook& look, const TokenGeom
       pixel[3] = static_cast<std::uint8_t>(std::isnan(weight) ? 255 : 40 + 190 * std::clamp(position, 0.0, 1.0));
     }
   }
-  return make_bitmap(geometry.columns(), geometry.rows(), std::move(rgba));
+  return kept_bitmap(geometry.columns(), geometry.rows(), std::move(rgba));
 }
 
 std::vector<double> word_weights(const TokenLook& look, const std::vector<TokenGeometry::Word>& words) {

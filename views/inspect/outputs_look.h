@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "views/inspect/bitmap.h"
 #include "views/inspect/colour_map.h"
 #include "views/inspect/inspection.h"
 

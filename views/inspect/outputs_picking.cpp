@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "views/inspect/plot_bitmap.h"
+
 namespace ditscope::views {
 namespace {
 
@@ -54,7 +56,7 @@ std::shared_ptr<const Bitmap> waveform_bitmap(const Frames& frames, int frame, R
     const double share = static_cast<double>(counts[i]) / frames.height;
     rgba[4 * i + 3] = counts[i] == 0 ? 0 : static_cast<std::uint8_t>(std::clamp(60 + share * 12 * 195, 0.0, 255.0));
   }
-  return make_bitmap(width, kLevels, std::move(rgba));
+  return kept_bitmap(width, kLevels, std::move(rgba));
 }
 
 std::vector<std::vector<double>> channel_histograms(const Frames& frames, int frame) {
@@ -72,11 +74,11 @@ std::vector<std::vector<double>> channel_histograms(const Frames& frames, int fr
 std::vector<Rect> tile_panes(const Rect& area, int count, double picture_ratio, double gap) {
   int best = 1;
   double largest = -1;
-  for (int columns = 1; columns <= count; ++columns) {
+  for (int columns = count; columns >= 1; --columns) {
     const int rows = (count + columns - 1) / columns;
     const double width = (area.width - gap * (columns - 1)) / columns, height = (area.height - gap * (rows - 1)) / rows;
     const double picture = std::min(width, height * picture_ratio);
-    if (picture > largest + 1e-9) {
+    if (picture > 1.25 * largest) {
       largest = picture;
       best = columns;
     }

@@ -20,7 +20,7 @@ std::shared_ptr<const Bitmap> waveform_bitmap(const Frames& frames, int frame, R
 /// Shares of the values 0..1 of each channel in 64 equal parts.
 std::vector<std::vector<double>> channel_histograms(const Frames& frames, int frame);
 
-/// Equal panes in rows: as many columns as make the pictures largest.
+/// Equal panes in rows: beside each other, unless fewer columns make the pictures a quarter larger.
 std::vector<Rect> tile_panes(const Rect& area, int count, double picture_ratio, double gap);
 
 }  // namespace ditscope::views

@@ -28,6 +28,8 @@ struct Layout {
   Rect panes, transport, strip_title, strip, words_title, words;  ///< without height: no room
 };
 
+constexpr const char* kNoFrames = "This capture has no frames of this run. They are stored when a run is complete; its previews are in the timeline.";
+
 enum class Drag { None, Pan, Lasso, Wipe, Seek };
 
 class OutputsView final : public ControlledView {
@@ -49,7 +51,7 @@ class OutputsView final : public ControlledView {
   std::vector<int> shown_runs(const ViewContext& context) const;
   Side side(const ViewContext& context, int run) const;
   std::vector<Rect> panes_of(const ViewContext& context, const Layout& layout, const Frames* shape) const;
-  Datum<TokenLook> look(const ViewContext& context) const;
+  Datum<TokenLook> look(const ViewContext& context);
   void follow_clip(const ViewContext& context, const Frames& frames);
   void paint_side(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& side, float alpha = 1);
   void paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& side);
@@ -73,6 +75,10 @@ class OutputsView final : public ControlledView {
   std::vector<Point> outline_;  ///< of the lasso, image px
   Rect drag_pane_;
   std::vector<Rect> word_places_;
+  // The row that was asked for last.
+  std::shared_ptr<const TokenLook> look_;
+  std::string look_key_;
+  InspectCursor look_at_;
   // The last difference, and of what.
   struct DifferenceOf {
     const Frames *first = nullptr, *second = nullptr;
@@ -165,7 +171,7 @@ Layout OutputsView::lay_out(const ViewContext& context) const {
   const Rect area{context.area.x + pad, context.area.y + 4 * u, std::max(context.area.width - 2 * pad, 10.0), std::max(context.area.height - 8 * u, 10.0)};
   Layout layout;
   double bottom = area.bottom();
-  const bool looks = chosen("look") != "off" && !context.inspection.locked().empty() && area.height > 200 * u;
+  const bool looks = chosen("look") != "off" && area.height > 200 * u;
   if (looks) {
     const InspectedRun& run = context.inspection.run(context.cursor.run);
     // About as many lines as the words take.
@@ -195,9 +201,23 @@ std::vector<Rect> OutputsView::panes_of(const ViewContext& context, const Layout
   return tile_panes(layout.panes, count, shape && shape->height > 0 ? static_cast<double>(shape->width) / shape->height : 1, 4 * context.unit);
 }
 
-Datum<TokenLook> OutputsView::look(const ViewContext& context) const {
+Datum<TokenLook> OutputsView::look(const ViewContext& context) {
   if (context.inspection.locked().empty()) return {};
-  return token_look(context.inspection, context.cursor, context.inspection.locked().front(), chosen("heads") == "mean");
+  const std::int64_t token = context.inspection.locked().front();
+  const InspectedRun& run = context.inspection.run(context.cursor.run);
+  const std::string key = context.inspection.captures()[run.capture].string() + " " + std::to_string(run.record.run_id) + " " + chosen("heads") + " " +
+                          std::to_string(token);
+  if (look_ && look_key_ == key && look_at_ == context.cursor) {
+    Datum<TokenLook> known;
+    known.value = look_;
+    return known;
+  }
+  const Datum<TokenLook> found = token_look(context.inspection, context.cursor, token, chosen("heads") == "mean");
+  // What is pooled may become exact; what is exact stays.
+  look_ = found && found->source.rfind("exact", 0) == 0 ? found.value : nullptr;
+  look_key_ = key;
+  look_at_ = context.cursor;
+  return found;
 }
 
 void OutputsView::follow_clip(const ViewContext& context, const Frames& frames) {
@@ -231,7 +251,7 @@ void OutputsView::paint(Canvas& canvas, const ViewContext& context) {
   const std::string& mode = chosen("mode");
   if (!shape) {
     const Datum<Frames>& frames = sides[0].frames;
-    paint_notice(canvas, context, layout.panes, frames.loading() ? "Reading the frames." : frames.problem + " The frames come when the run is complete.");
+    paint_notice(canvas, context, layout.panes, frames.loading() ? "Reading the frames." : kNoFrames);
   } else if (mode == "difference" && sides.size() == 2) {
     paint_difference(canvas, context, panes[0], sides[0], sides[1], false);
     paint_marks(canvas, context, panes[0], sides[1]);
@@ -259,7 +279,7 @@ void OutputsView::paint(Canvas& canvas, const ViewContext& context) {
 void OutputsView::paint_side(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& side, float alpha) {
   const InspectedRun& run = context.inspection.run(side.run);
   if (!side.frames || side.frames->count == 0) {
-    paint_notice(canvas, context, pane, side.frames.loading() ? "Reading the frames." : side.frames ? "This run has no frames." : side.frames.problem);
+    paint_notice(canvas, context, pane, side.frames.loading() ? "Reading the frames." : kNoFrames);
     return;
   }
   const Frames& frames = *side.frames;
@@ -402,23 +422,33 @@ void OutputsView::paint_transport(Canvas& canvas, const ViewContext& context, co
 
 void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const Layout& layout, const Side& side) {
   const InspectedRun& run = context.inspection.run(context.cursor.run);
-  const std::int64_t token = context.inspection.locked().front();
-  const Datum<TokenLook> heat = look(context);
   const double u = context.unit;
   TextStyle strong = strong_style(context), small = number_style(context, "text3");
   small.size = 11;
   small.horizontal = Align::End;
+  const auto& words = run.geometry.words(context.cursor.branch);
+  canvas.text({layout.words_title.x, layout.words_title.y}, "Prompt words", strong);
+  if (words.empty()) canvas.text({layout.words.x, layout.words.y}, "This branch has no words: its text is padding.", label_style(context));
+  if (context.inspection.locked().empty()) {
+    canvas.text({layout.strip_title.x, layout.strip_title.y}, "Where a token looks", strong);
+    paint_notice(canvas, context, layout.strip, "Click a pixel or a word.");
+    word_places_ = paint_words(canvas, context, layout.words, words, {});
+    return;
+  }
+  const std::int64_t token = context.inspection.locked().front();
+  const Datum<TokenLook> heat = look(context);
   canvas.text({layout.strip_title.x, layout.strip_title.y}, "Where " + run.geometry.name(token, context.cursor.branch) + " looks", strong);
   const double room = layout.strip_title.width - canvas.text_width("Where " + run.geometry.name(token, context.cursor.branch) + " looks", strong) - 10 * u;
   const std::string place = std::string("run ") + run.letter + ", L" + std::to_string(context.cursor.layer) + ", ";
   canvas.text({layout.strip_title.right(), layout.strip_title.y + 1 * u}, fit_text(canvas, place + (heat ? heat->source : ""), small, room), small);
   if (!heat) {
-    const Rect all{layout.strip.x, layout.strip.y, layout.strip.width, layout.words.bottom() - layout.strip.y};
-    return paint_notice(canvas, context, all, heat.loading() ? "Computing the row of this token." : heat.problem);
+    paint_notice(canvas, context, layout.strip, heat.loading() ? "Computing the row of this token." : heat.problem);
+    word_places_ = paint_words(canvas, context, layout.words, words, {});
+    return;
   }
   const int tiles = run.geometry.frames();
   const double gap = 2 * u, width = std::min((layout.strip.width - gap * (tiles - 1)) / tiles, layout.strip.height * std::max(1.0, double(run.record.width_px) / std::max(run.record.height_px, 1)));
-  const int own = run.geometry.is_text(token) ? -1 : run.geometry.place(token).frame;
+  const int own = token >= run.geometry.tokens() || run.geometry.is_text(token) ? -1 : run.geometry.place(token).frame;
   TextStyle tick = tick_style(context);
   tick.horizontal = Align::Middle;
   for (int grid = 0; grid < tiles; ++grid) {
@@ -440,13 +470,7 @@ void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const L
     tick.colour = context.theme.colour(grid == own ? "brush" : "text3");
     if (width > 12 * u || grid % 5 == 0) canvas.text({tile.x + tile.width / 2, tile.bottom() + 2 * u}, std::to_string(grid), tick);
   }
-  canvas.text({layout.words_title.x, layout.words_title.y}, "Prompt words", strong);
   canvas.text({layout.words_title.right(), layout.words_title.y + 1 * u}, "text mass " + percent_text(heat->text_mass), small);
-  const auto& words = run.geometry.words(context.cursor.branch);
-  if (words.empty()) {
-    TextStyle style = label_style(context);
-    canvas.text({layout.words.x, layout.words.y}, "This branch has no words: its text is padding.", style);
-  }
   word_places_ = paint_words(canvas, context, layout.words, words, word_weights(*heat, words));
 }
 

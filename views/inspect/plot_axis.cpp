@@ -4,8 +4,6 @@
 #include <cstdio>
 #include <numeric>
 
-#include "views/state/temporal.h"
-
 namespace ditscope::views {
 namespace {
 
@@ -81,11 +79,17 @@ std::vector<PlotTick> plot_ticks(const PlotAxis& axis, int most) {
   if (most < 1 || !std::isfinite(axis.low) || !std::isfinite(axis.high) || !(axis.high > axis.low)) return {};
   if (axis.scale == AxisScale::Log10 && axis.high / axis.low >= 50) return power_ticks(axis, most);
   if (axis.scale == AxisScale::Log2 && axis.high / axis.low >= 6) return power_ticks(axis, most);
+  // The finest of 1, 2 and 5 times powers of ten that does not give too many.
+  const double width = axis.high - axis.low;
+  double step = std::pow(10.0, std::floor(std::log10(width / (most + 1))));
+  const auto count = [&](double by) { return std::floor(axis.high / by + 1e-9) - std::ceil(axis.low / by - 1e-9) + 1; };
+  for (int i = 0; count(step) > most && i < 12; ++i) step *= i % 3 == 1 ? 2.5 : 2;
   std::vector<PlotTick> marks;
-  const std::vector<double> values = ticks(axis.low, axis.high, std::max(most, 2));
-  const double step = values.size() > 1 ? values[1] - values[0] : 0;
-  for (const double value : values) marks.push_back({value, plot_number(std::fabs(value) < step * 1e-6 ? 0 : value, step)});
-  if (static_cast<int>(marks.size()) > most) marks.resize(most);
+  const double first = std::ceil(axis.low / step - 1e-9);
+  for (int i = 0; i < count(step); ++i) {
+    const double value = (first + i) * step;
+    marks.push_back({value, plot_number(value, step)});
+  }
   return marks;
 }
 
@@ -99,12 +103,12 @@ void Extent::add(const std::vector<double>& values) {
   for (const double value : values) add(value);
 }
 
-PlotAxis fit_axis(const Extent& extent, AxisScale scale) {
+PlotAxis fit_axis(const Extent& extent, AxisScale scale, double share) {
   PlotAxis axis;
   axis.scale = scale;
   if (scale == AxisScale::Linear) {
     if (extent.empty()) return axis;
-    const double room = std::max({(extent.high - extent.low) * 0.06, std::fabs(extent.high) * 1e-9, 1e-12});
+    const double room = std::max({(extent.high - extent.low) * share, std::fabs(extent.high) * 1e-9, 1e-12});
     const bool one_value = extent.high - extent.low <= std::fabs(extent.high) * 1e-9;
     const double half = one_value ? std::max(0.5, std::fabs(extent.high) * 0.05) : room;
     axis.low = extent.low - half;
@@ -117,10 +121,21 @@ PlotAxis fit_axis(const Extent& extent, AxisScale scale) {
     return axis;
   }
   const double low = extent.low > 0 ? extent.low : extent.high * 1e-6;
-  const double room = extent.high / low > 1.0001 ? std::pow(extent.high / low, 0.06) : 1.25;
+  const double room = extent.high / low > 1.0001 ? std::pow(extent.high / low, share) : 1.25;
   axis.low = low / room;
   axis.high = extent.high * room;
   return axis;
+}
+
+double bar_top(const Series& values) {
+  Series finite;
+  for (const double value : values) {
+    if (std::isfinite(value)) finite.push_back(value);
+  }
+  if (finite.empty()) return 0;
+  std::sort(finite.begin(), finite.end());
+  const double nine_in_ten = finite[static_cast<std::size_t>(0.9 * static_cast<double>(finite.size() - 1))];
+  return nine_in_ten > 0 && finite.back() > 4 * nine_in_ten ? 1.25 * nine_in_ten : finite.back();
 }
 
 std::vector<Point> curve_points(const Series& series, const PlotAxis& x, const PlotAxis& y) {

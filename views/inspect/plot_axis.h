@@ -33,6 +33,9 @@ std::vector<PlotTick> plot_ticks(const PlotAxis& axis, int most);
 /// "Inf" and "-Inf".
 std::string plot_number(double value, double step = 0);
 
+/// A value per step 0, 1, 2 ...: NaN where none was measured. What lies between two measured steps is never drawn.
+using Series = std::vector<double>;
+
 /// Least and greatest of finite values.
 struct Extent {
   double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
@@ -43,10 +46,11 @@ struct Extent {
 
 /// An axis that shows an extent with a little room: 0..1 where it is empty, some width where it is one value. On a logarithmic
 /// scale only what is above 0 counts.
-PlotAxis fit_axis(const Extent& extent, AxisScale scale = AxisScale::Linear);
-
-/// A value per step 0, 1, 2 ...: NaN where none was measured. What lies between two measured steps is never drawn.
-using Series = std::vector<double>;
+/// @param room  free share of the axis at either end
+PlotAxis fit_axis(const Extent& extent, AxisScale scale = AxisScale::Linear, double room = 0.06);
+/// What bars are scaled to: the greatest value, unless a few stand far above all others (a first call that loads something); then
+/// what nine in ten stay below, and a quarter more. 0 where nothing is finite.
+double bar_top(const Series& values);
 
 /// Where the values of a series lie; a point that is not finite where there is none, so that a line breaks there.
 std::vector<Point> curve_points(const Series& series, const PlotAxis& x, const PlotAxis& y);

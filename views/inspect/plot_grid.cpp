@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "views/inspect/plot_bitmap.h"
+
 namespace ditscope::views {
 namespace {
 
@@ -39,7 +41,7 @@ std::shared_ptr<const Bitmap> grid_bitmap(const ValueGrid& grid, const ColourMap
   for (std::size_t i = 0; i < grid.values.size(); ++i) {
     if (!std::isnan(grid.values[i])) put(pixels.data() + 4 * i, map.of(grid.values[i], scale, range));
   }
-  return make_bitmap(grid.columns, grid.rows, std::move(pixels));
+  return kept_bitmap(grid.columns, grid.rows, std::move(pixels));
 }
 
 void paint_grid(Canvas& canvas, const ViewContext& context, const GridLayout& layout, const ValueGrid& grid, const ColourMap& map,
@@ -103,7 +105,7 @@ void paint_colour_bar(Canvas& canvas, const ViewContext& context, const Rect& ar
   words.size = 11;
   words.vertical = Align::Middle;
   const double u = context.unit, middle = area.y + area.height / 2;
-  const std::string low = scale.text(range.black), high = scale.text(range.white);
+  const std::string low = plot_number(scale.to_value(range.black)), high = plot_number(scale.to_value(range.white));
   const double ends = canvas.text_width(low, style) + canvas.text_width(high, style) + 12 * u;
   const std::string title = fit_text(canvas, name, words, std::max(0.0, area.width - ends - 60 * u));
   canvas.text({area.x, middle}, title, words);
@@ -112,7 +114,7 @@ void paint_colour_bar(Canvas& canvas, const ViewContext& context, const Rect& ar
   if (width < 16 * u) return;
   style.horizontal = Align::End;
   canvas.text({from - 5 * u, middle}, low, style);
-  canvas.image(make_bitmap(256, 1, std::move(pixels)), {from, middle - 4 * u, width, 8 * u}, {0, 0, 256, 1}, true);
+  canvas.image(kept_bitmap(256, 1, std::move(pixels)), {from, middle - 4 * u, width, 8 * u}, {0, 0, 256, 1}, true);
   style.horizontal = Align::Begin;
   canvas.text({from + width + 5 * u, middle}, high, style);
 }

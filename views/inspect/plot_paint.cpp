@@ -158,7 +158,7 @@ void Plot::hatch_steps(const std::vector<std::string>& actions) const {
     if (end > step) {
       const double from = std::max(x_.place(static_cast<double>(step) - 0.5), area_.x);
       const double to = std::min(x_.place(static_cast<double>(end) - 0.5), area_.right());
-      paint_hatch(canvas_, {from, area_.y, to - from, area_.height}, Colour(context_.theme.colour("line"), 0.9F));
+      paint_hatch(canvas_, {from, area_.y, to - from, area_.height}, Colour(context_.theme.colour("edge"), 0.3F));
     }
     step = std::max(end, step + 1);
   }
@@ -231,13 +231,14 @@ void Plot::cursor(double value) const {
 }
 
 void Plot::end_labels(const std::vector<Label>& labels) const {
-  std::vector<double> wanted;
+  // Above the curve that ends highest, below the others.
+  std::vector<double> ends, wanted;
   std::vector<const Label*> shown;
   for (const Label& label : labels) {
     const auto& values = *label.series;
     const auto last = std::find_if(values.rbegin(), values.rend(), [&](double value) { return std::isfinite(y_.place(value)); });
     if (last == values.rend()) continue;
-    wanted.push_back(y_.place(*last));
+    ends.push_back(y_.place(*last));
     shown.push_back(&label);
   }
   TextStyle style = label_style(context_);
@@ -246,6 +247,8 @@ void Plot::end_labels(const std::vector<Label>& labels) const {
   style.vertical = Align::Middle;
   style.halo = true;
   const double half = 7 * context_.unit;
+  const double top = ends.empty() ? 0 : *std::min_element(ends.begin(), ends.end());
+  for (const double end : ends) wanted.push_back(end + (end == top ? -1.4 : 1.4) * half);
   const std::vector<double> at = spread(wanted, 2 * half, area_.y + half, area_.bottom() - half);
   for (std::size_t i = 0; i < shown.size(); ++i) {
     style.colour = shown[i]->colour;

@@ -77,6 +77,14 @@ class TimelineView final : public ControlledView {
 
  private:
   Shown fetch(const ViewContext& context) const;
+  /// "L1 to 0.197": what is measured and what a full bar is.
+  std::string error_unit(const Series& error) const {
+    const std::string& of = chosen("error");
+    const std::string name = of == "error_l1_ratio" ? "L1" : of == "error_ratio" ? "L2" : of == "error_cosine" ? "1 - cos" : "latents";
+    Extent extent;
+    extent.add(error);
+    return extent.empty() ? name : name + " to " + plot_number(extent.high, extent.high < 0.1 ? 0.001 : 0.01);
+  }
   Rect cell(const TimelineRange& range, int step, const Rect& lane, double gap) const {
     const double from = range.place(step, lane), to = range.place(step + 1, lane);
     return {from, lane.y, std::max(to - from - gap, 0.5), lane.height};
@@ -180,8 +188,7 @@ void TimelineView::paint(Canvas& canvas, const ViewContext& context) {
   const Rect all{lanes.header.x, context.area.y, lanes.header.width, context.area.height};
   paint_lane_name(canvas, context, lanes.kept, "Kept", "%");
   paint_lane_name(canvas, context, lanes.ratio, "\u03c1\u0302 / \u03c1", "log2 \u00b10.5");
-  paint_lane_name(canvas, context, lanes.error, "Error", chosen("error") == "error_l1_ratio" ? "mean L1" : chosen("error") == "error_ratio" ? "mean L2"
-                                                                                                : chosen("error") == "error_cosine" ? "1 - cos" : "latents");
+  paint_lane_name(canvas, context, lanes.error, "Error", error_unit(shown.error));
   if (lanes.time.height > 0) paint_lane_name(canvas, context, lanes.time, "Attention", "ms");
   if (lanes.preview.height > 0) paint_lane_name(canvas, context, lanes.preview, "x\u03020", "preview");
   canvas.push_clip(all);
@@ -264,7 +271,7 @@ void TimelineView::paint_kept(Canvas& canvas, const ViewContext& context, const 
     } else if (action == "cached") {
       canvas.outline({middle.x - 4 * u, middle.y - 4 * u, 8 * u, 8 * u}, theme.colour("text2"), 1);
     } else if (action == "sparse" && step < static_cast<int>(shown.kept.size()) && std::isfinite(shown.kept[step])) {
-      const double height = std::max(std::clamp(shown.kept[step], 0.0, 1.0) * box.height, 1.0);
+      const double height = std::max(std::clamp(shown.kept[step], 0.0, 1.0) * box.height, 2.5 * u);
       const Rect bar{box.x, box.bottom() - height, box.width, height};
       canvas.fill(bar, run);
       // A mask that an earlier step chose: its bar is dashed.
@@ -311,12 +318,6 @@ void TimelineView::paint_error(Canvas& canvas, const ViewContext& context, const
   style.vertical = Align::Middle;
   style.halo = true;
   const double u = context.unit, middle = lane.y + lane.height / 2;
-  if (!extent.empty()) {
-    TextStyle most = tick_style(context);
-    most.horizontal = Align::End;
-    most.halo = true;
-    canvas.text({lane.right() - 3 * u, lane.y + 1 * u}, "max " + plot_number(extent.high), most);
-  }
   if (!shown.divergence) {
     if (!extent.empty()) canvas.text({lane.x + 6 * u, middle}, "no head passes " + plot_number(number("tolerance")), style);
     return;
@@ -336,20 +337,25 @@ void TimelineView::paint_error(Canvas& canvas, const ViewContext& context, const
 }
 
 void TimelineView::paint_time(Canvas& canvas, const ViewContext& context, const Rect& lane, const TimelineRange& range, const Shown& shown) const {
-  Extent extent;
-  extent.add(shown.time);
-  extent.add(shown.reference_time);
-  if (extent.empty() || extent.high <= 0) return;
+  Series both = shown.time;
+  both.insert(both.end(), shown.reference_time.begin(), shown.reference_time.end());
+  const double top = bar_top(both);
+  if (top <= 0) return;
   const double u = context.unit;
   for (int step = 0; step < static_cast<int>(shown.time.size()); ++step) {
     const Rect box = cell(range, step, lane, 1 * u);
     const bool sparse = step < static_cast<int>(shown.actions.size()) && shown.actions[step] != "full" && shown.actions[step] != "refresh" && shown.actions[step] != "search";
     if (std::isfinite(shown.time[step])) {
-      const double height = std::max(shown.time[step] / extent.high * box.height, 1.0);
+      const double height = std::clamp(shown.time[step] / top * box.height, 1.0, box.height);
       canvas.fill({box.x, box.bottom() - height, box.width, height}, sparse ? Colour(context.theme.run(context.cursor.run)) : Colour(context.theme.colour("edge")));
     }
+    // What is cut off says so.
+    if (std::max(shown.time[step], std::isfinite(shown.reference_time[step]) ? shown.reference_time[step] : 0) > top) {
+      canvas.triangle({box.x + box.width / 2 - 4 * u, box.y + 7 * u}, {box.x + box.width / 2 + 4 * u, box.y + 7 * u}, {box.x + box.width / 2, box.y + 1 * u},
+                      context.theme.colour("warn"));
+    }
     if (std::isfinite(shown.reference_time[step])) {
-      const double height = std::max(shown.reference_time[step] / extent.high * box.height, 1.0);
+      const double height = std::clamp(shown.reference_time[step] / top * box.height, 1.0, box.height);
       canvas.outline({box.x, box.bottom() - height, box.width, height}, context.theme.run(0), 1);
     }
   }
@@ -359,7 +365,7 @@ void TimelineView::paint_time(Canvas& canvas, const ViewContext& context, const 
     style.size = 11;
     style.horizontal = style.vertical = Align::Middle;
     style.halo = true;
-    canvas.text({range.place(step + 0.5, lane), lane.y + lane.height / 2}, plot_number(shown.time[step]), style);
+    canvas.text({range.place(step + 0.5, lane), lane.y + lane.height / 2}, plot_number(shown.time[step], shown.time[step] >= 10 ? 1 : 0.01), style);
   }
 }
 
@@ -371,7 +377,7 @@ void TimelineView::paint_previews(Canvas& canvas, const ViewContext& context, co
     if (to < lane.x || from > lane.right()) continue;
     const double side = std::min(lane.height, std::max(to - from - context.unit, 22 * context.unit));
     const double left = (from + to) / 2 - side / 2;
-    if (left < free_from - 0.6 * (side - (to - from))) continue;
+    if (left < free_from - 0.5 * context.unit) continue;
     const Datum<Frames> preview = context.inspection.preview(context.cursor.run, step.step);
     if (!preview || preview->count == 0) continue;
     const auto bitmap = bitmaps_.get(preview.value, preview->count / 2);
