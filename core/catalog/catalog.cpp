@@ -7,6 +7,7 @@
 #include <deque>
 #include <mutex>
 
+#include "core/catalog/step_caches.h"
 #include "kernels/error.h"
 
 namespace ditscope {
@@ -135,6 +136,57 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t\n") - begin + 1);
 }
 
+/// A list of papers, each once.
+std::string papers_of(const std::string& first, const std::string& second) {
+  return second.empty() || second == first ? first : first.empty() ? second : first + "; " + second;
+}
+
+void add_parameters(MethodEntry& entry, const std::vector<Parameter>& parameters) {
+  for (const Parameter& parameter : parameters) {
+    const bool known = std::any_of(entry.parameters.begin(), entry.parameters.end(),
+                                   [&](const Parameter& p) { return p.key == parameter.key; });
+    if (!known) entry.parameters.push_back(parameter);
+  }
+}
+
+/// The plan of a method with another correction.
+MethodEntry corrected(const MethodEntry& method, std::string_view key) {
+  std::vector<std::string> names;
+  for (const CorrectionEntry& known : corrections()) names.push_back(known.key);
+  for (const StepCacheEntry& known : step_caches()) names.push_back(known.key);
+  if (std::find(names.begin(), names.end(), key) == names.end()) {
+    const auto nearest = nearest_name(key, names);
+    std::string all;
+    for (const std::string& name : names) all += (all.empty() ? "" : ", ") + name;
+    throw Error(ErrorKind::NotFound, "expected a correction or a step cache after the plus (" + all + "), got \"" + std::string(key) + "\"" +
+                                         (nearest ? "; did you mean " + *nearest + "?" : "; choose one of these, the step cache last"));
+  }
+  const CorrectionEntry& correction = find_correction(key);
+  if (method.plan.empty()) {
+    throw Error(ErrorKind::InvalidArgument,
+                "expected a method that skips something before the plus, got \"" + method.key + "\"; it needs no correction");
+  }
+  MethodEntry entry = method;
+  entry.name += " + " + correction.name;
+  entry.summary += " " + correction.summary;
+  entry.paper = papers_of(method.paper, correction.paper);
+  entry.parameters = method.plan_parameters;
+  entry.correction = correction.key;
+  add_parameters(entry, correction.parameters);
+  return entry;
+}
+
+/// A method with a step cache.
+MethodEntry cached(const MethodEntry& method, const StepCacheEntry& cache) {
+  MethodEntry entry = method;
+  entry.name += " + " + cache.name;
+  entry.summary += " " + cache.summary;
+  entry.paper = papers_of(method.paper, cache.paper);
+  entry.step_cache = cache.key;
+  add_parameters(entry, cache.parameters);
+  return entry;
+}
+
 }  // namespace
 
 const CorrectionEntry& find_correction(std::string_view key) {
@@ -145,31 +197,17 @@ const MethodEntry& find_method(std::string_view key) {
   const auto plus = key.find('+');
   if (plus == std::string_view::npos) return find_entry(methods(), key, "method");
   static std::mutex mutex;
-  static std::deque<MethodEntry> composed;  // grows by at most one entry a pair; references stay valid
+  static std::deque<MethodEntry> composed;  // grows by at most one entry a combination; references stay valid
   const std::lock_guard lock(mutex);
   for (const MethodEntry& entry : composed) {
     if (entry.key == key) return entry;
   }
-  const MethodEntry& method = find_entry(methods(), key.substr(0, plus), "method");
-  const CorrectionEntry& correction = find_entry(corrections(), key.substr(plus + 1), "correction");
-  if (method.plan.empty()) {
-    throw Error(ErrorKind::InvalidArgument,
-                "expected a method that skips something before the plus, got \"" + method.key + "\"; it needs no correction");
-  }
-  MethodEntry entry{std::string(key),
-                    method.name + " + " + correction.name,
-                    method.summary + " " + correction.summary,
-                    correction.paper.empty() || correction.paper == method.paper ? method.paper
-                                                                                 : method.paper + "; " + correction.paper,
-                    method.plan_parameters,
-                    method.plan,
-                    correction.key,
-                    method.plan_parameters};
-  for (const Parameter& parameter : correction.parameters) {
-    const bool known = std::any_of(entry.parameters.begin(), entry.parameters.end(),
-                                   [&](const Parameter& p) { return p.key == parameter.key; });
-    if (!known) entry.parameters.push_back(parameter);
-  }
+  MethodEntry entry = find_entry(methods(), key.substr(0, plus), "method");
+  const auto last = key.rfind('+');
+  const StepCacheEntry* cache = step_cache_named(key.substr(last + 1));
+  if (!cache || last > plus) entry = corrected(entry, key.substr(plus + 1, cache ? last - plus - 1 : key.size()));
+  if (cache) entry = cached(entry, *cache);
+  entry.key = key;
   composed.push_back(std::move(entry));
   return composed.back();
 }

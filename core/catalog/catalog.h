@@ -19,6 +19,7 @@ struct MethodEntry {
   std::string plan = "";                ///< what chooses the blocks: key of the method it is named after; empty: nothing to choose
   std::string correction = "none";      ///< key of the correction that comes with it
   std::vector<Parameter> plan_parameters = {};  ///< those of `parameters` that the plan reads
+  std::string step_cache = "";          ///< key of the step cache that goes with it (core/catalog/step_caches.h); empty: none
 };
 
 /// What makes up for the pairs that a plan skips. Any plan takes any correction: "adaspa+re-ttention" is the plan of the method
@@ -42,7 +43,7 @@ const std::vector<MethodEntry>& methods();
 const std::vector<CorrectionEntry>& corrections();
 const std::vector<SchedulerEntry>& schedulers();
 
-/// The entry of a method, or of a plan and a correction joined by a plus.
+/// The entry of a method, or of a plan and a correction joined by a plus; either may end in a plus and a step cache.
 /// @throws Error{NotFound} with the nearest name when there is no such entry
 const MethodEntry& find_method(std::string_view key);
 const CorrectionEntry& find_correction(std::string_view key);

@@ -103,7 +103,15 @@ struct BlockInputs {
   at::Tensor rotary;  // (T,D/2), undefined without rotary positions
   std::int64_t heads, text_tokens;
   Activation activation;
+  BlockPass pass;                // what a cache is told
+  BlockCache* cache = nullptr;
 };
+
+/// What add_gated() would add.
+at::Tensor gated(const at::Tensor& y, const Modulation& text, const Modulation& video, std::int64_t text_tokens) {
+  const std::int64_t video_tokens = y.size(1) - text_tokens;
+  return at::cat({text.gate * y.narrow(1, 0, text_tokens), video.gate * y.narrow(1, text_tokens, video_tokens)}, 1);  // (B,T,C)
+}
 
 /// One block; `call` comes with all but q, k and v. Without gradients `x` is overwritten.
 at::Tensor apply_block(const Block& b, at::Tensor x, const BlockInputs& in, LayerCall& call, Attention& attention) {
@@ -118,6 +126,8 @@ at::Tensor apply_block(const Block& b, at::Tensor x, const BlockInputs& in, Laye
     call.k = rotate_pairs(call.k, in.rotary);
   }
   y = b.to_out(attention.attend(call).transpose(1, 2).flatten(2));  // (B,T,C)
+  if (in.cache && in.cache->watches_attention(in.pass, call.layer))
+    in.cache->attended(in.pass, call.layer, gated(y, text_1, video_1, in.text_tokens));
   x = add_gated(x, y, text_1, video_1, in.text_tokens);
 
   const auto [text_2, video_2] = modulations(b.norm2, in.time);
@@ -306,11 +316,21 @@ at::Tensor CogVideoXTransformer::forward(const DenoiserCall& call, Attention& at
   layer_call.step = call.step;
   layer_call.steps = call.steps;
   layer_call.branches = call.branches;
+  inputs.cache = call.cache;
+  if (call.cache) {
+    inputs.pass = {call.step, call.steps, c.num_layers, layout, call.branches, time, [&] {
+                     const auto [text_1, video_1] = modulations(w.blocks[0].norm1, inputs.time);
+                     return modulate(w.blocks[0].norm1.norm, x, text_1, video_1, inputs.text_tokens);
+                   }};
+  }
   for (int i = 0; i < c.num_layers; ++i) {
     if (call.on_layer && call.on_layer(i, c.num_layers)) throw Error(ErrorKind::Cancelled, "stopped");
+    if (call.cache) i = call.cache->enter(inputs.pass, i, x);
+    if (i >= c.num_layers) break;
     layer_call.layer = i;
-    x = apply_block(w.blocks[i], x, inputs, layer_call, attention);
+    x = apply_block(w.blocks[static_cast<std::size_t>(i)], x, inputs, layer_call, attention);
   }
+  if (call.cache) call.cache->leave(inputs.pass, x);
 
   // 5. Two norms over the video tokens, the second modulated, then patches become latents again.
   x = w.norm_final(x.narrow(1, layout.text_tokens, layout.visual_tokens()));  // (B,F*S,C)

@@ -10,6 +10,7 @@
 
 #include "core/attention/layer_call.h"
 #include "core/checkpoint/weight_source.h"
+#include "core/models/block_cache.h"
 
 namespace ditscope {
 
@@ -63,8 +64,9 @@ struct DenoiserCall {
   at::Tensor text;               // (B,T,C) in the dtype of the weights
   std::vector<Branch> branches;  ///< (B), handed to the attention
   int step = 0, steps = 1;
-  /// Called before each layer; true stops the pass with Error{Cancelled}.
+  /// Called before each layer that may be computed; true stops the pass with Error{Cancelled}.
   std::function<bool(int layer, int layers)> on_layer;
+  BlockCache* cache = nullptr;  ///< asked around the blocks; null: every block is computed
 };
 
 /// CogVideoX's expert transformer (Yang et al. 2024, arXiv:2408.06072): 2B (sincos positions), 5B (rotary), 1.5 (time patches),

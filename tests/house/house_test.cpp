@@ -147,7 +147,7 @@ TEST(House, KernelsSeeTheStandardLibraryAndCudaOnly) {
 
 TEST(House, TorchStaysInTheRoomsThatComputeWithIt) {
   const std::vector<std::string_view> rooms = {"core/checkpoint", "core/text",     "core/attention", "core/models", "core/vae",
-                                               "core/schedulers", "core/pipeline", "core/training",  "core/bridge", "core/capture_run", "tests/"};
+                                               "core/schedulers", "core/pipeline", "core/training",  "core/bridge", "core/capture_run", "core/step_cache", "tests/"};
   for (const Source& source : sources()) {
     for (const Include& include : source.includes) {
       if (!is_torch(include)) continue;
