@@ -8,6 +8,7 @@
 #include "app/cli/output.h"
 #include "app/cli/report.h"
 #include "app/cli/run_options.h"
+#include "core/catalog/step_caches.h"
 
 namespace ditscope::cli {
 namespace {
@@ -65,7 +66,10 @@ void write_results(const std::vector<ComparedRun>& runs, const CompareOptions& o
 void run_compare(CompareOptions& options) {
   prepare(options);
   options.capture.check();
-  const std::vector<MethodChoice> methods = parse_method_list(options.methods);
+  std::vector<MethodChoice> methods = parse_method_list(options.methods);
+  if (!options.step_cache.empty()) {  // the reference stays as it is
+    for (std::size_t i = 1; i < methods.size(); ++i) methods[i] = with_step_cache(methods[i], options.step_cache);
+  }
   const std::vector<std::string> prompts = prompts_of(options);
   Generator generator;
   ConsoleProgress progress(options.quiet);
@@ -111,7 +115,9 @@ void add_compare(CLI::App& app) {
   options->capture.add_to(*command);
   command->footer(std::string("Examples:\n"
                               "  ditscope-cli compare --prompt \"a small blue cube spins\" -o comparison/\n"
-                              "  ditscope-cli compare --methods \"full;re-ttention:kept_ratio=0.0625;window\" --json\n\n"
+                              "  ditscope-cli compare --methods \"full;re-ttention:kept_ratio=0.0625;window\" --json\n"
+                              "  ditscope-cli compare --methods \"full;full+teacache:cache_threshold=0.1;re-ttention+fbcache\"\n\n"
+                              "--step-cache goes to every method but the first.\n"
                               "PSNR and SSIM are taken on decoded frames before encoding; the JSON names their recipes.\n\n") +
                   kExitCodeHelp);
   command->callback([options] { run_compare(*options); });

@@ -10,6 +10,7 @@
 #include "app/cli/console.h"
 #include "app/cli/exit_codes.h"
 #include "app/cli/interrupt.h"
+#include "app/cli/run_options.h"
 #include "core/media/video_writer.h"
 #include "core/pipeline/generator.h"
 #include "core/training/example_factory.h"
@@ -21,7 +22,7 @@ namespace {
 
 struct EvaluateOptions {
   Request request;
-  std::string method = "full";
+  std::string method = "full", step_cache;
   int clips = 24;
   std::uint64_t caption_seed = 7;
   bool ground_truth = false, shuffled = false, trained = false;
@@ -75,7 +76,7 @@ void print_tally(const Tally& tally, const EvaluateOptions& options, const nlohm
     nlohmann::json attributes;
     for (std::size_t i = 0; i < world::kScoredAttributes.size(); ++i) attributes[std::string(world::kScoredAttributes[i])] = tally.of(i);
     print_result(nlohmann::json{{"clips", tally.clips()}, {"attributes", attributes}, {"mean", tally.mean()},
-                                {"method", options.ground_truth ? "rendered ground truth" : options.method},
+                                {"method", options.ground_truth ? "rendered ground truth" : to_string(method_of(options.method, options.step_cache))},
                                 {"captions", options.trained ? "trained" : "held out"}, {"shuffled", options.shuffled}, {"details", clips}}
                      .dump(2));
     return;
@@ -91,6 +92,7 @@ void print_tally(const Tally& tally, const EvaluateOptions& options, const nlohm
 }
 
 void run_evaluate(const EvaluateOptions& options) {
+  const MethodChoice method = method_of(options.method, options.step_cache);
   const auto scenes = asked_scenes(options);
   Generator generator;
   ConsoleProgress progress(false);
@@ -102,7 +104,7 @@ void run_evaluate(const EvaluateOptions& options) {
     Request request = options.request;
     request.prompt = world::caption(scenes[i]);
     request.seed = options.request.seed + i;
-    request.method = parse_method_choice(options.method);
+    request.method = method;
     Frames frames;
     if (options.ground_truth) {
       frames = rendered(scenes[i], request);
@@ -135,6 +137,7 @@ void add_evaluate(CLI::App& app) {
   CLI::App* command = app.add_subcommand("evaluate", "Generate held-out captions and measure from the pixels whether they are as asked");
   command->add_option("--model", options->request.model, "Model folder trained on the captioned world (default: the bundled model)");
   command->add_option("--method", options->method, "Attention method, NAME[:key=value,...]");
+  add_step_cache_option(*command, options->step_cache);
   command->add_option("--clips", options->clips, "How many captions")->check(CLI::Range(1, 100000));
   command->add_option("--steps", options->request.steps, "Denoising steps");
   command->add_option("--guidance", options->request.guidance_scale, "Guidance scale");

@@ -30,7 +30,7 @@ std::filesystem::path output_of(const GenerateOptions& options, std::size_t inde
 void run_generate(GenerateOptions& options) {
   prepare(options);
   options.capture.check();
-  options.request.method = parse_method_choice(options.method);
+  options.request.method = method_of(options.method, options.step_cache);
   const std::vector<std::string> prompts = prompts_of(options);
   Generator generator;
   ConsoleProgress progress(options.quiet);

@@ -4,6 +4,7 @@
 #include "app/cli/console.h"
 #include "app/cli/exit_codes.h"
 #include "core/catalog/catalog.h"
+#include "core/catalog/step_caches.h"
 
 namespace ditscope::cli {
 namespace {
@@ -59,17 +60,32 @@ Json json_of(const MethodEntry& method) {
           {"paper", method.paper},
           {"plan", method.plan},
           {"correction", method.correction},
+          {"step_cache", method.step_cache},
           {"parameters", parameters}};
 }
 
-Json json_of(const CorrectionEntry& correction) {
+/// Of a correction or a step cache.
+template <typename Part>
+Json json_of_part(const Part& part) {
   Json parameters = Json::array();
-  for (const Parameter& parameter : correction.parameters) parameters.push_back(json_of(parameter));
-  return {{"key", correction.key},
-          {"name", correction.name},
-          {"summary", correction.summary},
-          {"paper", correction.paper},
-          {"parameters", parameters}};
+  for (const Parameter& parameter : part.parameters) parameters.push_back(json_of(parameter));
+  return {{"key", part.key}, {"name", part.name}, {"summary", part.summary}, {"paper", part.paper}, {"parameters", parameters}};
+}
+
+/// The numbers that TeaCache's "auto" chooses from, by the shape of a model.
+Json polynomials() {
+  Json list = Json::array();
+  for (const TeaCachePolynomial& p : teacache_polynomials()) {
+    list.push_back({{"key", p.key},
+                    {"family", p.family},
+                    {"layers", p.layers},
+                    {"heads", p.heads},
+                    {"frame_patch", p.frame_patch},
+                    {"signal", p.signal == StepSignal::Time ? "time" : "modulated"},
+                    {"coefficients", p.coefficients},
+                    {"source", p.source}});
+  }
+  return list;
 }
 
 std::string text_of(const Parameter& parameter) {
@@ -103,10 +119,17 @@ void run_methods(const std::string& name) {
   Json corrected = Json::array();
   text += name.empty() ? "\n\nCorrections, for any method but full, as in adaspa+re-ttention:" : "";
   for (const CorrectionEntry& correction : corrections()) {
-    corrected.push_back(json_of(correction));
+    corrected.push_back(json_of_part(correction));
     if (name.empty()) text += "\n  " + correction.key + "  " + correction.summary;
   }
-  print_result(json_wanted() ? Json{{"methods", json}, {"corrections", corrected}}.dump(2) : text);
+  Json caches = Json::array();
+  text += name.empty() ? "\n\nStep caches, for any method, last in its name, as in full+teacache:" : "";
+  for (const StepCacheEntry& cache : step_caches()) {
+    caches.push_back(json_of_part(cache));
+    if (name.empty()) text += "\n  " + cache.key + "  " + cache.summary;
+  }
+  print_result(json_wanted() ? Json{{"methods", json}, {"corrections", corrected}, {"step_caches", caches}, {"teacache_polynomials", polynomials()}}.dump(2)
+                             : text);
 }
 
 }  // namespace
@@ -114,7 +137,7 @@ void run_methods(const std::string& name) {
 void add_methods(CLI::App& app) {
   auto name = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("methods", "List the attention methods and their parameters");
-  command->add_option("name", *name, "Only this method, or a plan and a correction joined by +");
+  command->add_option("name", *name, "Only this method, or a plan, a correction and a step cache joined by +");
   add_json_flag(*command);
   command->footer(std::string("Examples:\n  ditscope-cli methods\n  ditscope-cli methods re-ttention --json\n\n") +
                   kExitCodeHelp);

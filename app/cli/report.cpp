@@ -1,5 +1,6 @@
 #include "app/cli/report.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "app/cli/console.h"
@@ -19,7 +20,8 @@ Json json_of(const StepRecord& step) {
           {"seconds", step.seconds},
           {"attention_seconds", step.attention_seconds},
           {"kept_ratio_requested", step.kept_ratio_requested},
-          {"kept_ratio_achieved", step.kept_ratio_achieved}};
+          {"kept_ratio_achieved", step.kept_ratio_achieved},
+          {"reused_ratio", step.reused_ratio}};
 }
 
 template <typename T>
@@ -43,6 +45,7 @@ Json json_of(const ComparedRun& run) {
                 {{"requested", result.kept_ratio.requested},
                  {"achieved", result.kept_ratio.achieved},
                  {"schedule_average", result.kept_ratio.schedule_average}}},
+               {"reused_ratio", result.reused_ratio},
                {"peak_bytes", result.peak_bytes},
                {"method_bytes", result.method_bytes},
                {"noise_hash", result.noise_hash},
@@ -72,6 +75,11 @@ std::string line_of(const ComparedRun& run) {
   line += print_text("%8.2f s, attention %.2f s", result.seconds, result.attention_seconds);
   line += print_text("   kept %.1f %% asked, %.1f %% achieved, %.1f %% whole run", 100 * result.kept_ratio.requested,
                      100 * result.kept_ratio.achieved, 100 * result.kept_ratio.schedule_average);
+  if (!find_method(result.request.method.key).step_cache.empty()) {
+    const auto left_out = std::count_if(result.steps.begin(), result.steps.end(), [](const StepRecord& s) { return s.reused_ratio == 1; });
+    line += print_text("   reused %.1f %% of blocks, %d of %zu calls skipped", 100 * result.reused_ratio, static_cast<int>(left_out),
+                       result.steps.size());
+  }
   if (run.psnr_db) line += print_text("   %.1f dB (%s)", *run.psnr_db, std::string(psnr_band(*run.psnr_db)).c_str());
   if (run.ssim) line += print_text(", SSIM %.3f", *run.ssim);
   if (result.stopped) line += print_text("   stopped after step %zu of %d", result.steps.size(), result.request.steps);

@@ -7,12 +7,16 @@
 #include "app/cli/console.h"
 #include "app/cli/interrupt.h"
 #include "app/cli/output.h"
+#include "core/catalog/step_caches.h"
 #include "core/pipeline/generator.h"
 #include "kernels/error.h"
 
 namespace ditscope::cli {
 namespace {
 
+constexpr const char* kStepCacheHelp =
+    "Reuse blocks of earlier steps: teacache, adacache, foresight or fbcache, such as teacache:threshold=0.1; the same as a plus and its "
+    "name after the method";
 constexpr std::uintmax_t kLargestPromptsFile_bytes = 64u << 20;
 
 void add_prompt_options(CLI::App& command, RunOptions& options) {
@@ -87,7 +91,17 @@ void add_file_options(CLI::App& command, RunOptions& options) {
 void add_run_options(CLI::App& command, RunOptions& options) {
   add_prompt_options(command, options);
   add_sampling_options(command, options.request);
+  add_step_cache_option(command, options.step_cache);
   add_file_options(command, options);
+}
+
+void add_step_cache_option(CLI::App& command, std::string& text) {
+  command.add_option("--step-cache", text, kStepCacheHelp)->type_name("NAME[:KEY=VALUE,...]");
+}
+
+MethodChoice method_of(const std::string& text, const std::string& step_cache) {
+  const MethodChoice method = parse_method_choice(text);
+  return step_cache.empty() ? method : with_step_cache(method, step_cache);
 }
 
 void prepare(RunOptions& options) {

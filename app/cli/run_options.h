@@ -11,6 +11,7 @@ namespace ditscope::cli {
 /// What `generate` and `compare` have in common: the request, and where its results go.
 struct RunOptions {
   Request request;
+  std::string step_cache;  ///< as typed; empty: none
   bool prompt_given = false;
   std::filesystem::path prompts_file;
   std::filesystem::path output;  ///< empty: a name of the command's own
@@ -21,6 +22,11 @@ struct RunOptions {
 
 /// Adds all of them, and --json.
 void add_run_options(CLI::App& command, RunOptions& options);
+
+/// --step-cache, for a command with options of its own.
+void add_step_cache_option(CLI::App& command, std::string& text);
+/// A method as typed, with the step cache of --step-cache. @throws Error{NotFound, InvalidArgument}
+MethodChoice method_of(const std::string& text, const std::string& step_cache);
 
 /// Call when the command starts: applies what options imply and checks every output before anything is computed.
 /// @throws Error{InvalidArgument} for an extension nothing can write, Error{Device} where a folder cannot be written

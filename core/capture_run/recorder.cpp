@@ -333,7 +333,8 @@ void RunRecorder::add_operands(const LayerCall& call, std::int64_t batch, int la
   }
 }
 
-void RunRecorder::end_step(const StepFinished& event, const AttentionSession& session, const at::Tensor& latents, double guidance_scale) {
+void RunRecorder::end_step(const StepFinished& event, const AttentionSession& session, const StepCacheSession* step_cache,
+                           const at::Tensor& latents, double guidance_scale) {
   const auto start = Clock::now();
   const StepRecord& record = event.record;
   CaptureTensor next = tensor_at("latents", record.index + 1, -1, -1);
@@ -352,8 +353,9 @@ void RunRecorder::end_step(const StepFinished& event, const AttentionSession& se
   step.attention_ms = record.attention_seconds * 1e3;
   step.kept_ratio_requested = record.kept_ratio_requested;
   step.kept_ratio = record.kept_ratio_achieved;
-  step.state_bytes = session.bytes_held();
+  step.state_bytes = session.bytes_held() + (step_cache ? step_cache->bytes_held() : 0);
   step.replay_from = std::clamp(session.replay_from(record.index, run_.model.layers), 0, record.index);
+  if (step_cache) step.replay_from = step_cache->replay_from(record.index, step.replay_from);
   step_capture_seconds_ += seconds_since(start);
   step.capture_ms = step_capture_seconds_ * 1e3;
   if (step_shadow_seconds_ > 0) step.shadow_ms = step_shadow_seconds_ * 1e3;

@@ -12,6 +12,7 @@
 #include "core/pipeline/events.h"
 #include "core/pipeline/loaded_model.h"
 #include "core/schedulers/scheduler.h"
+#include "core/step_cache/session.h"
 
 namespace ditscope {
 
@@ -40,7 +41,9 @@ class RunRecorder : public std::enable_shared_from_this<RunRecorder> {
   /// For AttentionSession; does nothing once the recorder is gone.
   AttentionSession::MeasureSink sink();
   /// A step ended. @param latents  that enter the next one
-  void end_step(const StepFinished& event, const AttentionSession& session, const at::Tensor& latents, double guidance_scale);
+  /// @param step_cache  null where the method has none
+  void end_step(const StepFinished& event, const AttentionSession& session, const StepCacheSession* step_cache, const at::Tensor& latents,
+                double guidance_scale);
   void abandon_step();
   void end_run(const RunResult& result);
   double shadow_seconds() const { return shadow_seconds_; }

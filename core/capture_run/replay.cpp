@@ -83,6 +83,7 @@ AttentionOperands replay_call(LoadedModel& model, const Request& request, const 
     o.q = floats(call.q[branch]), o.k = floats(call.k[branch]), o.v = floats(call.v[branch]), o.out = floats(out[branch]);
     rows = out[branch];
   });
+  const auto step_cache = make_step_cache(model.configs(), request);
   const DenoisingTask task{transformer, *scheduler, text, branches, request.guidance_scale, request.dynamic_cfg};
   for (int s = first; s <= step; ++s) {
     const at::Tensor latents = tensor_of(capture, capture.get(run_id, {"latents", s, {}, {}})).to(model.device());
@@ -93,11 +94,15 @@ AttentionOperands replay_call(LoadedModel& model, const Request& request, const 
       return done = s == step && next > layer;
     };
     try {
-      predict(task, latents, s, session, on_layer);
+      predict(task, latents, s, session, on_layer, step_cache.get());
     } catch (const Error& error) {
       if (!done || error.kind() != ErrorKind::Cancelled) throw;
     }
   }
+
+  if (!rows.defined())
+    throw Error(ErrorKind::Unsupported, "The replay left out layer " + std::to_string(layer) + " of step " + std::to_string(step + 1) +
+                                            ", which the run computed: its step cache decided otherwise on this machine. Replay where it was recorded.");
 
   const CaptureArrayInfo ids = capture.get(run_id, {"row_ids", {}, {}, {}});
   const std::vector<std::uint8_t> bytes = capture.bytes(ids);

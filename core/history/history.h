@@ -25,6 +25,7 @@ struct HistoryRun {
   std::vector<StepRecord> steps;         ///< only from load()
   KeptRatio kept_ratio;
   std::int64_t peak_bytes = 0, method_bytes = 0;
+  double reused_ratio = 0;
   std::string noise_hash;
   std::optional<double> psnr_db, ssim;   ///< against the entry's first run
   std::filesystem::path video;           ///< the history's own MP4; empty: none

@@ -40,6 +40,7 @@ std::string results_to_json(const HistoryRun& run) {
                 {"schedule_average", run.kept_ratio.schedule_average}}},
               {"peak_bytes", run.peak_bytes},
               {"method_bytes", run.method_bytes},
+              {"reused_ratio", run.reused_ratio},
               {"noise_hash", run.noise_hash}}
       .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -52,6 +53,7 @@ void results_from_json(const std::string& text, HistoryRun& run) {
     run.kept_ratio = {kept.value("requested", 1.0), kept.value("achieved", 1.0), kept.value("schedule_average", 1.0)};
     run.peak_bytes = json.value("peak_bytes", std::int64_t{0});
     run.method_bytes = json.value("method_bytes", std::int64_t{0});
+    run.reused_ratio = json.value("reused_ratio", 0.0);
     run.noise_hash = json.value("noise_hash", std::string());
     return 0;
   });
@@ -66,7 +68,8 @@ std::string steps_to_json(const std::vector<StepRecord>& steps) {
                     {"seconds", step.seconds},
                     {"attention_seconds", step.attention_seconds},
                     {"kept_ratio_requested", step.kept_ratio_requested},
-                    {"kept_ratio_achieved", step.kept_ratio_achieved}});
+                    {"kept_ratio_achieved", step.kept_ratio_achieved},
+                    {"reused_ratio", step.reused_ratio}});
   }
   return list.dump();
 }
@@ -83,6 +86,7 @@ std::vector<StepRecord> steps_from_json(const std::string& text) {
       step.attention_seconds = item.value("attention_seconds", 0.0);
       step.kept_ratio_requested = item.value("kept_ratio_requested", 1.0);
       step.kept_ratio_achieved = item.value("kept_ratio_achieved", 1.0);
+      step.reused_ratio = item.value("reused_ratio", 0.0);
       steps.push_back(step);
     }
     return steps;

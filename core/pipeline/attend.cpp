@@ -81,6 +81,8 @@ void check(const AttendRequest& r, at::IntArrayRef shape) {
   if (r.layers < 1 || r.layer < 0 || r.layer >= r.layers)
     refuse("a layer from 0 to " + std::to_string(std::max(r.layers, 1) - 1), std::to_string(r.layer), "change it");
   if (!std::isfinite(r.scale) || r.scale < 0) refuse("a finite scale above 0", std::to_string(r.scale), "change it");
+  if (const std::string& cache = find_method(r.method.key).step_cache; !cache.empty())
+    refuse("a method without a step cache", r.method.key, cache + " reuses blocks of a model, and q, k and v have none; leave it out");
   if (r.measured_rows < 1) refuse("at least one row to measure", std::to_string(r.measured_rows), "change it");
 }
 

@@ -20,7 +20,7 @@ double guidance_at(double scale, bool dynamic, int steps, std::int64_t timestep)
 }
 
 at::Tensor predict(const DenoisingTask& task, const at::Tensor& latents, int step, Attention& attention,
-                   const std::function<bool(int, int)>& on_layer) {
+                   const std::function<bool(int, int)>& on_layer, BlockCache* cache) {
   const std::vector<std::int64_t>& timesteps = task.scheduler.timesteps();
   const at::Tensor batch = task.branches.size() == 2 ? at::cat({latents, latents}) : latents;  // (B,F,C,Y,X)
   DenoiserCall call;
@@ -31,16 +31,17 @@ at::Tensor predict(const DenoisingTask& task, const at::Tensor& latents, int ste
   call.step = step;
   call.steps = static_cast<int>(timesteps.size());
   call.on_layer = on_layer;
+  call.cache = cache;
   return task.transformer.forward(call, attention).to(at::kFloat);  // (B,F,C,Y,X)
 }
 
 void denoise_step(const DenoisingTask& task, DenoisingState& state, Attention& attention,
-                  const std::function<bool(int, int)>& on_layer) {
+                  const std::function<bool(int, int)>& on_layer, BlockCache* cache) {
   const int step = state.next_step;
   const std::vector<std::int64_t>& timesteps = task.scheduler.timesteps();
   const int steps = static_cast<int>(timesteps.size());
   const bool guided = task.branches.size() == 2;
-  at::Tensor prediction = predict(task, state.latents, step, attention, on_layer);  // (B,F,C,Y,X)
+  at::Tensor prediction = predict(task, state.latents, step, attention, on_layer, cache);  // (B,F,C,Y,X)
 
   if (guided) {
     const double scale = guidance_at(task.guidance_scale, task.dynamic_cfg, steps, timesteps[step]);

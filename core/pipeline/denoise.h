@@ -35,13 +35,15 @@ struct DenoisingTask {
 ///
 /// `state` changes only when the step ends; a step that is stopped leaves it as it was.
 /// @param on_layer  called before each layer; true stops the step with Error{Cancelled}
+/// @param cache     asked around the transformer's blocks; null: all are computed
 /// @see diffusers 0.42.1, CogVideoXPipeline.__call__, "8. Denoising loop"
 void denoise_step(const DenoisingTask& task, DenoisingState& state, Attention& attention,
-                  const std::function<bool(int layer, int layers)>& on_layer);
+                  const std::function<bool(int layer, int layers)>& on_layer, BlockCache* cache = nullptr);
 
 /// The first half of a step: what the transformer says of all branches. @throws as denoise_step()
 at::Tensor predict(const DenoisingTask& task, const at::Tensor& latents, int step, Attention& attention,
-                   const std::function<bool(int layer, int layers)>& on_layer);  // (B,F,C,Y,X) float32
+                   const std::function<bool(int layer, int layers)>& on_layer,
+                   BlockCache* cache = nullptr);  // (B,F,C,Y,X) float32
 
 /// The guidance scale at a timestep; with `dynamic`, 1 + s (1 - cos(pi ((S - t) / S)^5)) / 2 as CogVideoX has it, S the steps.
 double guidance_at(double scale, bool dynamic, int steps, std::int64_t timestep);

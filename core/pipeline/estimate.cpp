@@ -41,7 +41,7 @@ std::map<std::string, std::int64_t> Generator::estimate_bytes(const Request& ask
   return {{"weights", model.info.parameters * element_bytes(request)},
           {"activations", sizes.batch * sizes.tokens * width * kLiveWidths * element_bytes(request)},
           {"vae", decoder_bytes(model, request, sizes)},
-          {"method", make_method(request.method, request.steps)->estimate_bytes(method)}};
+          {"method", make_method(request.method, request.steps)->estimate_bytes(method) + estimate_step_cache_bytes(model, request)}};
 }
 
 }  // namespace ditscope

@@ -16,7 +16,9 @@ struct StepRecord {
   double seconds = 0;
   double attention_seconds = 0;
   double kept_ratio_requested = 1;  ///< what the method was asked for, this step
-  double kept_ratio_achieved = 1;   ///< pairs computed / all pairs, text included, mean over layers (a refresh: 1 + kept)
+  double kept_ratio_achieved = 1;   ///< pairs computed / all pairs, text included, mean over layers (a refresh: 1 + kept; 0 where
+                                    ///< a layer was left out)
+  double reused_ratio = 0;          ///< transformer blocks that a step cache left out, over all blocks
 };
 const char* step_kind_name(StepRecord::Kind kind);
 

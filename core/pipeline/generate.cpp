@@ -113,6 +113,7 @@ class Run {
   at::Tensor text_;  // (B,T,C)
   DenoisingState state_;
   std::shared_ptr<AttentionSession> attention_;
+  std::shared_ptr<StepCacheSession> step_cache_;  ///< null where the method has none
   std::shared_ptr<RunRecorder> recorder_;
   RunTensors tensors_;
   RunResult result_;
@@ -138,6 +139,7 @@ Run::Run(LoadedModel& model, const PartialRun& partial, Watch& watch) : Run(mode
   text_ = partial.text;
   state_ = partial.state.fork();
   if (partial.attention) attention_ = partial.attention->fork();
+  if (partial.step_cache) step_cache_ = partial.step_cache->fork();
 }
 
 // ---- 2. Tokens: T5 pieces with </s>, padded to a fixed length.
@@ -198,7 +200,11 @@ void Run::draw_latents() {
 void Run::denoise() {
   const CogVideoXTransformer& transformer = model_.transformer(watch_);
   model_.latent_to_rgb(watch_);
-  if (!attention_) attention_ = std::make_shared<AttentionSession>(request_.method, request_.steps);
+  if (!attention_) {
+    attention_ = std::make_shared<AttentionSession>(request_.method, request_.steps);
+    step_cache_ = make_step_cache(model_.configs(), request_);
+    if (step_cache_ && !step_cache_->notice().empty()) result_.notices.push_back(step_cache_->notice());
+  }
   std::vector<Branch> branches{Branch::Conditional};
   if (sizes_.batch == 2) branches = {Branch::Unconditional, Branch::Conditional};
   begin_recording(branches);
@@ -208,10 +214,12 @@ void Run::denoise() {
     watch_.stage = "sampling, step " + std::to_string(step + 1) + " of " + std::to_string(request_.steps);
     const StageTimer timer(watch_);
     const std::shared_ptr<AttentionSession> before = attention_->fork();  // a stopped step must leave no trace
+    const std::shared_ptr<StepCacheSession> cache_before = step_cache_ ? step_cache_->fork() : nullptr;
     try {
-      denoise_step(task, state_, *attention_, [this](int layer, int layers) { return before_layer(layer, layers); });
+      denoise_step(task, state_, *attention_, [this](int layer, int layers) { return before_layer(layer, layers); }, step_cache_.get());
     } catch (...) {
       attention_ = before;
+      step_cache_ = cache_before;
       if (recorder_) recorder_->abandon_step();
       throw;
     }
@@ -246,6 +254,12 @@ void Run::record_step(double seconds) {
   const int step = state_.next_step - 1;
   StepFinished event;
   event.record = attention_->step_record(step);
+  if (const double reused = step_cache_ ? step_cache_->reused_ratio(step) : 0; reused > 0) {
+    event.record.kind = StepRecord::Kind::Cached;
+    event.record.reused_ratio = reused;
+    event.record.kept_ratio_requested *= 1 - reused;
+    event.record.kept_ratio_achieved *= 1 - reused;
+  }
   event.record.timestep = static_cast<double>(scheduler_->timesteps()[step]);
   event.record.seconds = seconds;
   result_.steps.push_back(event.record);
@@ -260,7 +274,7 @@ void Run::record_step(double seconds) {
   event.remaining_seconds = remaining_seconds();
   if (recorder_) {
     const auto timestep = scheduler_->timesteps()[static_cast<std::size_t>(step)];
-    recorder_->end_step(event, *attention_, state_.latents,
+    recorder_->end_step(event, *attention_, step_cache_.get(), state_.latents,
                         guidance_at(request_.guidance_scale, request_.dynamic_cfg, request_.steps, timestep));
   }
   watch_.sink.on_event(event);
@@ -372,6 +386,7 @@ void Run::keep_partial() {
   partial->state = state_.fork();
   partial->text = text_;
   if (attention_) partial->attention = attention_->fork();
+  if (step_cache_) partial->step_cache = step_cache_->fork();
   partial->tensors = tensors_;
   partial->result = result_;
   partial->result.partial.reset();
@@ -389,6 +404,11 @@ RunResult Run::finish() {
     result_.kept_ratio = {ratios.requested, ratios.achieved, ratios.schedule_average};
     result_.attention_seconds = attention_->attention_seconds();
     result_.method_bytes = attention_->peak_bytes_held();
+  }
+  if (step_cache_) {
+    result_.reused_ratio = step_cache_->reused_ratio();
+    result_.kept_ratio.schedule_average *= 1 - result_.reused_ratio;
+    result_.method_bytes += step_cache_->peak_bytes_held();
   }
   result_.peak_bytes = std::max(result_.peak_bytes, model_.device().is_cpu() ? memory_.bytes() : device_memory_.bytes());
   if (state_.latents.defined()) tensors_.latents = state_.latents.to(at::kCPU);

@@ -17,7 +17,7 @@ namespace ditscope {
 struct KeptRatio {
   double requested = 1;         ///< what the parameter asks of a sparse step
   double achieved = 1;          ///< mean over the sparse steps, text included
-  double schedule_average = 1;  ///< mean over all steps, a refresh counted as 1 + kept
+  double schedule_average = 1;  ///< mean over all steps, a refresh counted as 1 + kept, a layer that was left out as 0
 };
 
 /// Where a stopped run stands: latents and the method's memory, to resume or decode. Opaque; frees itself.
@@ -34,8 +34,9 @@ struct RunResult {
   std::map<std::string, double> stages;   ///< "text" "denoise" "decode" -> seconds; "load" apart
   std::vector<StepRecord> steps;
   KeptRatio kept_ratio;
+  double reused_ratio = 0;                ///< transformer blocks that a step cache left out, over all blocks of all steps
   std::int64_t peak_bytes = 0;            ///< highest resident memory of the process during the run (CUDA: of the allocator)
-  std::int64_t method_bytes = 0;          ///< what the method remembered between steps
+  std::int64_t method_bytes = 0;          ///< what the method and its step cache remembered between steps
   std::string noise_hash;                 ///< first latents, 16 hex digits: the same noise or not
   bool stopped = false;
   std::shared_ptr<PartialRun> partial;    ///< set when stopped

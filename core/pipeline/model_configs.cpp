@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/attention/registry.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/json_file.h"
 #include "kernels/error.h"
@@ -159,6 +160,26 @@ RunSizes run_sizes(const ModelConfigs& model, const Request& request) {
   const std::int64_t ratio = model.vae.temporal_compression_ratio;
   sizes.output_frames = static_cast<int>(wanted % 2 == 1 ? (wanted - 1) * ratio + 1 : wanted * ratio);
   return sizes;
+}
+
+namespace {
+
+ModelShape shape_of(const CogVideoXConfig& transformer) {
+  return {"CogVideoX", transformer.num_layers, transformer.num_attention_heads, transformer.frame_patch()};
+}
+
+}  // namespace
+
+std::unique_ptr<StepCacheSession> make_step_cache(const ModelConfigs& model, const Request& request) {
+  const Schedule attention = make_method(request.method, request.steps)->schedule(request.steps, model.transformer.num_layers);
+  return make_step_cache_session(request.method, request.steps, shape_of(model.transformer), attention);
+}
+
+std::int64_t estimate_step_cache_bytes(const ModelConfigs& model, const Request& request) {
+  const RunSizes sizes = run_sizes(model, request);
+  return estimate_step_cache_bytes(request.method, request.steps, shape_of(model.transformer),
+                                   {model.transformer.num_layers, sizes.batch, sizes.tokens, model.transformer.inner_dim(),
+                                    model.transformer.time_embed_dim, request.dtype == "float32" ? 4 : 2});
 }
 
 }  // namespace ditscope

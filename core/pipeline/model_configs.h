@@ -5,6 +5,7 @@
 #include "core/checkpoint/model_folder.h"
 #include "core/models/cogvideox_transformer.h"
 #include "core/pipeline/generator.h"
+#include "core/step_cache/session.h"
 #include "core/vae/cogvideox_vae.h"
 
 namespace ditscope {
@@ -32,5 +33,10 @@ struct RunSizes {
   int output_frames = 0;               ///< pixel frames that the VAE makes of them
 };
 RunSizes run_sizes(const ModelConfigs& model, const Request& request);
+
+/// The step cache that a completed request asks for, at its start; null where it asks for none.
+std::unique_ptr<StepCacheSession> make_step_cache(const ModelConfigs& model, const Request& request);
+/// Bytes that it will hold between steps.
+std::int64_t estimate_step_cache_bytes(const ModelConfigs& model, const Request& request);
 
 }  // namespace ditscope

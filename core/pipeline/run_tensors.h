@@ -8,6 +8,7 @@
 #include "core/attention/session.h"
 #include "core/pipeline/denoise.h"
 #include "core/pipeline/generator.h"
+#include "core/step_cache/session.h"
 
 namespace ditscope {
 
@@ -25,6 +26,7 @@ struct PartialRun {
   DenoisingState state;
   at::Tensor text;  // (B,T,C), undefined where the run was stopped before it
   std::shared_ptr<const AttentionSession> attention;
+  std::shared_ptr<const StepCacheSession> step_cache;  ///< null where the method has none
   RunResult result;  ///< what had been measured; without frames
   RunTensors tensors;
 };

@@ -10,7 +10,7 @@
 //
 // Differs from the code:
 // - Its residuals are kept per block, attention and feed-forward apart; while all of them are reused together their sum is what the
-//   stack of blocks added, which is kept instead: a fiftieth of the memory, the same states but for rounding.
+//   stack of blocks added, which is kept instead: one tensor for two a block, the same states but for rounding.
 // - k is the number of steps that really lie between, where the code divides by the interval it had chosen: they differ only
 //   after a step that had to be computed early.
 // - The codebook fits runs of 100 (or 30) steps; `scaled` scales its intervals to the run's. A factor scales its distances.
@@ -74,7 +74,7 @@ class AdaCache final : public StepCache {
     State& state = states_.of(pass, x);
     if (!state.entered.defined()) return;
     state.residual = x - state.entered;  // (B,T,C)
-    state.entered = {};
+    state.entered.reset();
     state.computed_step = pass.step;
   }
 

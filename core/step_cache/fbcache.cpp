@@ -37,7 +37,7 @@ class FirstBlockCache final : public StepCache {
     if (block != begin) return block;
 
     const at::Tensor added = visual(x, pass.layout) - visual(state.entered, pass.layout);  // (B,S,C)
-    state.entered = {};
+    state.entered.reset();
     const bool compute = must_compute || !state.middle.defined() || (max_steps_ > 0 && state.steps_in_a_row >= max_steps_) ||
                          !(relative_change(added, state.added) <= threshold_);
     if (compute) {
@@ -71,7 +71,7 @@ class FirstBlockCache final : public StepCache {
   static void keep_middle(State& state, const at::Tensor& x) {
     if (!state.at_begin.defined()) return;
     state.middle = x - state.at_begin;  // (B,T,C)
-    state.at_begin = {};
+    state.at_begin.reset();
   }
 
   double threshold_;

@@ -88,7 +88,7 @@ class Foresight final : public StepCache {
       if (pass.step < warmup_steps_) block.lambda = block.delta;
     }
     block.left = left;
-    state.entered = {};
+    state.entered.reset();
     state.computing = -1;
   }
 

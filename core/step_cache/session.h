@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/attention/schedule.h"
+#include "core/catalog/catalog.h"
 #include "core/step_cache/step_cache.h"
 
 namespace ditscope {

@@ -58,7 +58,7 @@ class PassStates {
     auto& [known, state] = states_[pass.branches];
     if (known != shape) {
       known = std::move(shape);
-      state = {};
+      state = State{};
     }
     return state;
   }

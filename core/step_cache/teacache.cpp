@@ -53,7 +53,7 @@ class TeaCache final : public StepCache {
     State& state = states_.of(pass, x);
     if (!state.entered.defined()) return;
     state.residual = x - state.entered;  // (B,T,C)
-    state.entered = {};
+    state.entered.reset();
   }
 
   std::int64_t bytes_held() const override {

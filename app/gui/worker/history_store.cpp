@@ -93,6 +93,7 @@ HistoryRun history_run(const RunView& run, const Request& asked) {
     kept.kept_ratio = run.result->kept_ratio;
     kept.peak_bytes = run.result->peak_bytes;
     kept.method_bytes = run.result->method_bytes;
+    kept.reused_ratio = run.result->reused_ratio;
     kept.noise_hash = run.result->noise_hash;
   }
   // The request that is restored is the one that was asked: defaults stay defaults.
@@ -126,6 +127,7 @@ std::shared_ptr<RunView> run_view(const HistoryRun& kept) {
   result->kept_ratio = kept.kept_ratio;
   result->peak_bytes = kept.peak_bytes;
   result->method_bytes = kept.method_bytes;
+  result->reused_ratio = kept.reused_ratio;
   result->noise_hash = kept.noise_hash;
   result->stopped = kept.status == HistoryRun::Status::Stopped;
   if (!kept.video.empty()) result->frames = History::load_frames(kept);
