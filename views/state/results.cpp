@@ -43,6 +43,7 @@ RunFigures figures_of(const RunResult& result, const std::optional<PairMetrics>&
   double seconds = 0;
   for (const StepRecord& step : result.steps) {
     if (step.kind != StepRecord::Kind::Sparse && step.kind != StepRecord::Kind::Cached) continue;
+    if (step.reused_ratio > 0) continue;  // it says nothing of what a sparse step costs
     seconds += step.attention_seconds;
     ++figures.sparse_steps;
   }

@@ -9,6 +9,7 @@
 #include "app/gui/panels/parameter_row.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "core/catalog/step_caches.h"
 #include "views/state/words.h"
 
 namespace ditscope::gui {
@@ -16,6 +17,25 @@ namespace {
 
 QString text_of(const std::string& text) {
   return QString::fromStdString(text);
+}
+
+/// A choice without its step cache.
+MethodChoice without_step_cache(MethodChoice choice) {
+  if (find_method(choice.key).step_cache.empty()) return choice;
+  choice.key.erase(choice.key.rfind('+'));
+  std::erase_if(choice.parameters, [](const auto& parameter) { return parameter.first.starts_with("cache_"); });
+  return choice;
+}
+
+/// A choice with the step cache of `other`, where that has one.
+MethodChoice with_step_cache_of(MethodChoice choice, const MethodChoice& other) {
+  const std::string& cache = find_method(other.key).step_cache;
+  if (cache.empty()) return choice;
+  choice.key += "+" + cache;
+  for (const auto& [key, value] : other.parameters) {
+    if (key.starts_with("cache_")) choice.parameters[key] = value;
+  }
+  return choice;
 }
 
 class Badge : public QWidget {
@@ -139,9 +159,27 @@ MethodSection::MethodSection(Session& session, std::size_t run, std::size_t main
       action->setToolTip(text_of(entry.summary));
       const std::string key = entry.key;
       connect(action, &QAction::triggered, this, [this, key] {
-        session_.edit("", [&](PairRequest& pair) { pair.methods.at(run_) = MethodChoice{key, {}}; });
+        session_.edit("", [&](PairRequest& pair) { pair.methods.at(run_) = with_step_cache_of({key, {}}, pair.methods.at(run_)); });
       });
     }
+    menu.addSeparator();
+    QMenu* reuse = menu.addMenu("Reuse across steps");
+    reuse->setToolTipsVisible(true);
+    const std::string now = find_method(session_.request().methods.at(run_).key).step_cache;
+    const auto add_cache = [&](const std::string& key, const QString& name, const QString& about) {
+      QAction* action = reuse->addAction(name);
+      action->setToolTip(about);
+      action->setCheckable(true);
+      action->setChecked(key == now);
+      connect(action, &QAction::triggered, this, [this, key] {
+        session_.edit("", [&](PairRequest& pair) {
+          const MethodChoice base = without_step_cache(pair.methods.at(run_));
+          pair.methods.at(run_) = key.empty() ? base : MethodChoice{base.key + "+" + key, base.parameters};
+        });
+      });
+    };
+    add_cache("", "None", "Every step computes every block.");
+    for (const StepCacheEntry& entry : step_caches()) add_cache(entry.key, text_of(entry.name), text_of(entry.summary));
     menu.exec(method_->mapToGlobal(QPoint(0, method_->height())));
   });
   connect(reset_, &QToolButton::clicked, this,
