@@ -27,8 +27,8 @@ class Listener final : public EventSink {
   }
 };
 
-const std::vector<std::string> kCaches{"teacache:threshold=0.4", "adacache:codebook=30,threshold=2", "foresight:warmup_steps=3,threshold=2",
-                                       "foresight:warmup_steps=3,threshold=2,jump=residual", "fbcache:threshold=0.4"};
+const std::vector<std::string> kCaches{"teacache:threshold=1", "adacache:codebook=30,threshold=20", "foresight:warmup_steps=3,threshold=2",
+                                       "foresight:warmup_steps=3,threshold=2,jump=residual", "fbcache:threshold=2"};
 
 Request request_of(const std::string& method, const std::string& cache) {
   Request request = tiny_request(method);
@@ -110,6 +110,7 @@ TEST_F(CachedRuns, OneAfterAnotherHaveTheBitsOfEachAlone) {
     const RunResult first = run(a);
     run(b);
     EXPECT_EQ(run(a).frames.rgb, first.frames.rgb) << cache;
+    EXPECT_GT(first.reused_ratio, 0) << cache;
   }
 }
 
@@ -117,6 +118,7 @@ TEST_F(CachedRuns, StoppedAtAnyStepOrInTheMiddleOfOneAndResumedHaveTheBitsOfAWho
   for (const std::string& cache : kCaches) {
     const Request request = request_of("re-ttention:kept_ratio=0.25,warmup_steps=2,refresh_period=3", cache);
     const RunResult whole = run(request);
+    EXPECT_GT(whole.reused_ratio, 0) << cache;
     for (const int stop_after : {1, 4, 8}) {
       RunControl control;
       Listener stopper;
