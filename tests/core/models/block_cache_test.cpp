@@ -13,7 +13,7 @@
 namespace ditscope {
 namespace {
 
-const std::filesystem::path kFolder = std::filesystem::path(DITSCOPE_SOURCE_DIR) / "tests/golden/cogx_5b_ddim";
+const std::filesystem::path kFolder = std::filesystem::path(DITSCOPE_SOURCE_DIR) / "tests/golden/cogx_5b_dpm_dynamic_cfg";
 
 /// Weights whose feed-forward layers add nothing, so that a block adds what its attention adds.
 class AttentionOnly final : public WeightSource {
