@@ -37,8 +37,8 @@ Datum<WorkTable> work_table(Inspection& inspection, int run) {
           table.calls.push_back({call.step, call.layer, call.branch, call.action, ms, call.flops_dense.value_or(0), call.flops_done.value_or(0),
                                  static_cast<double>(call.plan_bytes)});
         }
-        table.head_ms = reader.head_values(id, "execute_ms");
-        table.head_tiles = reader.head_values(id, "kept_ratio_tiles");
+        table.head_ms = in_order(reader.head_values(id, "execute_ms"));
+        table.head_tiles = in_order(reader.head_values(id, "kept_ratio_tiles"));
         return table;
       },
       std::int64_t{64} * std::max(record.steps, 1) * std::max(record.model.layers, 1) * 2 * (std::max(record.model.heads, 1) + 2));
@@ -53,21 +53,20 @@ std::vector<HeadWork> head_work(const WorkTable& run, const WorkTable& reference
     double ms = 0, reference_ms = 0, tiles = 0;
     std::int64_t calls = 0;
   };
-  const auto place = [](const CaptureReader::HeadValue& value) { return std::tuple(value.step, value.layer, value.branch, value.head); };
-  std::map<std::tuple<int, int, int, int>, double> reference_ms, tiles;
-  for (const auto& value : reference.head_ms) reference_ms[place(value)] = value.value;
-  for (const auto& value : run.head_tiles) tiles[place(value)] = value.value;
   std::map<std::pair<int, int>, Sums> heads;
+  bool taken = false;
+  std::tuple<int, int, int> last{-1, -1, -1};
   for (const auto& value : run.head_ms) {
-    if (!sparse.count({value.step, value.layer, value.branch})) continue;
-    const auto other = reference_ms.find(place(value));
-    const auto touched = tiles.find(place(value));
-    if (other == reference_ms.end() || touched == tiles.end()) continue;
-    if (!std::isfinite(value.value) || !std::isfinite(other->second) || !std::isfinite(touched->second)) continue;
+    const std::tuple call(value.step, value.layer, value.branch);
+    if (call != last) taken = sparse.count(call) > 0;
+    last = call;
+    if (!taken) continue;
+    const double other = value_at(reference.head_ms, value), touched = value_at(run.head_tiles, value);
+    if (!std::isfinite(value.value) || !std::isfinite(other) || !std::isfinite(touched)) continue;
     Sums& sums = heads[{value.layer, value.head}];
     sums.ms += value.value;
-    sums.reference_ms += other->second;
-    sums.tiles += touched->second;
+    sums.reference_ms += other;
+    sums.tiles += touched;
     ++sums.calls;
   }
   std::vector<HeadWork> work;

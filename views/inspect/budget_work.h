@@ -15,7 +15,7 @@ struct WorkTable {
     double flops_dense = 0, flops_done = 0, plan_bytes = 0;
   };
   std::vector<Call> calls;
-  HeadValues head_ms, head_tiles;  ///< time of each head; touched blocks over all
+  HeadValues head_ms, head_tiles;  ///< time of each head; touched blocks over all; in order
 
   ValueGrid time_grid(int steps, int layers) const;  ///< (L,S) ms, summed over branches
   Series plan_megabytes(int steps) const;

@@ -6,6 +6,7 @@
 #include "views/inspect/budget_work.h"
 #include "views/inspect/plot_controls.h"
 #include "views/inspect/plot_grid.h"
+#include "views/inspect/plot_memo.h"
 #include "views/inspect/views.h"
 #include "views/state/words.h"
 
@@ -18,10 +19,12 @@ struct Layout {
 };
 
 struct Shown {
-  HeadValues errors;
+  bool measured = false;
   std::optional<Divergence> divergence;
   ValueGrid error;  ///< (L,S)
   std::shared_ptr<const WorkTable> work, reference;
+  std::vector<HeadWork> heads;
+  WorkTotals totals;
   bool loading = false;
   std::string problem;
 };
@@ -52,7 +55,7 @@ class ErrorView final : public ControlledView {
 
  private:
   Layout lay_out(const ViewContext& context) const;
-  Shown fetch(const ViewContext& context) const;
+  const Shown& fetch(const ViewContext& context);
   GridLayout grid_of(const Rect& area, const ViewContext& context) const {
     const CaptureRun& record = context.inspection.run(context.cursor.run).record;
     return {area, std::max(record.model.layers, 1), std::max(record.steps, 1)};
@@ -62,6 +65,8 @@ class ErrorView final : public ControlledView {
   void paint_times(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const;
   void paint_work(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const;
   void paint_memory(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const;
+  Memo<Shown> shown_;
+  Memo<std::vector<HeadWork>> heads_;
 };
 
 constexpr double kTitle = 20, kAxis = 22;  ///< length above each part, below each with an axis
@@ -100,24 +105,32 @@ Layout ErrorView::lay_out(const ViewContext& context) const {
   return layout;
 }
 
-Shown ErrorView::fetch(const ViewContext& context) const {
-  Shown shown;
-  const CaptureRun& record = context.inspection.run(context.cursor.run).record;
-  const Datum<HeadValues> errors = context.inspection.head_values(context.cursor.run, chosen("error"));
-  shown.loading = errors.loading();
-  shown.problem = errors.problem;
-  if (errors) {
-    shown.errors = *errors;
-    shown.divergence = first_divergence(shown.errors, number("tolerance"));
-    HeadChoice choice;
-    choice.branch = context.cursor.branch;
-    shown.error = mean_by_step_and_layer(shown.errors, std::max(record.steps, 1), std::max(record.model.layers, 1), choice);
-  }
-  const Datum<WorkTable> work = work_table(context.inspection, context.cursor.run);
-  shown.work = work.value;
-  shown.loading = shown.loading || work.loading();
-  if (context.cursor.run != 0) shown.reference = work_table(context.inspection, 0).value;
-  return shown;
+const Shown& ErrorView::fetch(const ViewContext& context) {
+  const InspectCursor& at = context.cursor;
+  const CaptureRun& record = context.inspection.run(at.run).record;
+  const Datum<HeadValues> errors = context.inspection.head_values(at.run, chosen("error"));
+  const Datum<WorkTable> work = work_table(context.inspection, at.run);
+  const Datum<WorkTable> reference = at.run == 0 ? Datum<WorkTable>{} : work_table(context.inspection, 0);
+  const std::string key = std::to_string(at.branch) + " " + chosen("tolerance") + " " + std::to_string(record.steps) + " " + errors.problem;
+  return shown_.get({errors.value, work.value, reference.value}, key, [&] {
+    Shown shown;
+    shown.loading = (!errors && errors.loading()) || (!work && work.loading());
+    shown.problem = errors.problem;
+    if (errors) {
+      shown.measured = !errors->empty();
+      shown.divergence = first_divergence(*errors, number("tolerance"));
+      HeadChoice choice;
+      choice.branch = at.branch;
+      shown.error = mean_by_step_and_layer(*errors, std::max(record.steps, 1), std::max(record.model.layers, 1), choice);
+    }
+    shown.work = work.value;
+    shown.reference = reference.value;
+    if (work && reference) {
+      shown.heads = heads_.get({work.value, reference.value}, "", [&] { return head_work(*work, *reference); });
+      shown.totals = work_totals(*work, *reference);
+    }
+    return shown;
+  });
 }
 
 void ErrorView::paint(Canvas& canvas, const ViewContext& context) {
@@ -125,7 +138,7 @@ void ErrorView::paint(Canvas& canvas, const ViewContext& context) {
     return paint_notice(canvas, context, context.area, "No run is open. Open a capture, or generate with capture on.");
   }
   const Layout layout = lay_out(context);
-  const Shown shown = fetch(context);
+  const Shown& shown = fetch(context);
   paint_link(canvas, context, layout.link, shown);
   if (layout.error.height > 0) paint_errors(canvas, context, layout.error, shown);
   if (layout.time.height > 0) paint_times(canvas, context, layout.time, shown);
@@ -151,7 +164,7 @@ void ErrorView::paint_link(Canvas& canvas, const ViewContext& context, const Rec
     const Divergence& first = *shown.divergence;
     text = "First divergence: step " + std::to_string(first.step) + ", layer " + std::to_string(first.layer) + ", head " + std::to_string(first.head) +
            ": " + plot_number(first.value) + " > " + plot_number(number("tolerance"));
-  } else if (!shown.errors.empty()) {
+  } else if (shown.measured) {
     text = "No head's error passes " + plot_number(number("tolerance")) + ".";
   } else {
     text = shown.loading ? "Reading the figures of this run." : shown.problem;
@@ -214,7 +227,7 @@ void ErrorView::paint_times(Canvas& canvas, const ViewContext& context, const Re
 
 void ErrorView::paint_work(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const {
   const Theme& theme = context.theme;
-  const std::vector<HeadWork> heads = shown.work && shown.reference ? head_work(*shown.work, *shown.reference) : std::vector<HeadWork>{};
+  const std::vector<HeadWork>& heads = shown.heads;
   Extent saved;
   for (const HeadWork& head : heads) saved.add(head.saved);
   saved.add(0);
@@ -244,7 +257,7 @@ void ErrorView::paint_work(Canvas& canvas, const ViewContext& context, const Rec
     }
   }
   canvas.pop_clip();
-  const WorkTotals totals = work_totals(*shown.work, *shown.reference);
+  const WorkTotals& totals = shown.totals;
   const std::string text = "work skipped " + percent_text(totals.skipped) + ", time saved " + percent_text(totals.saved);
   plot.note((totals.saved < 0 ? "Slower than run A: " : "") + text, Align::Begin, Align::Begin, totals.saved < 0 ? "warn" : "text2");
 }
@@ -281,7 +294,7 @@ bool ErrorView::pointer(const PointerEvent& event, const ViewContext& context) {
   const Layout layout = lay_out(context);
   InspectCursor cursor = context.inspection.cursor();
   if (layout.link.contains(event.at)) {
-    const Shown shown = fetch(context);
+    const Shown& shown = fetch(context);
     if (!shown.divergence) return false;
     cursor.step = shown.divergence->step;
     cursor.layer = shown.divergence->layer;
@@ -303,7 +316,7 @@ bool ErrorView::pointer(const PointerEvent& event, const ViewContext& context) {
 std::string ErrorView::tooltip(Point at, const ViewContext& context) {
   if (context.inspection.empty()) return {};
   const Layout layout = lay_out(context);
-  const Shown shown = fetch(context);
+  const Shown& shown = fetch(context);
   if (layout.link.contains(at)) return "The earliest step, in it the earliest layer, in it the head that is furthest off. Click to go there.";
   if (const auto cell = grid_of(layout.error, context).pick(at); cell && !shown.error.values.empty()) {
     return "Layer " + std::to_string(cell->first) + ", step " + std::to_string(cell->second) + "\n" + chosen("error") + ", mean of heads: " +
@@ -321,7 +334,7 @@ std::string ErrorView::tooltip(Point at, const ViewContext& context) {
 
 std::string ErrorView::spoken(const ViewContext& context) {
   if (context.inspection.empty()) return info().title;
-  const Shown shown = fetch(context);
+  const Shown& shown = fetch(context);
   if (!shown.divergence) return "Error and budget, no divergence above " + plot_number(number("tolerance"));
   return "Error and budget, first divergence at step " + std::to_string(shown.divergence->step) + ", layer " + std::to_string(shown.divergence->layer) +
          ", head " + std::to_string(shown.divergence->head);
@@ -329,7 +342,7 @@ std::string ErrorView::spoken(const ViewContext& context) {
 
 std::vector<DataArray> ErrorView::data(const ViewContext& context) {
   if (context.inspection.empty()) return {};
-  const Shown shown = fetch(context);
+  const Shown& shown = fetch(context);
   std::vector<DataArray> arrays;
   arrays.push_back({chosen("error"), {shown.error.rows, shown.error.columns}, shown.error.values, {}});
   if (shown.work) {
@@ -338,7 +351,7 @@ std::vector<DataArray> ErrorView::data(const ViewContext& context) {
   }
   if (shown.work && shown.reference) {
     DataArray heads{"heads", {}, {}, {"layer", "head", "work_skipped_ratio", "time_saved_ratio"}};
-    for (const HeadWork& head : head_work(*shown.work, *shown.reference)) {
+    for (const HeadWork& head : shown.heads) {
       heads.values.insert(heads.values.end(), {double(head.layer), double(head.head), head.skipped, head.saved});
     }
     heads.shape = {static_cast<std::int64_t>(heads.values.size() / 4), 4};

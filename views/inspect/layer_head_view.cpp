@@ -5,6 +5,7 @@
 
 #include "views/inspect/plot_controls.h"
 #include "views/inspect/plot_grid.h"
+#include "views/inspect/plot_memo.h"
 #include "views/inspect/views.h"
 
 namespace ditscope::views {
@@ -71,7 +72,7 @@ class LayerHeadView final : public ControlledView {
     if (context.inspection.empty()) {
       return paint_notice(canvas, context, context.area, "No run is open. Open a capture, or generate with capture on.");
     }
-    const Shown shown = fetch(context);
+    const Shown& shown = fetch(context);
     const GridLayout layout = lay_out(context);
     const Quantity quantity = quantity_of(chosen("quantity"));
     const double u = context.unit;
@@ -119,7 +120,7 @@ class LayerHeadView final : public ControlledView {
     if (context.inspection.empty()) return {};
     const auto at = lay_out(context).pick(point);
     if (!at) return {};
-    const Shown shown = fetch(context);
+    const Shown& shown = fetch(context);
     if (shown.grid.values.empty()) return {};
     return "Layer " + std::to_string(at->first) + ", head " + std::to_string(at->second) + "\n" + chosen("quantity") + ": " +
            plot_number(shown.grid.at(at->first, at->second)) + "\n" + quantity_of(chosen("quantity")).formula;
@@ -127,14 +128,14 @@ class LayerHeadView final : public ControlledView {
 
   std::string spoken(const ViewContext& context) override {
     if (context.inspection.empty()) return info().title;
-    const Shown shown = fetch(context);
+    const Shown& shown = fetch(context);
     const std::string value = shown.grid.values.empty() ? "-" : plot_number(shown.grid.at(context.cursor.layer, context.cursor.head));
     return "Layer " + std::to_string(context.cursor.layer) + " head " + std::to_string(context.cursor.head) + ", " + chosen("quantity") + " " + value;
   }
 
   std::vector<DataArray> data(const ViewContext& context) override {
     if (context.inspection.empty()) return {};
-    const Shown shown = fetch(context);
+    const Shown& shown = fetch(context);
     return {{chosen("quantity"), {shown.grid.rows, shown.grid.columns}, shown.grid.values, {}}};
   }
 
@@ -154,28 +155,41 @@ class LayerHeadView final : public ControlledView {
                : "Capture with --shadow all to have it at every step.";
   }
 
-  Shown fetch(const ViewContext& context) const {
+  const Shown& fetch(const ViewContext& context) {
+    const std::string& name = chosen("quantity");
+    const InspectCursor& at = context.cursor;
+    const CaptureRun& record = context.inspection.run(at.run).record;
+    // lambda / rho is made of the second column alone.
+    const std::string columns[2] = {name == "rho_used_over_true" ? "rho_used_mean" : name == "lambda_over_rho" ? "" : name,
+                                    name == "rho_used_over_true" || name == "lambda_over_rho" ? "rho_true_mean" : ""};
+    Datum<HeadValues> data[2];
+    for (int i = 0; i < 2; ++i) {
+      if (!columns[i].empty()) data[i] = context.inspection.head_values(at.run, columns[i]);
+    }
+    std::string key = name + " " + chosen("over") + " " + std::to_string(at.branch) + " " + record.parameters + " " + std::to_string(record.model.layers) + " " +
+                      std::to_string(record.model.heads) + data[0].problem + data[1].problem;
+    if (chosen("over") == "step") key += " " + std::to_string(at.step);
+    return shown_.get({data[0].value, data[1].value}, key, [&] { return make(context, data[0], data[1]); });
+  }
+
+  Shown make(const ViewContext& context, const Datum<HeadValues>& first, const Datum<HeadValues>& second) const {
     const std::string& name = chosen("quantity");
     const CaptureRun& record = context.inspection.run(context.cursor.run).record;
     Shown shown;
-    const auto values = [&](const std::string& column) {
-      const Datum<HeadValues> datum = context.inspection.head_values(context.cursor.run, column);
-      shown.loading = shown.loading || datum.loading();
-      if (!datum.problem.empty()) shown.problem = datum.problem;
-      return datum ? *datum : HeadValues{};
-    };
     HeadValues all;
     if (name == "rho_used_over_true") {
-      all = ratio_of(values("rho_used_mean"), values("rho_true_mean"));
+      if (first && second) all = ratio_of(*first, *second);
     } else if (name == "lambda_over_rho") {
-      all = values("rho_true_mean");
+      if (second) all = *second;
       const auto parameters = nlohmann::json::parse(record.parameters, nullptr, false);
       const bool has = parameters.is_object() && parameters.contains("lambda") && parameters["lambda"].is_number();
       if (!has) shown.problem = "This method has no lambda. Put the cursor on a run of Re-ttention.";
       for (auto& value : all) value.value = has && value.value > 0 ? parameters["lambda"].get<double>() / value.value : std::nan("");
-    } else {
-      all = values(name);
+    } else if (first) {
+      all = *first;
     }
+    shown.loading = all.empty() && first.problem.empty() && second.problem.empty();
+    if (shown.problem.empty()) shown.problem = first.problem + second.problem;
     std::vector<float> finite;
     for (const auto& value : all) {
       shown.most = std::max(shown.most, std::isfinite(value.value) ? value.value : 0);
@@ -189,6 +203,8 @@ class LayerHeadView final : public ControlledView {
     shown.grid = mean_by_layer_and_head(all, std::max(record.model.layers, 1), std::max(record.model.heads, 1), choice);
     return shown;
   }
+
+  Memo<Shown> shown_;
 
   static ValueRange range_of(Look look, const Extent& all, ValueScale* scale) {
     switch (look) {

@@ -362,7 +362,7 @@ void OutputsView::paint_pair(Canvas& canvas, const ViewContext& context, const R
   canvas.triangle({x - 2.5 * u, pane.y + pane.height * 0.8 - 3 * u}, {x - 2.5 * u, pane.y + pane.height * 0.8 + 3 * u}, {x - 6.5 * u, pane.y + pane.height * 0.8}, Rgb{});
   canvas.triangle({x + 2.5 * u, pane.y + pane.height * 0.8 - 3 * u}, {x + 2.5 * u, pane.y + pane.height * 0.8 + 3 * u}, {x + 6.5 * u, pane.y + pane.height * 0.8}, Rgb{});
   const InspectedRun& other = context.inspection.run(second.run);
-  if (pane.right() - x > 40 * u) paint_tag(canvas, context, {pane.right() - 26 * u, pane.y, 26 * u, pane.height}, second.run, other.letter, "");
+  if (pane.right() - x > 40 * u) paint_tag(canvas, context, {x, pane.y, 26 * u, pane.height}, second.run, other.letter, "");
 }
 
 double OutputsView::range_of(const Side& first, const Side& second, int shift) {
@@ -385,7 +385,12 @@ void OutputsView::paint_difference(Canvas& canvas, const ViewContext& context, c
   const PixelDifference mode = pixel_difference_of(chosen("difference"));
   const bool fixed = number("range") > 0;
   const int first_frame = temporal ? std::max(first.frame - 1, 0) : first.frame;
-  const double p99 = fixed ? number("range") : range_of(first, second, temporal ? 1 : second.frame - first.frame);
+  double p99 = fixed ? number("range") : range_of(first, second, temporal ? 1 : second.frame - first.frame);
+  // One range for all panes, or they could not be compared.
+  for (const int run : temporal && !fixed ? shown_runs(context) : std::vector<int>{}) {
+    const Side other = side(context, run);
+    if (other.frames && other.frames->count > 1) p99 = std::max(p99, range_of(other, other, 1));
+  }
   const double range = p99 > 0 ? p99 : 4.0 / 255;
   const DifferenceOf key{first.frames.value.get(), second.frames.value.get(), first_frame, second.frame, chosen("difference"), range, context.theme.dark};
   std::shared_ptr<const Bitmap> bitmap;
@@ -599,6 +604,10 @@ bool OutputsView::pointer(const PointerEvent& event, const ViewContext& context)
   }
   hover_.reset();
   std::int64_t token = -1;
+  const auto& words = context.inspection.run(context.cursor.run).geometry.words(context.cursor.branch);
+  for (std::size_t i = 0; i < std::min(words.size(), word_places_.size()); ++i) {
+    if (word_places_[i].contains(event.at) && !words[i].tokens.empty()) token = words[i].tokens.front();
+  }
   if (pane != panes.end()) {
     hover_ = camera_.to_image(event.at, *pane);
     token = context.inspection.run(shown.run).geometry.token_at(shown.frame, hover_->x, hover_->y);

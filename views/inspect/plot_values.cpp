@@ -29,6 +29,7 @@ std::vector<double> values_of(const std::vector<Mean>& means) {
 }
 
 auto place_of(const CaptureReader::HeadValue& value) { return std::tuple(value.step, value.layer, value.branch, value.head); }
+bool before(const CaptureReader::HeadValue& a, const CaptureReader::HeadValue& b) { return place_of(a) < place_of(b); }
 
 }  // namespace
 
@@ -64,13 +65,22 @@ ValueGrid mean_by_layer_and_head(const HeadValues& values, int layers, int heads
   return {layers, heads, values_of(means)};
 }
 
+HeadValues in_order(HeadValues values) {
+  if (!std::is_sorted(values.begin(), values.end(), before)) std::sort(values.begin(), values.end(), before);
+  return values;
+}
+
+double value_at(const HeadValues& values, const CaptureReader::HeadValue& place) {
+  const auto at = std::lower_bound(values.begin(), values.end(), place, before);
+  return at != values.end() && place_of(*at) == place_of(place) ? at->value : kNone;
+}
+
 HeadValues ratio_of(const HeadValues& a, const HeadValues& b) {
-  HeadValues sorted = b, ratios = a;
-  std::sort(sorted.begin(), sorted.end(), [](const auto& x, const auto& y) { return place_of(x) < place_of(y); });
+  const HeadValues sorted = in_order(b);
+  HeadValues ratios = a;
   for (auto& ratio : ratios) {
-    const auto at = std::lower_bound(sorted.begin(), sorted.end(), ratio, [](const auto& x, const auto& y) { return place_of(x) < place_of(y); });
-    const bool there = at != sorted.end() && place_of(*at) == place_of(ratio) && at->value != 0;
-    ratio.value = there ? ratio.value / at->value : kNone;
+    const double by = value_at(sorted, ratio);
+    ratio.value = by != 0 ? ratio.value / by : kNone;
   }
   return ratios;
 }

@@ -32,6 +32,11 @@ struct ValueGrid {
 ValueGrid mean_by_step_and_layer(const HeadValues& values, int steps, int layers, const HeadChoice& choice);  // (L,S)
 ValueGrid mean_by_layer_and_head(const HeadValues& values, int layers, int heads, const HeadChoice& choice);  // (L,H)
 
+/// By step, layer, branch and head, as captures give them.
+HeadValues in_order(HeadValues values);
+/// The value of the same head of the same call; NaN where there is none. @param values  in order
+double value_at(const HeadValues& values, const CaptureReader::HeadValue& place);
+
 /// The same head of the same call in two lists: a / b; NaN where either is missing or b is 0. In the order of `a`.
 HeadValues ratio_of(const HeadValues& a, const HeadValues& b);
 

@@ -5,6 +5,7 @@
 #include "views/inspect/colour_map.h"
 #include "views/inspect/outputs_bitmaps.h"
 #include "views/inspect/plot_controls.h"
+#include "views/inspect/plot_memo.h"
 #include "views/inspect/plot_paint.h"
 #include "views/inspect/timeline_range.h"
 #include "views/inspect/views.h"
@@ -76,7 +77,8 @@ class TimelineView final : public ControlledView {
   std::vector<DataArray> data(const ViewContext& context) override;
 
  private:
-  Shown fetch(const ViewContext& context) const;
+  const Shown& fetch(const ViewContext& context);
+  Shown make(const ViewContext& context, const std::vector<Datum<HeadValues>>& data) const;
   /// "L1 to 0.197": what is measured and what a full bar is.
   std::string error_unit(const Series& error) const {
     const std::string& of = chosen("error");
@@ -101,11 +103,31 @@ class TimelineView final : public ControlledView {
   bool scrubbing_ = false;
   Rect arrow_;  ///< where "first divergence" was painted last
   FrameBitmaps bitmaps_{512};
+  Memo<Shown> shown_;
 };
 
-Shown TimelineView::fetch(const ViewContext& context) const {
+const Shown& TimelineView::fetch(const ViewContext& context) {
   Inspection& inspection = context.inspection;
-  const InspectedRun& run = inspection.run(context.cursor.run);
+  const bool latents = chosen("error") == "latent_error_ratio", whole = chosen("scope") == "run";
+  const char* const columns[] = {"kept_ratio_achieved", "rho_used_mean", "rho_true_mean", "age_steps"};
+  std::vector<Datum<HeadValues>> data;
+  for (const char* column : columns) data.push_back(inspection.head_values(context.cursor.run, column));
+  data.push_back(latents ? Datum<HeadValues>{} : inspection.head_values(context.cursor.run, chosen("error")));
+  data.push_back(whole ? Datum<HeadValues>{} : inspection.head_values(context.cursor.run, "execute_ms"));
+  data.push_back(whole || context.cursor.run == 0 ? Datum<HeadValues>{} : inspection.head_values(0, "execute_ms"));
+  Memo<Shown>::Sources sources;
+  for (const auto& datum : data) sources.push_back(datum.value);
+  const InspectCursor& at = context.cursor;
+  const InspectedRun& run = inspection.run(at.run);
+  std::string key = inspection.captures()[run.capture].string() + " " + std::to_string(at.run) + " " + std::to_string(run.steps.size()) + " " + chosen("scope") +
+                    " " + chosen("error") + " " + chosen("tolerance");
+  if (!whole) key += " " + std::to_string(at.layer) + " " + std::to_string(at.branch);
+  if (chosen("scope") == "head") key += " " + std::to_string(at.head);
+  return shown_.get(std::move(sources), key, [&] { return make(context, data); });
+}
+
+Shown TimelineView::make(const ViewContext& context, const std::vector<Datum<HeadValues>>& data) const {
+  const InspectedRun& run = context.inspection.run(context.cursor.run);
   const int steps = run.record.steps;
   HeadChoice choice;
   if (chosen("scope") != "run") {
@@ -113,45 +135,39 @@ Shown TimelineView::fetch(const ViewContext& context) const {
     choice.branch = context.cursor.branch;
   }
   if (chosen("scope") == "head") choice.head = context.cursor.head;
+  static const HeadValues kNone;
+  const auto values = [&](std::size_t i) -> const HeadValues& { return data[i] ? *data[i] : kNone; };
   Shown shown;
+  shown.loading = !data[0] && data[0].loading();
   shown.actions = step_actions(run, choice.layer);
-  const auto values = [&](const char* column) {
-    const Datum<HeadValues> datum = inspection.head_values(context.cursor.run, column);
-    shown.loading = shown.loading || datum.loading();
-    return datum ? *datum : HeadValues{};
-  };
-  shown.kept = mean_by_step(values("kept_ratio_achieved"), steps, choice);
-  shown.ratio = mean_by_step(ratio_of(values("rho_used_mean"), values("rho_true_mean")), steps, choice);
-  shown.age = mean_by_step(values("age_steps"), steps, choice);
+  shown.kept = mean_by_step(values(0), steps, choice);
+  shown.ratio = mean_by_step(ratio_of(values(1), values(2)), steps, choice);
+  shown.age = mean_by_step(values(3), steps, choice);
   const double none = std::nan("");
-  shown.time.assign(steps, none);
-  shown.reference_time.assign(steps, none);
   Series latents(steps, none);
+  shown.reference_time = shown.time = latents;
   for (const CaptureStep& step : run.steps) {
     if (step.step >= steps) continue;
     if (step.attention_ms) shown.time[step.step] = *step.attention_ms;
     if (step.latent_error_ratio) latents[step.step] = *step.latent_error_ratio;
   }
-  if (choice.layer >= 0) shown.time = mean_by_step(values("execute_ms"), steps, choice);
-  if (context.cursor.run != 0) {
-    const InspectedRun& reference = inspection.run(0);
-    if (choice.layer < 0) {
-      for (const CaptureStep& step : reference.steps) {
-        if (step.step < steps && step.attention_ms) shown.reference_time[step.step] = *step.attention_ms;
-      }
-    } else if (const auto datum = inspection.head_values(0, "execute_ms")) {
-      shown.reference_time = mean_by_step(*datum, steps, choice);
+  if (choice.layer >= 0) {
+    shown.time = mean_by_step(values(5), steps, choice);
+    shown.reference_time = mean_by_step(values(6), steps, choice);
+  } else if (context.cursor.run != 0) {
+    for (const CaptureStep& step : context.inspection.run(0).steps) {
+      if (step.step < steps && step.attention_ms) shown.reference_time[step.step] = *step.attention_ms;
     }
   }
-  if (chosen("error") == "latent_error_ratio") {
-    shown.error = latents;
-    for (int step = 0; step < steps && !shown.divergence; ++step) {
-      if (latents[step] > number("tolerance")) shown.divergence = Divergence{step, context.cursor.layer, context.cursor.head, context.cursor.branch, latents[step]};
-    }
-  } else {
-    const HeadValues errors = values(chosen("error").c_str());
-    shown.error = mean_by_step(errors, steps, choice);
-    shown.divergence = first_divergence(errors, number("tolerance"), choice);
+  if (chosen("error") != "latent_error_ratio") {
+    shown.error = mean_by_step(values(4), steps, choice);
+    shown.divergence = first_divergence(values(4), number("tolerance"), choice);
+    return shown;
+  }
+  shown.error = latents;
+  for (int step = 0; step < steps && !shown.divergence; ++step) {
+    const bool passes = latents[step] > number("tolerance");
+    if (passes) shown.divergence = Divergence{step, context.cursor.layer, context.cursor.head, context.cursor.branch, latents[step]};
   }
   return shown;
 }
@@ -173,7 +189,7 @@ void TimelineView::paint(Canvas& canvas, const ViewContext& context) {
   const int steps = context.inspection.run(context.cursor.run).record.steps;
   const Lanes lanes = lay_out(context);
   const TimelineRange range = range_.clamped(steps);
-  const Shown shown = fetch(context);
+  const Shown& shown = fetch(context);
   arrow_ = {};
   for (const Rect* lane : {&lanes.kept, &lanes.ratio, &lanes.error, &lanes.time, &lanes.preview}) {
     if (lane->height <= 0) continue;
@@ -324,9 +340,13 @@ void TimelineView::paint_error(Canvas& canvas, const ViewContext& context, const
   }
   const Divergence& first = *shown.divergence;
   const std::string what = chosen("error") == "latent_error_ratio" ? "" : ", L" + std::to_string(first.layer) + " H" + std::to_string(first.head);
-  const std::string text = "first divergence > " + plot_number(number("tolerance")) + ": step " + std::to_string(first.step) + what;
-  const double tip = std::clamp(range.place(first.step, lane), lane.x, lane.right()), width = canvas.text_width(text, style), tail = 26 * u;
-  const bool before = tip - lane.x > width + tail + 10 * u;
+  const std::string brief = "> " + plot_number(number("tolerance")) + ": step " + std::to_string(first.step) + what;
+  const double tip = std::clamp(range.place(first.step, lane), lane.x, lane.right()), tail = 26 * u;
+  // In words where there is room before the step, in short where there is less.
+  const auto fits = [&](const std::string& text) { return tip - lane.x > canvas.text_width(text, style) + tail + 10 * u; };
+  const std::string text = fits("first divergence " + brief) || !fits(brief) ? "first divergence " + brief : brief;
+  const double width = canvas.text_width(text, style);
+  const bool before = fits(text);
   style.horizontal = before ? Align::End : Align::Begin;
   const double text_x = before ? tip - tail - 6 * u : tip + tail + 6 * u;
   canvas.text({text_x, middle}, text, style);
@@ -363,9 +383,9 @@ void TimelineView::paint_time(Canvas& canvas, const ViewContext& context, const 
   if (step < static_cast<int>(shown.time.size()) && std::isfinite(shown.time[step])) {
     TextStyle style = number_style(context);
     style.size = 11;
-    style.horizontal = style.vertical = Align::Middle;
+    style.horizontal = Align::Middle;
     style.halo = true;
-    canvas.text({range.place(step + 0.5, lane), lane.y + lane.height / 2}, plot_number(shown.time[step], shown.time[step] >= 10 ? 1 : 0.01), style);
+    canvas.text({range.place(step + 0.5, lane), lane.y + 1 * u}, plot_number(shown.time[step], shown.time[step] >= 10 ? 1 : 0.01), style);
   }
 }
 
@@ -414,7 +434,7 @@ bool TimelineView::pointer(const PointerEvent& event, const ViewContext& context
       return false;
     case PointerEvent::Kind::Press:
       if (event.left && arrow_.contains(event.at)) {
-        const Shown shown = fetch(context);
+        const Shown& shown = fetch(context);
         return shown.divergence && jump(context, *shown.divergence);
       }
       scrubbing_ = event.left && range.step_at(event.at.x, lanes.kept, steps) >= 0;
@@ -452,7 +472,7 @@ std::string TimelineView::tooltip(Point at, const ViewContext& context) {
   const int steps = context.inspection.run(context.cursor.run).record.steps;
   const int step = range_.clamped(steps).step_at(at.x, lanes.kept, steps);
   if (step < 0) return {};
-  const Shown shown = fetch(context);
+  const Shown& shown = fetch(context);
   const std::string head = "Step " + std::to_string(step) + (shown.actions[step].empty() ? ", not captured" : ", " + shown.actions[step]) + "\n";
   if (arrow_.contains(at)) return "First divergence: the first step, layer and head whose error passes the tolerance. Click to go there.";
   if (lanes.kept.contains(at)) return head + "kept ratio " + plot_number(shown.kept[step]) + "\npairs kept / all pairs, text included; a refresh counts 1 + kept";
@@ -467,7 +487,7 @@ std::string TimelineView::tooltip(Point at, const ViewContext& context) {
 
 std::string TimelineView::spoken(const ViewContext& context) {
   if (context.inspection.empty()) return info().title;
-  const Shown shown = fetch(context);
+  const Shown& shown = fetch(context);
   const int step = context.cursor.step;
   return "Timeline, step " + std::to_string(step) + ", " + shown.actions[step] + ", kept ratio " + plot_number(shown.kept[step]) + ", error " +
          plot_number(shown.error[step]);
@@ -475,7 +495,7 @@ std::string TimelineView::spoken(const ViewContext& context) {
 
 std::vector<DataArray> TimelineView::data(const ViewContext& context) {
   if (context.inspection.empty()) return {};
-  const Shown shown = fetch(context);
+  const Shown& shown = fetch(context);
   const std::int64_t steps = static_cast<std::int64_t>(shown.kept.size());
   DataArray table{"timeline", {steps, 6}, {}, {"step", "kept_ratio", "rho_used_over_true", chosen("error"), "attention_ms", "reference_attention_ms"}};
   for (std::int64_t step = 0; step < steps; ++step) {

@@ -84,7 +84,10 @@ std::string TokenGeometry::name(std::int64_t token, int branch) const {
   if (const std::int64_t text = text_index(token); text >= 0) {
     const bool known = branch >= 0 && branch < static_cast<int>(pieces_.size()) && text < static_cast<std::int64_t>(pieces_[branch].size());
     if (!known) return "(pad " + std::to_string(text) + ")";
-    return pieces_[branch][text].special ? "(" + pieces_[branch][text].text + ")" : "'" + pieces_[branch][text].text + "'";
+    std::string piece = pieces_[branch][text].text;
+    if (pieces_[branch][text].special) return "(" + piece + ")";
+    if (piece.rfind("\u2581", 0) == 0 && piece.size() > 3) piece.erase(0, 3);  // SentencePiece's sign for a space before
+    return "'" + piece + "'";
   }
   const TokenPlace at = place(token);
   return "(" + std::to_string(at.frame) + ", " + std::to_string(at.row) + ", " + std::to_string(at.column) + ")";
