@@ -151,6 +151,7 @@ void ComposedMethod::refresh(const LayerCall& call, std::int64_t batch, const Se
 }
 
 RowCorrection ComposedMethod::attend(const LayerCall& call, std::int64_t batch, const Selection& selection, at::Tensor& out) {
+  if (correction_->changes_nothing() && attend_in_place(call, batch, selection, out)) return {};
   const Arrangement* arrangement = selection.arrangement();
   const LayerCall one = element_in_slots(call, batch, arrangement);
   const RowCorrection applied = correction_->apply(call, batch, one, selection);

@@ -19,6 +19,8 @@ class Correction {
   Correction& operator=(const Correction&) = delete;
   virtual std::unique_ptr<Correction> clone() const = 0;
 
+  /// Whether it leaves what the kept keys give: then nobody needs the tokens in slots.
+  virtual bool changes_nothing() const { return false; }
   /// Whether it reuses what a full step measured. Then the schedule has refreshes, and the selection of a refresh is held until
   /// the next, for what was measured belongs to it.
   virtual bool refreshes() const { return false; }

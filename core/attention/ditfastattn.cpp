@@ -55,6 +55,7 @@ class WindowResidual final : public Correction {
 
 class NoCorrection final : public Correction {
  public:
+  bool changes_nothing() const override { return true; }
   std::unique_ptr<Correction> clone() const override { return std::make_unique<NoCorrection>(*this); }
 };
 

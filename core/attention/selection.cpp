@@ -28,17 +28,25 @@ std::shared_ptr<const Arrangement> Arrangement::make(std::int64_t tokens, const 
   const at::Tensor slots = at::arange(shape.back(), at::kLong).expand(shape);
   shape.back() = tokens + 1;  // empty slots fall into the last place
   a->query_slots = at::zeros(shape, at::kLong).scatter_(-1, queries, slots).narrow(-1, 0, tokens).contiguous();
+  const auto places = [tokens](const at::Tensor& order) {
+    return order.masked_fill(order.ge(tokens), -1).to(at::kInt).contiguous();
+  };
+  a->query_places = places(a->queries);
+  a->key_places = a->keys.is_same(a->queries) ? a->query_places : places(a->keys);
   return a;
 }
 
 std::int64_t Arrangement::bytes() const {
-  return bytes_of(queries) + bytes_of(query_slots) + (keys.is_same(queries) ? 0 : bytes_of(keys));
+  const auto own = [](const at::Tensor& of_keys, const at::Tensor& of_queries) {
+    return of_keys.is_same(of_queries) ? 0 : bytes_of(of_keys);
+  };
+  return bytes_of(queries) + bytes_of(query_slots) + own(keys, queries) + bytes_of(query_places) + own(key_places, query_places);
 }
 
 at::Tensor in_slots(const at::Tensor& rows, const at::Tensor& tokens) {
   const std::int64_t count = rows.size(2);
   const at::Tensor index = tokens.clamp_max(count - 1).to(rows.device()), empty = tokens.ge(count);  // (S) or (H,S)
-  at::Tensor slots;                                                                                    // (B,H,S,D)
+  at::Tensor slots;                                                                                  // (B,H,S,D)
   if (tokens.dim() == 1)
     slots = rows.index_select(2, index);
   else
@@ -144,8 +152,27 @@ void selected_attention(const LayerCall& one, const Selection& selection, const 
     LayerCall head = one;
     for (at::Tensor* tensor : {&head.q, &head.k, &head.v}) *tensor = tensor->narrow(1, h, 1);
     at::Tensor part = out.narrow(1, h, 1);
-    masked_attention(head, 0, selection.mask(h), of_head(row_scale, 0, h), of_head(residual, 0, h), part, of_head(log_sum_exp, 0, h));
+    masked_attention(head, 0, selection.mask(h), of_head(row_scale, 0, h), of_head(residual, 0, h), part,
+                     of_head(log_sum_exp, 0, h));
   }
+}
+
+bool attend_in_place(const LayerCall& call, std::int64_t batch, const Selection& selection, at::Tensor& out) {
+  const Arrangement* arrangement = selection.arrangement();
+  if (!arrangement || !places_taken(call)) return false;
+  const Arrangement& a = *arrangement;
+  if (!selection.by_head()) {
+    masked_attention_by_place(call, batch, selection.mask(), a.query_places, a.key_places, out);
+    return true;
+  }
+  for (std::int64_t h = 0; h < call.q.size(1); ++h) {
+    const auto of_head = [h](const at::Tensor& places) { return places.dim() == 2 ? places[h] : places; };
+    LayerCall head = call;
+    for (at::Tensor* tensor : {&head.q, &head.k, &head.v}) *tensor = tensor->narrow(1, h, 1);
+    at::Tensor part = out.narrow(1, h, 1);
+    masked_attention_by_place(head, batch, selection.mask(h), of_head(a.query_places), of_head(a.key_places), part);
+  }
+  return true;
 }
 
 at::Tensor kept_slot_rows(const Selection& selection, std::int64_t heads, at::IntArrayRef rows) {

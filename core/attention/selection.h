@@ -12,13 +12,14 @@ namespace ditscope {
 
 class BlockGrid;
 
-/// Another order of tokens in which a mask needs few blocks. A slot is a place in that order; it holds a token or, where blocks are
-/// filled up, none.
+/// Another order of tokens in which a mask needs few blocks. A slot is a place in that order; it holds a token or, where blocks
+/// are filled up, none.
 struct Arrangement {
   std::int64_t tokens = 0;
   at::Tensor queries;      // (S) or (H,S) long, CPU: token of each query slot, `tokens` where empty; every token once
   at::Tensor keys;         // (S) or (H,S) long, CPU: token of each key slot, `tokens` where empty; may hold a token twice
   at::Tensor query_slots;  // (T) or (H,T) long, CPU: slot of each query token, the inverse of `queries`
+  at::Tensor query_places, key_places;  // `queries` and `keys` as kernels take them: int, -1 where empty
 
   /// @param keys  undefined: as `queries`
   static std::shared_ptr<const Arrangement> make(std::int64_t tokens, const at::Tensor& queries, const at::Tensor& keys = {});
@@ -35,8 +36,8 @@ class Selection {
  public:
   /// @param arrangement null: tokens as they come
   /// @param kept_ratio, kept_ratio_blocks  below 0: those of the mask
-  Selection(std::shared_ptr<const BlockMask> mask, std::shared_ptr<const Arrangement> arrangement = nullptr, double kept_ratio = -1,
-            double kept_ratio_blocks = -1);
+  Selection(std::shared_ptr<const BlockMask> mask, std::shared_ptr<const Arrangement> arrangement = nullptr,
+            double kept_ratio = -1, double kept_ratio_blocks = -1);
   /// A mask a head, each made for any head: for masks that differ in more than their blocks.
   Selection(std::vector<std::shared_ptr<const BlockMask>> masks, std::shared_ptr<const Arrangement> arrangement);
 
@@ -77,6 +78,9 @@ LayerCall element_in_slots(const LayerCall& call, std::int64_t batch, const Arra
 /// @param one  a call of one batch element, tokens in slots     @param out (1,H,S,D)
 void selected_attention(const LayerCall& one, const Selection& selection, const at::Tensor& row_scale, const at::Tensor& residual,
                         at::Tensor& out, const at::Tensor& log_sum_exp = {});
+/// out[batch] = softmax over what the selection keeps V, tokens fetched from where they are and put back by token, none moved
+/// before. @return false, with nothing written, where no kernel can: then in slots, as above
+bool attend_in_place(const LayerCall& call, std::int64_t batch, const Selection& selection, at::Tensor& out);
 /// What a selection keeps of some query slots. @return (1 or H, rows, S) bool, CPU
 at::Tensor kept_slot_rows(const Selection& selection, std::int64_t heads, at::IntArrayRef rows);
 

@@ -27,9 +27,20 @@ std::int64_t all_blocks(std::int64_t tokens) {
   return blocks * blocks;
 }
 
+/// Which tokens stand at the places of a mask; undefined: as they come.
+struct Places {
+  at::Tensor queries, keys;  // (P) or (H,P) int
+};
+
+HostView<const std::int32_t, 2> order_of(const at::Tensor& tokens, std::int64_t heads) {
+  if (!tokens.defined()) return {};
+  const std::int64_t places = tokens.size(-1);
+  return {tokens.data_ptr<std::int32_t>(), {heads, places}, {tokens.dim() == 1 ? 0 : places, 1}};
+}
+
 template <typename Element>
 void run_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask, const at::Tensor& row_scale,
-                const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp) {
+                const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp, const Places& places) {
   const at::Tensor q = widened(call.q[batch]), k = widened(call.k[batch]), v = widened(call.v[batch]);  // (H,T,D)
   at::Tensor target = out[batch];                                                                       // (H,T,D)
   const bool narrow = target.scalar_type() != q.scalar_type();
@@ -46,16 +57,18 @@ void run_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask
   a.log_sum_exp = view<float, 2>(log_sum_exp);
   a.row_scale = view<const float, 2>(scales);
   a.residual = view<const Element, 3>(added);
+  a.query_tokens = order_of(places.queries, q.size(0));
+  a.key_tokens = order_of(places.keys, q.size(0));
   block_sparse_attention(a, workers_for(q.size(0), mask ? visited_blocks(*mask) : all_blocks(q.size(1))));
   if (narrow) target.copy_(written);
 }
 
 void on_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask, const at::Tensor& row_scale,
-               const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp) {
+               const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp, const Places& places = {}) {
   if (call.q.scalar_type() == at::kBFloat16)
-    run_kernel<Bfloat16Bits>(call, batch, mask, row_scale, residual, out, log_sum_exp);
+    run_kernel<Bfloat16Bits>(call, batch, mask, row_scale, residual, out, log_sum_exp, places);
   else
-    run_kernel<float>(call, batch, mask, row_scale, residual, out, log_sum_exp);
+    run_kernel<float>(call, batch, mask, row_scale, residual, out, log_sum_exp, places);
 }
 
 template <typename Element>
@@ -158,6 +171,15 @@ void masked_attention(const LayerCall& call, std::int64_t batch, const BlockMask
   if (residual.defined()) attended.add_(residual);
   out[batch].copy_(attended);
   if (log_sum_exp.defined()) log_sum_exp.copy_(sums);
+}
+
+bool places_taken(const LayerCall& call) {
+  return kernel_takes(call);
+}
+
+void masked_attention_by_place(const LayerCall& call, std::int64_t batch, const BlockMask& mask, const at::Tensor& query_tokens,
+                               const at::Tensor& key_tokens, at::Tensor& out) {
+  on_kernel(call, batch, &mask, {}, {}, out, {}, {query_tokens, key_tokens});
 }
 
 SplitResult split_attention(const LayerCall& call, std::int64_t batch, const BlockMask& kept, const BlockMask& skipped,

@@ -27,6 +27,15 @@ at::Tensor output_like(const at::Tensor& q);  // (B,H,T,D)
 void masked_attention(const LayerCall& call, std::int64_t batch, const BlockMask& mask, const at::Tensor& row_scale,
                       const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp = {});
 
+/// Whether masked_attention_by_place() can take a call: a kernel on the CPU, no key mask.
+bool places_taken(const LayerCall& call);
+/// out[b] = softmax over the kept keys V under a mask of places: place p holds token query_tokens[p] of the queries and
+/// key_tokens[p] of the keys, or none below 0; the mask keeps no such key.
+///
+/// @param query_tokens, key_tokens  (P) or (H,P) int, CPU, contiguous; every query token once
+void masked_attention_by_place(const LayerCall& call, std::int64_t batch, const BlockMask& mask, const at::Tensor& query_tokens,
+                               const at::Tensor& key_tokens, at::Tensor& out);
+
 /// What a refresh step learns of one batch element.
 struct SplitResult {
   at::Tensor log_sum_exp;       // (H,T) float32, over all keys
