@@ -207,6 +207,7 @@ TEST_F(Attend, SaysWhatIsWrongWithItsInput) {
                {"good", "--grid 1,3,4 --method windw", 3, "did you mean window"},
                {"good", "--grid 1,3,4 --method adaspa+retention", 3, "re-ttention"},
                {"good", "--grid 1,3,4 --method full+delta", 2, "skips something"},
+               {"good", "--grid 1,3,4 --method full+teacache", 2, "without a step cache"},
                {"good", "--grid 1,3,4 --method adaspa:search_steps=30/10", 2, "ascending"},
                {"nan", "--grid 1,3,4", 2, "finite"},
                {"missing", "--grid 1,3,4", 2, "q, k and v"},
@@ -233,6 +234,7 @@ TEST_F(Attend, EveryMethodMakesAVideoWithTheTinyModel) {
   const Json methods = Json::parse(cli("methods --json").out);
   std::vector<std::string> keys{"adaspa+re-ttention"};
   for (const Json& method : methods.at("methods")) keys.push_back(method.at("key"));
+  for (const Json& cache : methods.at("step_caches")) keys.push_back("re-ttention+" + cache.at("key").get<std::string>());
   for (const std::string& key : keys) {
     const Outcome outcome = cli("generate --model '" + std::string(DITSCOPE_SOURCE_DIR) + "/tests/golden/cogx_5b_ddim' --prompt cat --steps 4 --frames 5"
                                 " --width 64 --height 48 --threads 1 --device cpu --json --quiet --method " + key + " -o " + path("a.gif"));
