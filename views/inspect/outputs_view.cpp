@@ -1,96 +1,18 @@
-// The decoded videos of the runs beside each other, the locked token on all of them, and where it looks.
+// The decoded videos of the runs beside each other, the locked token on all of them, and where it looks: controls, pointer, keys.
+#include "views/inspect/outputs_view.h"
+
 #include <algorithm>
 #include <cmath>
 
-#include "views/inspect/outputs_bitmaps.h"
 #include "views/inspect/outputs_difference.h"
-#include "views/inspect/outputs_look.h"
 #include "views/inspect/outputs_panes.h"
 #include "views/inspect/outputs_picking.h"
-#include "views/inspect/plot_controls.h"
 #include "views/inspect/plot_paint.h"
 #include "views/inspect/views.h"
-#include "views/inspect/words_paint.h"
 #include "views/state/compare.h"
-#include "views/state/playback.h"
 #include "views/state/words.h"
 
 namespace ditscope::views {
-namespace {
-
-/// A run's video and the frame of it that is shown.
-struct Side {
-  int run = 0, frame = 0;
-  Datum<Frames> frames;
-};
-
-struct Layout {
-  Rect panes, transport, strip_title, strip, words_title, words;  ///< without height: no room
-};
-
-constexpr const char* kNoFrames = "This capture has no frames of this run. They are stored when a run is complete; its previews are in the timeline.";
-
-enum class Drag { None, Pan, Lasso, Wipe, Seek };
-
-class OutputsView final : public ControlledView {
- public:
-  OutputsView();
-  const ViewInfo& info() const override;
-  std::vector<Control> controls(const ViewContext& context) const override;
-  void set_control(const std::string& name, const std::string& value) override;
-  void paint(Canvas& canvas, const ViewContext& context) override;
-  bool pointer(const PointerEvent& event, const ViewContext& context) override;
-  bool key(const std::string& key, const ViewContext& context) override;
-  std::string tooltip(Point at, const ViewContext& context) override;
-  std::string spoken(const ViewContext& context) override;
-  std::vector<DataArray> data(const ViewContext& context) override;
-  bool animated() const override { return playback_.playing || chosen("mode") == "flicker"; }
-
- private:
-  Layout lay_out(const ViewContext& context) const;
-  std::vector<int> shown_runs(const ViewContext& context) const;
-  Side side(const ViewContext& context, int run) const;
-  std::vector<Rect> panes_of(const ViewContext& context, const Layout& layout, const Frames* shape) const;
-  Datum<TokenLook> look(const ViewContext& context);
-  void follow_clip(const ViewContext& context, const Frames& frames);
-  void paint_side(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& side, float alpha = 1);
-  void paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& side);
-  void paint_pair(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& first, const Side& second);
-  void paint_difference(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& first, const Side& second, bool temporal);
-  void paint_transport(Canvas& canvas, const ViewContext& context, const Rect& area) const;
-  void paint_look(Canvas& canvas, const ViewContext& context, const Layout& layout, const Side& side);
-  void paint_lasso(Canvas& canvas, const Rect& pane) const;
-  double range_of(const Side& first, const Side& second, int shift);
-  bool seek_to(double px, const Rect& area);
-  void finish_lasso(const ViewContext& context, bool add);
-
-  Camera camera_;
-  Playback playback_;
-  double seconds_ = -1;  ///< clock of the last paint
-  FrameBitmaps bitmaps_;
-  double wipe_ = 0.5;
-  Drag drag_ = Drag::None;
-  Point last_;                  ///< of the pointer
-  std::optional<Point> hover_;  ///< image px
-  std::vector<Point> outline_;  ///< of the lasso, image px
-  Rect drag_pane_;
-  std::vector<Rect> word_places_;
-  // The row that was asked for last.
-  std::shared_ptr<const TokenLook> look_;
-  std::string look_key_;
-  InspectCursor look_at_;
-  // The last difference, and of what.
-  struct DifferenceOf {
-    const Frames *first = nullptr, *second = nullptr;
-    int first_frame = 0, second_frame = 0;
-    std::string mode;
-    double range = 0;
-    bool dark = true;
-    bool operator==(const DifferenceOf&) const = default;
-  };
-  std::vector<std::pair<DifferenceOf, std::shared_ptr<const Bitmap>>> differences_;
-  std::vector<std::pair<DifferenceOf, double>> ranges_;
-};
 
 OutputsView::OutputsView()
     : ControlledView(
@@ -157,8 +79,8 @@ std::vector<int> OutputsView::shown_runs(const ViewContext& context) const {
   return {first, second};
 }
 
-Side OutputsView::side(const ViewContext& context, int run) const {
-  Side side;
+OutputSide OutputsView::side(const ViewContext& context, int run) const {
+  OutputSide side;
   side.run = run;
   side.frames = context.inspection.frames(run);
   const int shift = static_cast<int>(number(run == 0 ? "shift_a" : "shift_b"));
@@ -166,10 +88,10 @@ Side OutputsView::side(const ViewContext& context, int run) const {
   return side;
 }
 
-Layout OutputsView::lay_out(const ViewContext& context) const {
+OutputLayout OutputsView::lay_out(const ViewContext& context) const {
   const double u = context.unit, pad = 8 * u;
   const Rect area{context.area.x + pad, context.area.y + 4 * u, std::max(context.area.width - 2 * pad, 10.0), std::max(context.area.height - 8 * u, 10.0)};
-  Layout layout;
+  OutputLayout layout;
   double bottom = area.bottom();
   const bool looks = chosen("look") != "off" && area.height > 200 * u;
   if (looks) {
@@ -194,7 +116,7 @@ Layout OutputsView::lay_out(const ViewContext& context) const {
   return layout;
 }
 
-std::vector<Rect> OutputsView::panes_of(const ViewContext& context, const Layout& layout, const Frames* shape) const {
+std::vector<Rect> OutputsView::panes_of(const ViewContext& context, const OutputLayout& layout, const Frames* shape) const {
   const std::string& mode = chosen("mode");
   const int runs = static_cast<int>(shown_runs(context).size());
   const int count = mode == "side by side" || mode == "grid" || mode == "temporal difference" ? runs : 1;
@@ -232,18 +154,18 @@ void OutputsView::paint(Canvas& canvas, const ViewContext& context) {
   if (context.inspection.empty()) {
     return paint_notice(canvas, context, context.area, "No run is open. Open a capture, or generate with capture on.");
   }
-  const Layout layout = lay_out(context);
+  const OutputLayout layout = lay_out(context);
   const std::vector<int> runs = shown_runs(context);
-  std::vector<Side> sides;
+  std::vector<OutputSide> sides;
   for (const int run : runs) sides.push_back(side(context, run));
-  const Side* some = nullptr;
-  for (const Side& each : sides) {
+  const OutputSide* some = nullptr;
+  for (const OutputSide& each : sides) {
     if (!some && each.frames && each.frames->count > 0) some = &each;
   }
   const Frames* shape = some ? some->frames.value.get() : nullptr;
   if (shape) {
     follow_clip(context, *shape);
-    for (Side& each : sides) each = side(context, each.run);
+    for (OutputSide& each : sides) each = side(context, each.run);
   }
   const std::vector<Rect> panes = panes_of(context, layout, shape);
   if (shape) camera_ = follow(camera_, panes[0], shape->width, shape->height);
@@ -270,223 +192,10 @@ void OutputsView::paint(Canvas& canvas, const ViewContext& context) {
       paint_corner(canvas, context, panes[0], "one run: nothing to compare with", Align::Middle, Align::End);
     }
   }
-  if (drag_ == Drag::Lasso) paint_lasso(canvas, drag_pane_);
+  if (drag_ == OutputDrag::Lasso) paint_lasso(canvas, drag_pane_);
   if (layout.transport.height > 0) paint_transport(canvas, context, layout.transport);
   word_places_.clear();
   if (layout.strip.height > 0) paint_look(canvas, context, layout, side(context, context.cursor.run));
-}
-
-void OutputsView::paint_side(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& side, float alpha) {
-  const InspectedRun& run = context.inspection.run(side.run);
-  if (!side.frames || side.frames->count == 0) {
-    paint_notice(canvas, context, pane, side.frames.loading() ? "Reading the frames." : kNoFrames);
-    return;
-  }
-  const Frames& frames = *side.frames;
-  paint_picture(canvas, pane, camera_, bitmaps_.get(side.frames.value, side.frame), frames.width, frames.height, camera_.scale < 1, alpha);
-  if (chosen("look") == "overlay" && !context.inspection.locked().empty()) {
-    const Datum<TokenLook> heat = look(context);
-    if (heat) {
-      const int grid = run.geometry.frames() == 1 ? 0 : run.geometry.grid_frame(side.frame);
-      const auto bitmap = look_bitmap(*heat, run.geometry, grid, context.theme);
-      paint_picture(canvas, pane, camera_, bitmap, frames.width, frames.height, false, 0.75F);
-    }
-  }
-}
-
-void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& side) {
-  if (!side.frames || side.frames->count == 0) return;
-  const Frames& frames = *side.frames;
-  const InspectedRun& run = context.inspection.run(side.run);
-  const auto& locked = context.inspection.locked();
-  for (std::size_t i = 0; i < locked.size(); ++i) {
-    if (locked[i] >= run.geometry.tokens() || run.geometry.is_text(locked[i])) continue;
-    const TokenPixels pixels = run.geometry.pixels(locked[i]);
-    const bool here = side.frame >= pixels.first_frame && side.frame <= pixels.last_frame;
-    if (here || locked.size() == 1) paint_token_box(canvas, context, pane, camera_, pixels, here, locked.size() == 1);
-  }
-  for (const std::int64_t token : {context.inspection.hover().query, context.inspection.hover().key}) {
-    if (token < 0 || token >= run.geometry.tokens() || run.geometry.is_text(token)) continue;
-    const TokenPixels pixels = run.geometry.pixels(token);
-    if (side.frame < pixels.first_frame || side.frame > pixels.last_frame) continue;
-    const Point from = camera_.to_view({pixels.area.x, pixels.area.y}, pane);
-    canvas.push_clip(pane);
-    canvas.outline({from.x, from.y, pixels.area.width * camera_.scale, pixels.area.height * camera_.scale},
-                   context.theme.dark ? Rgb{1, 1, 1} : Rgb{0, 0, 0}, 1, Dash::Dashed);
-    canvas.pop_clip();
-  }
-  if (camera_.scale >= kPixelValuesFrom * context.unit) paint_pixel_values(canvas, pane, camera_, frames, side.frame);
-  if (chosen("scope") != "off") paint_scope(canvas, context, pane, frames, side.frame, chosen("scope"));
-  if (hover_ && on("magnifier")) paint_magnifier(canvas, context, pane, bitmaps_.get(side.frames.value, side.frame), *hover_);
-  const std::string& mode = chosen("mode");
-  if (mode == "difference" || mode == "temporal difference") return;
-  paint_tag(canvas, context, pane, side.run, run.letter, run.record.name);
-  Point probe{-1, -1};
-  if (hover_) {
-    probe = *hover_;
-  } else if (!locked.empty() && !run.geometry.is_text(locked[0]) && locked[0] < run.geometry.tokens()) {
-    const Rect area = run.geometry.pixels(locked[0]).area;
-    probe = {area.x + area.width / 2, area.y + area.height / 2};
-  }
-  const std::string text = pixel_text(frames, side.frame, probe);
-  if (!text.empty()) paint_corner(canvas, context, pane, text, Align::End, Align::Begin);
-}
-
-void OutputsView::paint_pair(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& first, const Side& second) {
-  const std::string& mode = chosen("mode");
-  if (mode == "flicker") {
-    CompareState state;
-    state.flicker = true;
-    state.flicker_hz = number("flicker");
-    const Side& now = flicker_shows_second(state, context.seconds) ? second : first;
-    paint_side(canvas, context, pane, now);
-    paint_marks(canvas, context, pane, now);
-    return;
-  }
-  paint_side(canvas, context, pane, first);
-  if (mode == "fade") {
-    paint_side(canvas, context, pane, second, static_cast<float>(number("fade")));
-    paint_marks(canvas, context, pane, first);
-    paint_corner(canvas, context, pane, percent_text(number("fade")) + " " + context.inspection.run(second.run).letter, Align::End, Align::End);
-    return;
-  }
-  const double x = pane.x + wipe_ * pane.width, u = context.unit;
-  canvas.push_clip({x, pane.y, pane.right() - x, pane.height});
-  canvas.fill(pane, context.theme.colour("view"));
-  paint_side(canvas, context, pane, second);
-  canvas.pop_clip();
-  paint_marks(canvas, context, pane, first);
-  canvas.line({x, pane.y}, {x, pane.bottom()}, Rgb{0.06F, 0.06F, 0.06F}, 4);
-  canvas.line({x, pane.y}, {x, pane.bottom()}, Rgb{1, 1, 1}, 2);
-  canvas.circle({x, pane.y + pane.height * 0.8}, 9 * u, Rgb{1, 1, 1});
-  canvas.triangle({x - 2.5 * u, pane.y + pane.height * 0.8 - 3 * u}, {x - 2.5 * u, pane.y + pane.height * 0.8 + 3 * u}, {x - 6.5 * u, pane.y + pane.height * 0.8}, Rgb{});
-  canvas.triangle({x + 2.5 * u, pane.y + pane.height * 0.8 - 3 * u}, {x + 2.5 * u, pane.y + pane.height * 0.8 + 3 * u}, {x + 6.5 * u, pane.y + pane.height * 0.8}, Rgb{});
-  const InspectedRun& other = context.inspection.run(second.run);
-  if (pane.right() - x > 40 * u) paint_tag(canvas, context, {x, pane.y, 26 * u, pane.height}, second.run, other.letter, "");
-}
-
-double OutputsView::range_of(const Side& first, const Side& second, int shift) {
-  const DifferenceOf key{first.frames.value.get(), second.frames.value.get(), shift, 0, chosen("difference"), 0, true};
-  for (const auto& known : ranges_) {
-    if (known.first == key) return known.second;
-  }
-  const double range = difference_p99(pixel_difference_of(chosen("difference")), *first.frames, *second.frames, shift);
-  if (ranges_.size() > 32) ranges_.clear();
-  ranges_.emplace_back(key, range);
-  return range;
-}
-
-void OutputsView::paint_difference(Canvas& canvas, const ViewContext& context, const Rect& pane, const Side& first, const Side& second, bool temporal) {
-  if (!first.frames || !second.frames || first.frames->count == 0 || second.frames->count == 0) {
-    return paint_notice(canvas, context, pane, first.frames.loading() || second.frames.loading() ? "Reading the frames." : "One of the runs has no frames.");
-  }
-  const std::string a = temporal ? "f(t-1)" : std::string(1, context.inspection.run(first.run).letter);
-  const std::string b = temporal ? "f(t)" : std::string(1, context.inspection.run(second.run).letter);
-  const PixelDifference mode = pixel_difference_of(chosen("difference"));
-  const bool fixed = number("range") > 0;
-  const int first_frame = temporal ? std::max(first.frame - 1, 0) : first.frame;
-  double p99 = fixed ? number("range") : range_of(first, second, temporal ? 1 : second.frame - first.frame);
-  // One range for all panes, or they could not be compared.
-  for (const int run : temporal && !fixed ? shown_runs(context) : std::vector<int>{}) {
-    const Side other = side(context, run);
-    if (other.frames && other.frames->count > 1) p99 = std::max(p99, range_of(other, other, 1));
-  }
-  const double range = p99 > 0 ? p99 : 4.0 / 255;
-  const DifferenceOf key{first.frames.value.get(), second.frames.value.get(), first_frame, second.frame, chosen("difference"), range, context.theme.dark};
-  std::shared_ptr<const Bitmap> bitmap;
-  for (const auto& known : differences_) {
-    if (known.first == key) bitmap = known.second;
-  }
-  if (!bitmap) {
-    bitmap = difference_bitmap(mode, *first.frames, first_frame, *second.frames, second.frame, range, context.theme);
-    if (!bitmap) return paint_notice(canvas, context, pane, "The videos differ in size; there is no difference to show.");
-    if (differences_.size() >= 8) differences_.erase(differences_.begin());
-    differences_.emplace_back(key, bitmap);
-  }
-  paint_picture(canvas, pane, camera_, bitmap, first.frames->width, first.frames->height, camera_.scale < 1);
-  if (temporal) paint_tag(canvas, context, pane, first.run, context.inspection.run(first.run).letter, context.inspection.run(first.run).record.name);
-  paint_corner(canvas, context, pane, difference_text(mode, a, b, range, fixed), Align::Begin, Align::End);
-}
-
-void OutputsView::paint_transport(Canvas& canvas, const ViewContext& context, const Rect& area) const {
-  TextStyle style = number_style(context, "text2");
-  style.size = 11;
-  style.vertical = Align::Middle;
-  style.horizontal = Align::End;
-  const double u = context.unit, middle = area.y + area.height / 2;
-  char text[64];
-  std::snprintf(text, sizeof text, "frame %d / %d  %.2f s", playback_.frame(), std::max(playback_.frames - 1, 0), playback_.seconds());
-  const double room = canvas.text_width(text, style) + 10 * u;
-  canvas.text({area.right(), middle}, text, style);
-  const Rect track{area.x, middle - 2 * u, std::max(area.width - room, 4.0), 4 * u};
-  canvas.fill(track, context.theme.colour("line"), 2 * u);
-  const double at = playback_.frames > 1 ? playback_.frame() / (playback_.frames - 1.0) : 0;
-  canvas.fill({track.x, track.y, track.width * at, track.height}, context.theme.colour("accent"), 2 * u);
-  canvas.circle({track.x + track.width * at, middle}, 5 * u, context.theme.colour("accent"));
-}
-
-void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const Layout& layout, const Side& side) {
-  const InspectedRun& run = context.inspection.run(context.cursor.run);
-  const double u = context.unit;
-  TextStyle strong = strong_style(context), small = number_style(context, "text3");
-  small.size = 11;
-  small.horizontal = Align::End;
-  const auto& words = run.geometry.words(context.cursor.branch);
-  canvas.text({layout.words_title.x, layout.words_title.y}, "Prompt words", strong);
-  if (words.empty()) canvas.text({layout.words.x, layout.words.y}, "This branch has no words: its text is padding.", label_style(context));
-  if (context.inspection.locked().empty()) {
-    canvas.text({layout.strip_title.x, layout.strip_title.y}, "Where a token looks", strong);
-    paint_notice(canvas, context, layout.strip, "Click a pixel or a word.");
-    word_places_ = paint_words(canvas, context, layout.words, words, {});
-    return;
-  }
-  const std::int64_t token = context.inspection.locked().front();
-  const Datum<TokenLook> heat = look(context);
-  canvas.text({layout.strip_title.x, layout.strip_title.y}, "Where " + run.geometry.name(token, context.cursor.branch) + " looks", strong);
-  const double room = layout.strip_title.width - canvas.text_width("Where " + run.geometry.name(token, context.cursor.branch) + " looks", strong) - 10 * u;
-  const std::string place = std::string("run ") + run.letter + ", L" + std::to_string(context.cursor.layer) + ", ";
-  canvas.text({layout.strip_title.right(), layout.strip_title.y + 1 * u}, fit_text(canvas, place + (heat ? heat->source : ""), small, room), small);
-  if (!heat) {
-    paint_notice(canvas, context, layout.strip, heat.loading() ? "Computing the row of this token." : heat.problem);
-    word_places_ = paint_words(canvas, context, layout.words, words, {});
-    return;
-  }
-  const int tiles = run.geometry.frames();
-  const double gap = 2 * u, width = std::min((layout.strip.width - gap * (tiles - 1)) / tiles, layout.strip.height * std::max(1.0, double(run.record.width_px) / std::max(run.record.height_px, 1)));
-  const int own = token >= run.geometry.tokens() || run.geometry.is_text(token) ? -1 : run.geometry.place(token).frame;
-  TextStyle tick = tick_style(context);
-  tick.horizontal = Align::Middle;
-  for (int grid = 0; grid < tiles; ++grid) {
-    const Rect tile{layout.strip.x + grid * (width + gap), layout.strip.y, width, layout.strip.height};
-    canvas.fill(tile, context.theme.colour("view"));
-    const TokenPixels pixels = run.geometry.pixels(run.geometry.token(grid, 0, 0));
-    if (side.frames && side.frames->count > 0) {
-      const auto frame = bitmaps_.get(side.frames.value, std::clamp(pixels.last_frame, 0, side.frames->count - 1));
-      canvas.image(frame, tile, {0, 0, double(frame->width), double(frame->height)}, true, 0.7F);
-    }
-    const auto bitmap = look_bitmap(*heat, run.geometry, grid, context.theme);
-    canvas.image(bitmap, tile, {0, 0, double(bitmap->width), double(bitmap->height)}, false, 0.75F);
-    const bool shown = run.geometry.frames() > 1 && run.geometry.grid_frame(playback_.frame()) == grid;
-    if (grid == own) {
-      canvas.outline(tile, context.theme.colour("brush"), 2);
-    } else if (shown) {
-      canvas.outline(tile, context.theme.colour("accent"), 1);
-    }
-    tick.colour = context.theme.colour(grid == own ? "brush" : "text3");
-    if (width > 12 * u || grid % 5 == 0) canvas.text({tile.x + tile.width / 2, tile.bottom() + 2 * u}, std::to_string(grid), tick);
-  }
-  canvas.text({layout.words_title.right(), layout.words_title.y + 1 * u}, "text mass " + percent_text(heat->text_mass), small);
-  word_places_ = paint_words(canvas, context, layout.words, words, word_weights(*heat, words));
-}
-
-void OutputsView::paint_lasso(Canvas& canvas, const Rect& pane) const {
-  std::vector<Point> points;
-  for (const Point& point : outline_) points.push_back(camera_.to_view(point, pane));
-  if (points.size() > 1) points.push_back(points.front());
-  canvas.push_clip(pane);
-  canvas.polyline(points, Rgb{0.06F, 0.06F, 0.06F}, 3);
-  canvas.polyline(points, Rgb{0x2E / 255.0F, 0xE6 / 255.0F, 0xC5 / 255.0F}, 1.5);
-  canvas.pop_clip();
 }
 
 bool OutputsView::seek_to(double px, const Rect& area) {
@@ -497,7 +206,7 @@ bool OutputsView::seek_to(double px, const Rect& area) {
 
 void OutputsView::finish_lasso(const ViewContext& context, bool add) {
   const std::vector<int> runs = shown_runs(context);
-  const Side shown = side(context, runs.front());
+  const OutputSide shown = side(context, runs.front());
   const TokenGeometry& geometry = context.inspection.run(shown.run).geometry;
   double low_x = 1e9, high_x = -1e9, low_y = 1e9, high_y = -1e9;
   for (const Point& point : outline_) {
@@ -521,8 +230,8 @@ void OutputsView::finish_lasso(const ViewContext& context, bool add) {
 bool OutputsView::pointer(const PointerEvent& event, const ViewContext& context) {
   using Kind = PointerEvent::Kind;
   if (context.inspection.empty()) return false;
-  const Layout layout = lay_out(context);
-  const Side shown = side(context, shown_runs(context).front());
+  const OutputLayout layout = lay_out(context);
+  const OutputSide shown = side(context, shown_runs(context).front());
   if (!shown.frames || shown.frames->count == 0) return false;
   const Frames& frames = *shown.frames;
   const std::vector<Rect> panes = panes_of(context, layout, &frames);
@@ -547,7 +256,7 @@ bool OutputsView::pointer(const PointerEvent& event, const ViewContext& context)
       return pane != panes.end();
     case Kind::Press: {
       if (layout.transport.contains(event.at)) {
-        drag_ = Drag::Seek;
+        drag_ = OutputDrag::Seek;
         return seek_to(event.at.x, layout.transport);
       }
       if (layout.strip.height > 0 && layout.strip.contains(event.at)) {
@@ -568,19 +277,19 @@ bool OutputsView::pointer(const PointerEvent& event, const ViewContext& context)
       if (pane == panes.end()) return false;
       drag_pane_ = *pane;
       if (event.right) {
-        drag_ = Drag::Pan;
+        drag_ = OutputDrag::Pan;
       } else if (on_wipe) {
-        drag_ = Drag::Wipe;
+        drag_ = OutputDrag::Wipe;
       } else if (event.left) {
-        drag_ = Drag::Lasso;
+        drag_ = OutputDrag::Lasso;
         outline_ = {camera_.to_image(event.at, drag_pane_)};
       }
       return true;
     }
     case Kind::Release: {
-      const bool lasso = drag_ == Drag::Lasso && !outline_.empty();
-      const bool was = drag_ != Drag::None;
-      drag_ = Drag::None;
+      const bool lasso = drag_ == OutputDrag::Lasso && !outline_.empty();
+      const bool was = drag_ != OutputDrag::None;
+      drag_ = OutputDrag::None;
       if (lasso) finish_lasso(context, event.shift);
       return was;
     }
@@ -588,18 +297,18 @@ bool OutputsView::pointer(const PointerEvent& event, const ViewContext& context)
       break;
   }
   switch (drag_) {
-    case Drag::Pan:
+    case OutputDrag::Pan:
       camera_ = pan(camera_, drag_pane_, {event.at.x - before.x, event.at.y - before.y}, frames.width, frames.height);
       return true;
-    case Drag::Wipe:
+    case OutputDrag::Wipe:
       wipe_ = wipe_at({wipe_pane, Pane::Content::Wipe, false}, event.at);
       return true;
-    case Drag::Seek:
+    case OutputDrag::Seek:
       return seek_to(event.at.x, layout.transport);
-    case Drag::Lasso:
+    case OutputDrag::Lasso:
       outline_.push_back(camera_.to_image(event.at, drag_pane_));
       return true;
-    case Drag::None:
+    case OutputDrag::None:
       break;
   }
   hover_.reset();
@@ -633,7 +342,7 @@ bool OutputsView::key(const std::string& key, const ViewContext& context) {
   } else if (key == "F") {
     camera_ = {};
   } else if (key == "Ctrl+0") {
-    const Side shown = side(context, shown_runs(context).front());
+    const OutputSide shown = side(context, shown_runs(context).front());
     if (!shown.frames) return false;
     camera_ = one_to_one(shown.frames->width, shown.frames->height, context.ratio);
   } else {
@@ -644,7 +353,7 @@ bool OutputsView::key(const std::string& key, const ViewContext& context) {
 
 std::string OutputsView::tooltip(Point at, const ViewContext& context) {
   if (context.inspection.empty()) return {};
-  const Layout layout = lay_out(context);
+  const OutputLayout layout = lay_out(context);
   const InspectedRun& run = context.inspection.run(context.cursor.run);
   const auto& words = run.geometry.words(context.cursor.branch);
   for (std::size_t i = 0; i < std::min(words.size(), word_places_.size()); ++i) {
@@ -657,7 +366,7 @@ std::string OutputsView::tooltip(Point at, const ViewContext& context) {
     return "The row of the locked token: softmax(q.k / sqrt d), three decades below its largest video weight\nclick shows the frame";
   }
   if (!hover_ || !layout.panes.contains(at)) return {};
-  const Side shown = side(context, shown_runs(context).front());
+  const OutputSide shown = side(context, shown_runs(context).front());
   const std::int64_t token = run.geometry.token_at(shown.frame, hover_->x, hover_->y);
   if (token < 0 || !shown.frames) return {};
   return "token " + run.geometry.name(token, context.cursor.branch) + ", row " + std::to_string(token) + "\npixel (" +
@@ -686,7 +395,7 @@ std::vector<DataArray> OutputsView::data(const ViewContext& context) {
     arrays.push_back({"words", {static_cast<std::int64_t>(words.size())}, word_weights(*heat, words), {}});
   }
   for (const int run : shown_runs(context)) {
-    const Side shown = side(context, run);
+    const OutputSide shown = side(context, run);
     if (!shown.frames || shown.frames->count == 0) continue;
     const float* rgb = shown.frames->frame(shown.frame);
     arrays.push_back({std::string("frame_") + context.inspection.run(run).letter, {shown.frames->height, shown.frames->width, 3},
@@ -694,8 +403,6 @@ std::vector<DataArray> OutputsView::data(const ViewContext& context) {
   }
   return arrays;
 }
-
-}  // namespace
 
 std::unique_ptr<InspectView> make_outputs_view() { return std::make_unique<OutputsView>(); }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/history/sqlite.h"
 #include "kernels/error.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/views/inspect/inspect_support.h"
@@ -209,6 +210,25 @@ TEST_F(PlotViews, TimelineZoomsAndComesBack) {
   EXPECT_TRUE(view->key("F", context(900, 170)));
   EXPECT_EQ(painted(*view, 900, 170).fills.size(), before);
   EXPECT_FALSE(view->key("Q", context(900, 170)));
+}
+
+TEST_F(PlotViews, TimelineShowsTheBookmarksOfItsRun) {
+  write_plot_capture(folder / "run.ditcap");
+  sqlite::Database(folder / "run.ditcap", sqlite::Database::Mode::ReadWrite)
+      .execute("INSERT INTO bookmarks(created_utc,title,note,colour,run_id,step,layer,head,branch,view) VALUES"
+               "('t','drift begins','','',2,3,1,0,1,'{}'), ('t','of run A','','',1,0,0,0,0,'{}')");
+  const auto marks = CaptureReader(folder / "run.ditcap").bookmarks(2);
+  ASSERT_EQ(marks.size(), 1U);
+  EXPECT_EQ(marks[0].title, "drift begins");
+  EXPECT_EQ(marks[0].step, 3);
+  inspection.open(folder / "run.ditcap");
+  const auto flags = [&] {
+    int count = 0;
+    for (const auto& fill : painted(*make_timeline_view(), 900, 170).fills) count += to_hex(fill.colour.rgb) == to_hex(theme_for_tests().colour("warn")) ? 1 : 0;
+    return count;
+  };
+  inspection.set_cursor({1, 4, 1, 1, 1});
+  EXPECT_EQ(flags(), 1);
 }
 
 TEST_F(PlotViews, ErrorLinkJumpsAndCellsMoveTheCursor) {
