@@ -111,10 +111,10 @@ const Shown& ErrorView::fetch(const ViewContext& context) {
   const Datum<HeadValues> errors = context.inspection.head_values(at.run, chosen("error"));
   const Datum<WorkTable> work = work_table(context.inspection, at.run);
   const Datum<WorkTable> reference = at.run == 0 ? Datum<WorkTable>{} : work_table(context.inspection, 0);
-  const std::string key = std::to_string(at.branch) + " " + chosen("tolerance") + " " + std::to_string(record.steps) + " " + errors.problem;
+  const std::string key = std::to_string(at.branch) + " " + chosen("tolerance") + " " + std::to_string(record.steps) + " " + errors.problem + work.problem + reference.problem;
   return shown_.get({errors.value, work.value, reference.value}, key, [&] {
     Shown shown;
-    shown.loading = (!errors && errors.loading()) || (!work && work.loading());
+    shown.loading = errors.loading() || work.loading();
     shown.problem = errors.problem;
     if (errors) {
       shown.measured = !errors->empty();

@@ -5,6 +5,7 @@
 #include "views/inspect/histogram_rows.h"
 #include "views/inspect/plot_controls.h"
 #include "views/inspect/plot_grid.h"
+#include "views/inspect/plot_memo.h"
 #include "views/inspect/views.h"
 
 namespace ditscope::views {
@@ -12,6 +13,7 @@ namespace {
 
 struct Shown {
   std::vector<std::vector<float>> layers;  ///< values of each layer
+  std::vector<double> medians;
   PlotAxis axis;
   std::string unit, problem;
   std::int64_t measured = 0;
@@ -39,7 +41,7 @@ class HistogramView final : public ControlledView {
       return paint_notice(canvas, context, context.area, "No run is open. Open a capture, or generate with capture on.");
     }
     const GridLayout layout = lay_out(context);
-    const Shown shown = fetch(context);
+    const Shown& shown = fetch(context);
     const double u = context.unit;
     canvas.fill(layout.area, context.theme.colour("view"));
     paint_row_numbers(canvas, context, layout, "L", context.cursor.layer);
@@ -50,7 +52,11 @@ class HistogramView final : public ControlledView {
     name.vertical = Align::End;
     canvas.text({layout.area.x, layout.area.y - 3 * u}, fit_text(canvas, title(context, shown), name, layout.area.width), name);
     if (!shown.problem.empty()) return paint_notice(canvas, context, layout.area, shown.problem);
-    for (int layer = 0; layer < layout.rows; ++layer) paint_layer(canvas, context, layout.cell(layer, 0), plot.x(), shown.layers[layer], layer);
+    const int bins = std::clamp(static_cast<int>(layout.area.width / (3 * u)), 16, 160);
+    const auto& shares = bins_of(shown, plot.x(), bins);
+    for (int layer = 0; layer < layout.rows; ++layer) {
+      paint_layer(canvas, context, layout.cell(layer, 0), shares[layer], plot.x().place(shown.medians[layer]), layer);
+    }
     if (chosen("quantity") == "rho") {
       mark(canvas, context, layout.area, plot.x(), 1, "1");
       const auto& kept = context.inspection.run(context.cursor.run).record.kept_ratio_requested;
@@ -72,20 +78,19 @@ class HistogramView final : public ControlledView {
     if (context.inspection.empty()) return {};
     const GridLayout layout = lay_out(context);
     const auto at = layout.pick(point);
-    const Shown shown = fetch(context);
+    const Shown& shown = fetch(context);
     if (!at || !shown.problem.empty()) return {};
     PlotAxis x = shown.axis;
     x.begin = layout.area.x;
     x.end = layout.area.right();
-    std::vector<float> values = shown.layers[at->first];
-    const std::size_t count = values.size();
-    return "Layer " + std::to_string(at->first) + ", " + std::to_string(count) + " values, median " + plot_number(quantile(values, 0.5)) + "\nhere: " +
+    const std::size_t count = shown.layers[at->first].size();
+    return "Layer " + std::to_string(at->first) + ", " + std::to_string(count) + " values, median " + plot_number(shown.medians[at->first]) + "\nhere: " +
            plot_number(x.value(point.x)) + " " + shown.unit + "\n" + info().formula;
   }
 
   std::vector<DataArray> data(const ViewContext& context) override {
     if (context.inspection.empty()) return {};
-    const Shown shown = fetch(context);
+    const Shown& shown = fetch(context);
     std::vector<DataArray> arrays;
     for (std::size_t layer = 0; layer < shown.layers.size() && shown.problem.empty(); ++layer) {
       const auto& values = shown.layers[layer];
@@ -102,42 +107,60 @@ class HistogramView final : public ControlledView {
             std::max(context.inspection.run(context.cursor.run).record.model.layers, 1), 1};
   }
 
-  Shown fetch(const ViewContext& context) const {
-    const CaptureRun& record = context.inspection.run(context.cursor.run).record;
-    Shown shown;
-    const int layers = std::max(record.model.layers, 1);
-    if (chosen("quantity") == "error") {
-      const Datum<HeadValues> errors = context.inspection.head_values(context.cursor.run, "error_l1_ratio");
-      shown.layers.resize(layers);
-      if (errors) {
-        for (const auto& value : *errors) {
-          // Full steps have rounding only; it would squeeze the rest into a corner.
-          if (value.layer >= 0 && value.layer < layers && value.value > 1e-5) shown.layers[value.layer].push_back(static_cast<float>(value.value));
-        }
-      }
-      shown.unit = "";
-      shown.problem = errors.loading() ? "Reading the figures of this run." : errors.problem;
-    } else {
-      const Datum<LayerRows> rows = layer_rows(context.inspection, context.cursor);
+  const Shown& fetch(const ViewContext& context) {
+    const InspectCursor& at = context.cursor;
+    const bool of_heads = chosen("quantity") == "error";
+    const Datum<HeadValues> errors = of_heads ? context.inspection.head_values(at.run, "error_l1_ratio") : Datum<HeadValues>{};
+    const Datum<LayerRows> rows = of_heads ? Datum<LayerRows>{} : layer_rows(context.inspection, at);
+    const std::string problem = of_heads ? errors.problem : rows.problem;
+    const int layers = std::max(context.inspection.run(at.run).record.model.layers, 1);
+    return shown_.get({errors.value, rows.value}, chosen("quantity") + " " + std::to_string(layers) + " " + problem, [&] {
+      Shown shown;
+      shown.problem = problem;
+      if (!errors && !rows && problem.empty()) shown.problem = of_heads ? "Reading the figures of this run." : "Reading the rows of all layers.";
       if (rows) shown.layers = chosen("quantity") == "lse" ? rows->lse : rows->rho;
-      shown.unit = chosen("quantity") == "lse" ? "nats" : "";
-      shown.problem = rows.loading() ? "Reading the rows of all layers." : rows.problem;
-    }
+      shown.layers.resize(layers);
+      for (const auto& value : errors ? *errors : HeadValues{}) {
+        // Full steps have rounding only; it would squeeze the rest into a corner.
+        if (value.layer >= 0 && value.layer < layers && value.value > 1e-5) shown.layers[value.layer].push_back(static_cast<float>(value.value));
+      }
+      finish(&shown);
+      return shown;
+    });
+  }
+
+  void finish(Shown* shown) const {
+    shown->unit = chosen("quantity") == "lse" ? "nats" : "";
     Extent extent;
-    for (const auto& values : shown.layers) {
-      shown.measured += static_cast<std::int64_t>(values.size());
+    for (std::vector<float> values : shown->layers) {
+      shown->measured += static_cast<std::int64_t>(values.size());
       for (const float value : values) extent.add(value);
+      shown->medians.push_back(quantile(values, 0.5));
     }
-    if (extent.empty() && shown.problem.empty()) {
-      shown.problem = chosen("quantity") == "rho" ? "No row has a rho at this step: the run is dense here, or it was not measured."
-                                                  : "This was not measured here. Capture with --shadow all to have it at every step.";
+    if (extent.empty() && shown->problem.empty()) {
+      shown->problem = chosen("quantity") == "rho" ? "No row has a rho at this step: the run is dense here, or it was not measured."
+                                                   : "This was not measured here. Capture with --shadow all to have it at every step.";
     }
     if (chosen("quantity") == "rho") {
       extent.add(0);
       extent.add(1);
     }
-    shown.axis = fit_axis(extent, chosen("quantity") == "error" ? AxisScale::Log10 : AxisScale::Linear);
-    return shown;
+    shown->axis = fit_axis(extent, chosen("quantity") == "error" ? AxisScale::Log10 : AxisScale::Linear);
+  }
+
+  /// Shares of each layer's values in bins of equal px.
+  const std::vector<std::vector<double>>& bins_of(const Shown& shown, const PlotAxis& x, int bins) {
+    const std::string key = std::to_string(x.begin) + " " + std::to_string(x.end) + " " + std::to_string(bins) + " " + std::to_string(x.low) + " " +
+                            std::to_string(x.high) + " " + std::to_string(shown_.generation());
+    return bins_.get({}, key, [&] {
+      std::vector<std::vector<double>> all;
+      for (const auto& values : shown.layers) {
+        std::vector<float> places;
+        for (const float value : values) places.push_back(static_cast<float>(x.place(value)));
+        all.push_back(histogram(places, x.begin, x.end, bins));
+      }
+      return all;
+    });
   }
 
   std::string title(const ViewContext& context, const Shown& shown) const {
@@ -157,25 +180,22 @@ class HistogramView final : public ControlledView {
     canvas.text({at + (style.horizontal == Align::End ? -4 : 4) * context.unit, area.y + 2 * context.unit}, text, style);
   }
 
-  void paint_layer(Canvas& canvas, const ViewContext& context, const Rect& cell, const PlotAxis& x, const std::vector<float>& values, int layer) const {
+  void paint_layer(Canvas& canvas, const ViewContext& context, const Rect& cell, const std::vector<double>& shares, double median, int layer) const {
     const bool here = layer == context.cursor.layer;
     if (here) canvas.fill(cell, context.theme.colour("accent_soft"));
     canvas.line({cell.x, cell.bottom()}, {cell.right(), cell.bottom()}, context.theme.colour("line"), 1);
-    const int bins = std::clamp(static_cast<int>(cell.width / (3 * context.unit)), 16, 160);
-    std::vector<float> places;
-    for (const float value : values) places.push_back(static_cast<float>(x.place(value)));
-    const std::vector<double> shares = histogram(places, cell.x, cell.right(), bins);
-    const double most = *std::max_element(shares.begin(), shares.end()), width = cell.width / bins;
+    const double most = *std::max_element(shares.begin(), shares.end()), width = cell.width / static_cast<double>(shares.size());
     if (most <= 0) return;
     const Colour colour(context.theme.run(context.cursor.run), here ? 1.0F : 0.7F);
-    for (int bin = 0; bin < bins; ++bin) {
+    for (std::size_t bin = 0; bin < shares.size(); ++bin) {
       const double height = shares[bin] / most * cell.height * 0.9;
-      if (height > 0) canvas.fill({cell.x + bin * width, cell.bottom() - height, width, height}, colour);
+      if (height > 0) canvas.fill({cell.x + static_cast<double>(bin) * width, cell.bottom() - height, width, height}, colour);
     }
-    std::vector<float> sorted = values;
-    const double median = x.place(quantile(sorted, 0.5));
     if (std::isfinite(median)) canvas.line({median, cell.y + 2 * context.unit}, {median, cell.bottom()}, context.theme.colour("accent"), 1.5);
   }
+
+  Memo<Shown> shown_;
+  Memo<std::vector<std::vector<double>>> bins_;
 };
 
 }  // namespace

@@ -46,7 +46,7 @@ std::vector<std::string> quantities() {
 struct Shown {
   ValueGrid grid;    ///< (L,H)
   Extent all;        ///< 2 to 98 % of every step, so that the range stays while stepping
-  double most = 0;   ///< of every step
+  double most = 0;   ///< what a full bar is
   std::string problem;
   bool loading = false;
 };
@@ -191,10 +191,12 @@ class LayerHeadView final : public ControlledView {
     shown.loading = all.empty() && first.problem.empty() && second.problem.empty();
     if (shown.problem.empty()) shown.problem = first.problem + second.problem;
     std::vector<float> finite;
+    Series every;
     for (const auto& value : all) {
-      shown.most = std::max(shown.most, std::isfinite(value.value) ? value.value : 0);
+      every.push_back(value.value);
       finite.push_back(static_cast<float>(value.value));
     }
+    shown.most = bar_top(every);
     shown.all.add(quantile(finite, 0.02));
     shown.all.add(quantile(finite, 0.98));
     HeadChoice choice;

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,14 +21,19 @@ class Memo {
       value_ = make();
       sources_ = std::move(sources);
       key_ = key;
+      ++generation_;
     }
     return *value_;
   }
+
+  /// Grows when a value is made.
+  std::int64_t generation() const { return generation_; }
 
  private:
   Sources sources_;
   std::string key_;
   std::optional<T> value_;
+  std::int64_t generation_ = 0;
 };
 
 }  // namespace ditscope::views

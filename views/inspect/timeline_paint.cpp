@@ -67,6 +67,7 @@ void TimelineView::paint(Canvas& canvas, const ViewContext& context) {
   canvas.outline(box, context.theme.colour("accent"), 2);
   canvas.pop_clip();
   if (shown.loading) paint_notice(canvas, context, lanes.error, "Reading the figures of this run.");
+  if (!shown.problem.empty()) paint_notice(canvas, context, lanes.error, shown.problem);
 }
 
 void TimelineView::paint_header(Canvas& canvas, const ViewContext& context, const TimelineLanes& lanes, const TimelineRange& range, int steps) const {

@@ -40,11 +40,15 @@ const TimelineFigures& TimelineView::fetch(const ViewContext& context) {
   data.push_back(whole ? Datum<HeadValues>{} : inspection.head_values(context.cursor.run, "execute_ms"));
   data.push_back(whole || context.cursor.run == 0 ? Datum<HeadValues>{} : inspection.head_values(0, "execute_ms"));
   Memo<TimelineFigures>::Sources sources;
-  for (const auto& datum : data) sources.push_back(datum.value);
+  std::string problems;
+  for (const auto& datum : data) {
+    sources.push_back(datum.value);
+    problems += datum.problem;
+  }
   const InspectCursor& at = context.cursor;
   const InspectedRun& run = inspection.run(at.run);
   std::string key = inspection.captures()[run.capture].string() + " " + std::to_string(at.run) + " " + std::to_string(run.steps.size()) + " " + chosen("scope") +
-                    " " + chosen("error") + " " + chosen("tolerance");
+                    " " + chosen("error") + " " + chosen("tolerance") + " " + problems;
   if (!whole) key += " " + std::to_string(at.layer) + " " + std::to_string(at.branch);
   if (chosen("scope") == "head") key += " " + std::to_string(at.head);
   return shown_.get(std::move(sources), key, [&] { return make(context, data); });
@@ -62,7 +66,8 @@ TimelineFigures TimelineView::make(const ViewContext& context, const std::vector
   static const HeadValues kNone;
   const auto values = [&](std::size_t i) -> const HeadValues& { return data[i] ? *data[i] : kNone; };
   TimelineFigures shown;
-  shown.loading = !data[0] && data[0].loading();
+  shown.loading = data[0].loading();
+  shown.problem = data[0].problem;
   shown.actions = step_actions(run, choice.layer);
   shown.kept = mean_by_step(values(0), steps, choice);
   shown.ratio = mean_by_step(ratio_of(values(1), values(2)), steps, choice);

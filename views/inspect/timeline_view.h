@@ -27,6 +27,7 @@ struct TimelineFigures {
   std::optional<Divergence> divergence;
   std::vector<std::string> actions;
   bool loading = false;
+  std::string problem;
 };
 
 class TimelineView final : public ControlledView {
