@@ -8,6 +8,7 @@
 #include <cmath>
 #include <deque>
 
+#include "core/models/cogvideox_blocks.h"
 #include "core/models/layers.h"
 #include "core/models/positions.h"
 #include "kernels/error.h"
@@ -15,125 +16,13 @@
 namespace ditscope {
 namespace {
 
-constexpr double kQueryKeyNormEps = 1e-6;
 constexpr std::size_t kCachedTables = 4;
-
-/// Shift, scale and gate of one stream at one norm, all (B,1,C); scale already has its one added.
-struct Modulation {
-  at::Tensor shift, scale, gate;
-};
-
-/// LayerNorm shared by both streams, with the modulations that the time embedding gives each.
-struct ExpertNorm {
-  Linear linear;
-  LayerNorm norm;
-};
-
-struct Block {
-  ExpertNorm norm1, norm2;
-  LayerNorm norm_q, norm_k;
-  Linear to_q, to_k, to_v, to_out;
-  Linear expand, contract;
-};
 
 Activation timestep_activation(const std::string& name) {
   if (name == "gelu") return Activation::Gelu;
   if (name == "relu") return Activation::Relu;
   if (name == "mish") return Activation::Mish;
   return Activation::Silu;
-}
-
-Block take_block(const WeightScope& scope, const CogVideoXConfig& c) {
-  const std::int64_t d = c.inner_dim(), head = c.attention_head_dim;
-  const auto expert_norm = [&](const char* name) {
-    return ExpertNorm{Linear::take(scope / name / "linear", c.time_embed_dim, 6 * d),
-                      LayerNorm::take(scope / name / "norm", d, c.norm_eps, c.norm_elementwise_affine)};
-  };
-  const WeightScope attention = scope / "attn1", feed_forward = scope / "ff" / "net";
-  Block b;
-  b.norm1 = expert_norm("norm1");
-  b.norm_q = LayerNorm::take(attention / "norm_q", head, kQueryKeyNormEps);
-  b.norm_k = LayerNorm::take(attention / "norm_k", head, kQueryKeyNormEps);
-  b.to_q = Linear::take(attention / "to_q", d, d, c.attention_bias);
-  b.to_k = Linear::take(attention / "to_k", d, d, c.attention_bias);
-  b.to_v = Linear::take(attention / "to_v", d, d, c.attention_bias);
-  b.to_out = Linear::take(attention / "to_out" / "0", d, d);
-  b.norm2 = expert_norm("norm2");
-  b.expand = Linear::take(feed_forward / "0" / "proj", d, 4 * d);
-  b.contract = Linear::take(feed_forward / "2", 4 * d, d);
-  return b;
-}
-
-/// The six chunks of an expert norm: video shift, scale, gate, then the text's.
-std::pair<Modulation, Modulation> modulations(const ExpertNorm& norm, const at::Tensor& time) {
-  const auto c = norm.linear(time).unsqueeze(1).chunk(6, -1);  // 6 x (B,1,C)
-  return {Modulation{c[3], c[4] + 1, c[5]}, Modulation{c[0], c[1] + 1, c[2]}};
-}
-
-/// Normalises all tokens at once and modulates the first `text_tokens` apart from the others.
-at::Tensor modulate(const LayerNorm& norm, const at::Tensor& x, const Modulation& text, const Modulation& video,
-                    std::int64_t text_tokens) {
-  at::Tensor y = norm(x);  // (B,T,C)
-  at::Tensor y_text = y.narrow(1, 0, text_tokens), y_video = y.narrow(1, text_tokens, y.size(1) - text_tokens);
-  if (!may_work_in_place()) {
-    return at::cat({at::addcmul(text.shift, y_text, text.scale), at::addcmul(video.shift, y_video, video.scale)}, 1);
-  }
-  at::addcmul_out(y_text, text.shift, y_text, text.scale);
-  at::addcmul_out(y_video, video.shift, y_video, video.scale);
-  return y;  // (B,T,C)
-}
-
-/// x + gate * y, each stream with its own gate.
-at::Tensor add_gated(at::Tensor x, const at::Tensor& y, const Modulation& text, const Modulation& video,
-                     std::int64_t text_tokens) {
-  const std::int64_t video_tokens = x.size(1) - text_tokens;
-  at::Tensor x_text = x.narrow(1, 0, text_tokens), x_video = x.narrow(1, text_tokens, video_tokens);
-  const at::Tensor y_text = y.narrow(1, 0, text_tokens), y_video = y.narrow(1, text_tokens, video_tokens);
-  if (!may_work_in_place()) {
-    return at::cat({at::addcmul(x_text, text.gate, y_text), at::addcmul(x_video, video.gate, y_video)}, 1);
-  }
-  x_text.addcmul_(text.gate, y_text);
-  x_video.addcmul_(video.gate, y_video);
-  return x;  // (B,T,C)
-}
-
-/// What stays the same from block to block.
-struct BlockInputs {
-  at::Tensor time;    // (B,time_embed_dim) after SiLU
-  at::Tensor rotary;  // (T,D/2), undefined without rotary positions
-  std::int64_t heads, text_tokens;
-  Activation activation;
-  BlockPass pass;                // what a cache is told
-  BlockCache* cache = nullptr;
-};
-
-/// What add_gated() would add.
-at::Tensor gated(const at::Tensor& y, const Modulation& text, const Modulation& video, std::int64_t text_tokens) {
-  const std::int64_t video_tokens = y.size(1) - text_tokens;
-  return at::cat({text.gate * y.narrow(1, 0, text_tokens), video.gate * y.narrow(1, text_tokens, video_tokens)}, 1);  // (B,T,C)
-}
-
-/// One block; `call` comes with all but q, k and v. Without gradients `x` is overwritten.
-at::Tensor apply_block(const Block& b, at::Tensor x, const BlockInputs& in, LayerCall& call, Attention& attention) {
-  const auto [text_1, video_1] = modulations(b.norm1, in.time);
-  at::Tensor y = modulate(b.norm1.norm, x, text_1, video_1, in.text_tokens);
-  const auto split = [&](const Linear& projection) { return projection(y).unflatten(-1, {in.heads, -1}).transpose(1, 2); };
-  call.q = b.norm_q(split(b.to_q));  // (B,H,T,D)
-  call.k = b.norm_k(split(b.to_k));  // (B,H,T,D)
-  call.v = split(b.to_v);            // (B,H,T,D)
-  if (in.rotary.defined()) {
-    call.q = rotate_pairs(call.q, in.rotary);
-    call.k = rotate_pairs(call.k, in.rotary);
-  }
-  y = b.to_out(attention.attend(call).transpose(1, 2).flatten(2));  // (B,T,C)
-  if (in.cache && in.cache->watches_attention(in.pass, call.layer))
-    in.cache->attended(in.pass, call.layer, gated(y, text_1, video_1, in.text_tokens));
-  x = add_gated(x, y, text_1, video_1, in.text_tokens);
-
-  const auto [text_2, video_2] = modulations(b.norm2, in.time);
-  y = modulate(b.norm2.norm, x, text_2, video_2, in.text_tokens);
-  y = b.contract(activate(b.expand(y), in.activation));  // (B,T,C)
-  return add_gated(x, y, text_2, video_2, in.text_tokens);
 }
 
 /// (B,F,C,Y,X) -> tokens (B,F*S,C*pt*p*p), frame-major, and back.
@@ -186,7 +75,7 @@ void check_call(const DenoiserCall& call, const CogVideoXConfig& c) {
 struct CogVideoXTransformer::Weights {
   Linear patch, text_proj;
   Linear time_1, time_2;
-  std::vector<Block> blocks;
+  std::vector<CogVideoXBlock> blocks;
   LayerNorm norm_final;
   ExpertNorm norm_out;
   Linear proj_out;
@@ -201,6 +90,7 @@ struct CogVideoXTransformer::Cache {
     at::Tensor table;
   };
   std::deque<Entry> entries;
+  at::Tensor text, projected_text;  ///< of the latest call without gradients
 
   template <class Make>
   at::Tensor table(const TokenLayout& layout, c10::ScalarType dtype, c10::Device device, Make&& make) {
@@ -236,7 +126,7 @@ CogVideoXTransformer::CogVideoXTransformer(const CogVideoXConfig& config, Weight
   w.text_proj = Linear::take(patch / "text_proj", c.text_embed_dim, d);
   w.time_1 = Linear::take(root / "time_embedding" / "linear_1", d, c.time_embed_dim);
   w.time_2 = Linear::take(root / "time_embedding" / "linear_2", c.time_embed_dim, c.time_embed_dim);
-  for (int i = 0; i < c.num_layers; ++i) w.blocks.push_back(take_block(root / "transformer_blocks" / std::to_string(i), c));
+  for (int i = 0; i < c.num_layers; ++i) w.blocks.push_back(CogVideoXBlock::take(root / "transformer_blocks" / std::to_string(i), c));
   w.norm_final = LayerNorm::take(root / "norm_final", d, c.norm_eps, c.norm_elementwise_affine);
   w.norm_out.linear = Linear::take(root / "norm_out" / "linear", c.time_embed_dim, 2 * d);
   w.norm_out.norm = LayerNorm::take(root / "norm_out" / "norm", d, c.norm_eps, c.norm_elementwise_affine);
@@ -274,10 +164,22 @@ at::Tensor CogVideoXTransformer::rotary(const TokenLayout& layout, c10::Device d
   });
 }
 
+/// The prompts of a run stay the same from step to step.
+at::Tensor CogVideoXTransformer::projected_text(const at::Tensor& text) const {
+  const auto project = [&] { return weights_->text_proj(text.to(weights_->text_proj.weight.scalar_type())); };
+  if (c10::GradMode::is_enabled()) return project();
+  if (!cache_->text.is_same(text)) {
+    cache_->projected_text = project();
+    cache_->text = text;
+  }
+  return cache_->projected_text;  // (B,T,C)
+}
+
 at::Tensor CogVideoXTransformer::forward(const DenoiserCall& call, Attention& attention) const {
   const CogVideoXConfig& c = config_;
   const Weights& w = *weights_;
   check_call(call, c);
+  const c10::ScalarType dtype = w.patch.weight.scalar_type();
   const std::int64_t p = c.patch_size, pt = c.frame_patch();
   TokenLayout layout;
   layout.text_tokens = call.text.size(1);
@@ -291,15 +193,14 @@ at::Tensor CogVideoXTransformer::forward(const DenoiserCall& call, Attention& at
   inputs.heads = c.num_attention_heads;
   inputs.text_tokens = layout.text_tokens;
   inputs.activation = c.activation_fn == "gelu" ? Activation::Gelu : Activation::GeluTanh;
-  at::Tensor time =
-      timestep_sinusoids(call.timestep, c.inner_dim(), c.flip_sin_to_cos, c.freq_shift).to(call.latents.scalar_type());
+  at::Tensor time = timestep_sinusoids(call.timestep, c.inner_dim(), c.flip_sin_to_cos, c.freq_shift).to(dtype);
   time = w.time_2(activate(w.time_1(time), timestep_activation(c.timestep_activation_fn)));
   inputs.time = at::silu(time);  // (B,time_embed_dim)
 
   // 2. Patches and text become one sequence, text first.
-  const at::Tensor patches = from_frame_major(patchify(call.latents, layout, p, pt), layout);  // (B,F*S,Cin*pt*p*p)
-  const at::Tensor video = at::linear(patches, w.patch.weight.flatten(1), w.patch.bias);       // (B,F*S,C)
-  at::Tensor x = at::cat({w.text_proj(call.text), video}, 1);                                  // (B,T,C)
+  const at::Tensor patches = from_frame_major(patchify(call.latents.to(dtype), layout, p, pt), layout);  // (B,F*S,Cin*pt*p*p)
+  const at::Tensor video = Linear{w.patch.weight.flatten(1), w.patch.bias}(patches);                     // (B,F*S,C)
+  at::Tensor x = at::cat({projected_text(call.text), video}, 1);                                         // (B,T,C)
 
   // 3. Positions: sincos are added here, rotary ones turn q and k in each layer.
   if (c.use_rotary_positional_embeddings) {
@@ -317,23 +218,15 @@ at::Tensor CogVideoXTransformer::forward(const DenoiserCall& call, Attention& at
   layer_call.steps = call.steps;
   layer_call.branches = call.branches;
   inputs.cache = call.cache;
-  if (call.cache) {
-    inputs.pass = {call.step, call.steps, c.num_layers, layout, call.branches, time, [&] {
-                     const auto [text_1, video_1] = modulations(w.blocks[0].norm1, inputs.time);
-                     return modulate(w.blocks[0].norm1.norm, x, text_1, video_1, inputs.text_tokens);
-                   }};
-  }
-  for (int i = 0; i < c.num_layers; ++i) {
-    if (call.on_layer && call.on_layer(i, c.num_layers)) throw Error(ErrorKind::Cancelled, "stopped");
-    if (call.cache) i = call.cache->enter(inputs.pass, i, x);
-    if (i >= c.num_layers) break;
-    layer_call.layer = i;
-    x = apply_block(w.blocks[static_cast<std::size_t>(i)], x, inputs, layer_call, attention);
-  }
-  if (call.cache) call.cache->leave(inputs.pass, x);
+  inputs.pass = {call.step, call.steps, c.num_layers, layout, call.branches, time, {}};
+  inputs.before_block = [&](int layer) {
+    if (call.on_layer && call.on_layer(layer, c.num_layers)) throw Error(ErrorKind::Cancelled, "stopped");
+  };
+  x = can_fuse_blocks(w.blocks, c, x) ? fused_blocks(w.blocks, x, inputs, layer_call, attention)
+                                      : run_blocks(w.blocks, x, inputs, layer_call, attention);  // (B,T,C)
 
   // 5. Two norms over the video tokens, the second modulated, then patches become latents again.
-  x = w.norm_final(x.narrow(1, layout.text_tokens, layout.visual_tokens()));  // (B,F*S,C)
+  x = w.norm_final(x.narrow(1, layout.text_tokens, layout.visual_tokens()).to(dtype));  // (B,F*S,C)
   const auto out = w.norm_out.linear(inputs.time).unsqueeze(1).chunk(2, -1);
   x = w.proj_out(at::addcmul(out[0], w.norm_out.norm(x), out[1] + 1));  // (B,F*S,Cout*pt*p*p)
   return unpatchify(to_frame_major(x, layout), layout, p, pt);          // (B,F,C,Y,X)

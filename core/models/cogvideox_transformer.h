@@ -59,9 +59,9 @@ struct CogVideoXConfig {
 
 /// One evaluation of the transformer.
 struct DenoiserCall {
-  at::Tensor latents;            // (B,F,C,Y,X) in the dtype of the weights
+  at::Tensor latents;            // (B,F,C,Y,X), any floating type
   at::Tensor timestep;           // (B) integer or float
-  at::Tensor text;               // (B,T,C) in the dtype of the weights
+  at::Tensor text;               // (B,T,C), any floating type; what it is projected to is kept while it is the same tensor
   std::vector<Branch> branches;  ///< (B), handed to the attention
   int step = 0, steps = 1;
   /// Called before each layer that may be computed; true stops the pass with Error{Cancelled}.
@@ -81,7 +81,8 @@ class CogVideoXTransformer {
   CogVideoXTransformer(CogVideoXTransformer&&) noexcept;
   CogVideoXTransformer& operator=(CogVideoXTransformer&&) noexcept;
 
-  /// @return the model's prediction (B,F,C,Y,X), in the dtype of the latents
+  /// Weights of the ends (patches, text, time, norms, output) share a dtype, the large ones of the blocks may have a narrower one.
+  /// @return the model's prediction (B,F,C,Y,X), in the dtype of the ends
   /// @throws Error{InvalidArgument} naming the first shape that does not fit; Error{Cancelled}
   at::Tensor forward(const DenoiserCall& call, Attention& attention) const;
 
@@ -92,6 +93,7 @@ class CogVideoXTransformer {
   struct Cache;
   at::Tensor sincos(const TokenLayout& layout, const at::Tensor& like) const;  // (1,T,C), zero on text
   at::Tensor rotary(const TokenLayout& layout, c10::Device device) const;      // (T,D/2)
+  at::Tensor projected_text(const at::Tensor& text) const;                     // (B,T,C)
 
   CogVideoXConfig config_;
   std::unique_ptr<Weights> weights_;

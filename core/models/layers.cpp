@@ -1,13 +1,53 @@
 #include "core/models/layers.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/GradMode.h>
 
 #include <cmath>
+#include <optional>
+#include <string_view>
 
 #include "core/models/gelu.h"
+#include "kernels/block_sparse_attention.h"
 
 namespace ditscope {
+namespace {
+
+/// Fewer rows than this are a matter of reading the weights once, which at::linear does without rearranging them.
+constexpr std::int64_t kFewRows = 32;
+
+/// oneDNN's x W^T + b with an activation behind it. LibTorch sends float32 to MKL instead, which keeps to AVX2 on AMD: half the speed.
+using Pointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
+                             c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
+
+const std::optional<c10::TypedOperatorHandle<Pointwise>>& pointwise() {
+  static const auto handle = []() -> std::optional<c10::TypedOperatorHandle<Pointwise>> {
+    if (!at::hasMKLDNN()) return std::nullopt;
+    const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+    if (!found) return std::nullopt;
+    return found->typed<Pointwise>();
+  }();
+  return handle;
+}
+
+bool takes_pointwise(const at::Tensor& x, const at::Tensor& weight) {
+  if (c10::GradMode::is_enabled() || !x.is_cpu() || x.scalar_type() != weight.scalar_type()) return false;
+  if (x.scalar_type() != at::kFloat && !(x.scalar_type() == at::kBFloat16 && native_bfloat16())) return false;
+  return x.numel() >= kFewRows * x.size(-1) && at::globalContext().userEnabledMkldnn() && pointwise();
+}
+
+at::Tensor run_pointwise(const at::Tensor& x, const Linear& layer, std::string_view attribute, std::string_view algorithm) {
+  const std::optional<at::Tensor> bias = layer.bias.defined() ? std::optional(layer.bias) : std::nullopt;
+  return pointwise()->call(x.contiguous(), layer.weight, bias, attribute, c10::List<std::optional<at::Scalar>>(), algorithm);
+}
+
+}  // namespace
+
+bool native_bfloat16() {
+  static const bool native = available_instruction_sets().front() == "avx512bf16";
+  return native;
+}
 
 Linear Linear::take(const WeightScope& scope, std::int64_t in, std::int64_t out, bool bias) {
   Linear layer;
@@ -17,7 +57,17 @@ Linear Linear::take(const WeightScope& scope, std::int64_t in, std::int64_t out,
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-  return at::linear(x, weight, bias);
+  return takes_pointwise(x, weight) ? run_pointwise(x, *this, "none", "") : at::linear(x, weight, bias);
+}
+
+at::Tensor Linear::activated(const at::Tensor& x, Activation activation) const {
+  const bool gelu = activation == Activation::Gelu || activation == Activation::GeluTanh;
+  if (!gelu || !takes_pointwise(x, weight)) return activate((*this)(x), activation);
+  return run_pointwise(x, *this, "gelu", activation == Activation::GeluTanh ? "tanh" : "none");
+}
+
+double Linear::flop(std::int64_t rows) const {
+  return 2.0 * static_cast<double>(rows) * static_cast<double>(weight.numel());
 }
 
 LayerNorm LayerNorm::take(const WeightScope& scope, std::int64_t width, double eps, bool affine) {
