@@ -85,6 +85,7 @@ void add_bench(CLI::App& app) {
                                 "  DITSCOPE_ISA=avx2 ditscope-cli bench attention --case dense\n\n") +
                     kExitCodeHelp);
   attention->callback([options, list] { run_attention(*options, *list); });
+  add_bench_generate(*command);
 }
 
 }  // namespace ditscope::cli

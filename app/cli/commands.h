@@ -14,6 +14,7 @@ void add_schedulers(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_train(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_bench_generate(CLI::App& bench);
 void add_capture(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_study(CLI::App& app);

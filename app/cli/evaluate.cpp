@@ -146,7 +146,7 @@ void add_evaluate(CLI::App& app) {
   command->add_option("--frames", options->request.frames, "Pixel frames");
   command->add_option("--width", options->request.width, "px");
   command->add_option("--height", options->request.height, "px");
-  command->add_option("--dtype", options->request.dtype, "float32, bfloat16 or float16");
+  command->add_option("--dtype", options->request.dtype, "auto, float32, mixed, bfloat16 or float16");
   command->add_option("--device", options->request.device, "cpu or cuda");
   command->add_option("--threads", options->request.threads, "0: all cores");
   command->add_flag("--trained", options->trained, "Captions of the kinds that were trained on, instead of held-out ones");

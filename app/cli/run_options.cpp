@@ -61,7 +61,7 @@ void add_sampling_options(CLI::App& command, Request& request) {
   command.add_option("--height", request.height, "Height in pixels (default: the model's)")
       ->check(CLI::PositiveNumber)
       ->type_name("PX");
-  command.add_option("--dtype", request.dtype, "float32, bfloat16 or float16 (default: float32 on the CPU)")->type_name("TYPE");
+  command.add_option("--dtype", request.dtype, "auto, float32, mixed, bfloat16 or float16 (default: auto, which is mixed on a CPU with AVX-512 BF16, else float32)")->type_name("TYPE");
   command.add_option("--device", request.device, "cpu or cuda (default: cuda where a GPU is found)")->type_name("NAME");
   command.add_option("--threads", request.threads, "CPU threads (default: all cores)")
       ->check(CLI::PositiveNumber)

@@ -61,6 +61,8 @@ class Profile {
     ~Stretch() {
       if (profile_) finish();
     }
+    /// For work whose size shows only afterwards.
+    void count(double flop) { flop_ += flop; }
     Stretch(const Stretch&) = delete;
     Stretch& operator=(const Stretch&) = delete;
 

@@ -6,6 +6,7 @@
 #include "core/bridge/device.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/json_file.h"
+#include "core/models/layers.h"
 #include "core/pipeline/model_configs.h"
 #include "core/schedulers/scheduler.h"
 #include "kernels/error.h"
@@ -125,13 +126,16 @@ void complete_machine(Request& request, const ModelConfigs& model) {
     refuse("The device is to be cpu or cuda, got \"" + request.device + "\".");
   if (request.device == "cuda" && !cuda_available())
     throw Error(ErrorKind::Device, "No GPU can be used here: none is found, or this build has no CUDA. Choose the device cpu.");
-  if (request.dtype.empty()) request.dtype = request.device == "cuda" ? stored_dtype(model) : "float32";
-  const std::vector<std::string> dtypes{"float32", "bfloat16", "float16"};
+  if (request.dtype.empty() || request.dtype == "auto")
+    request.dtype = request.device == "cuda" ? stored_dtype(model) : native_bfloat16() ? "mixed" : "float32";
+  const std::vector<std::string> dtypes{"auto", "float32", "mixed", "bfloat16", "float16"};
   if (std::find(dtypes.begin(), dtypes.end(), request.dtype) == dtypes.end()) {
     const auto nearest = nearest_name(request.dtype, dtypes);
-    refuse("The dtype is to be float32, bfloat16 or float16, got \"" + request.dtype + "\"" +
+    refuse("The dtype is to be auto, float32, mixed, bfloat16 or float16, got \"" + request.dtype + "\"" +
            (nearest ? "; did you mean " + *nearest + "?" : "."));
   }
+  if (request.dtype == "mixed" && request.device != "cpu")
+    refuse("The dtype mixed is for the CPU. Choose the dtype bfloat16 or the device cpu.");
   if (request.threads == 0) request.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   if (request.threads < 1 || request.threads > kMostThreads)
     refuse("Threads are to be 1 to " + std::to_string(kMostThreads) + ", got " + std::to_string(request.threads) + ".");

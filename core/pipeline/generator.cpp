@@ -19,12 +19,6 @@
 namespace ditscope {
 namespace {
 
-c10::ScalarType dtype_of(const std::string& name) {
-  if (name == "bfloat16") return at::kBFloat16;
-  if (name == "float16") return at::kHalf;
-  return at::kFloat;
-}
-
 /// Refuses what cannot fit before it makes the system kill the program: Linux promises more memory than it has.
 void require_memory(const Request& request) {
   if (request.device != "cpu") return;
@@ -55,11 +49,11 @@ struct Generator::Impl {
   std::unique_ptr<Tokenizer> tokenizer;
 
   LoadedModel& load(const Request& request) {
-    const c10::ScalarType dtype = dtype_of(request.dtype);
+    const Precision precision = Precision::of(request.dtype);
     const c10::Device device(request.device);
-    if (!model || model->configs().folder.path() != request.model || model->dtype() != dtype || model->device() != device) {
+    if (!model || model->configs().folder.path() != request.model || model->precision() != precision || model->device() != device) {
       model.reset();  // before the next one is loaded: two need not fit
-      model = std::make_unique<LoadedModel>(read_model_configs(request.model), dtype, device);
+      model = std::make_unique<LoadedModel>(read_model_configs(request.model), precision, device);
     }
     return *model;
   }
@@ -147,7 +141,7 @@ CaptureSizes Generator::capture_sizes(const Request& asked) {
   const ModelConfigs model = read_model_configs(request.model);
   const RunSizes run = run_sizes(model, request);
   const CogVideoXConfig& transformer = model.transformer;
-  const std::int64_t element = request.dtype == "float32" ? 4 : 2;
+  const std::int64_t element = c10::elementSize(Precision::of(request.dtype).dtype);
   CaptureSizes sizes;
   sizes.steps = request.steps;
   sizes.layers = transformer.num_layers;

@@ -96,8 +96,14 @@ void Watch::check() {
     throw Error(ErrorKind::Cancelled, "Stopped during " + stage + ".");
 }
 
-LoadedModel::LoadedModel(ModelConfigs configs, c10::ScalarType dtype, c10::Device device)
-    : configs_(std::move(configs)), dtype_(dtype), device_(device) {}
+Precision Precision::of(const std::string& name) {
+  if (name == "mixed") return {at::kFloat, at::kBFloat16, at::kBFloat16};
+  const c10::ScalarType all = name == "bfloat16" ? at::kBFloat16 : name == "float16" ? at::kHalf : at::kFloat;
+  return {all, all, all};
+}
+
+LoadedModel::LoadedModel(ModelConfigs configs, Precision precision, c10::Device device)
+    : configs_(std::move(configs)), precision_(precision), device_(device) {}
 
 const Tokenizer& LoadedModel::tokenizer() {
   if (!tokenizer_) tokenizer_ = open_tokenizer(configs_.folder.folder("tokenizer"));
@@ -111,7 +117,7 @@ const T5Encoder& LoadedModel::text_encoder(Watch& watch) {
       throw Error(ErrorKind::Corrupt,
                   "The text encoder gives " + std::to_string(config.d_model) + " channels, the transformer takes " +
                       std::to_string(configs_.transformer.text_embed_dim) + ". The parts belong to different models.");
-    text_encoder_ = load(configs_, "text_encoder", "text encoder", T5Encoder::weight_options(dtype_, device_), watch,
+    text_encoder_ = load(configs_, "text_encoder", "text encoder", T5Encoder::weight_options(dtype(), device_), watch,
                          [&](WeightSource& weights) { return std::make_unique<T5Encoder>(config, weights); });
   }
   return *text_encoder_;
@@ -124,7 +130,7 @@ at::Tensor LoadedModel::embed(const TokenIds& tokens, Watch& watch) {
   watch.stage = "text encoding";
   watch.sink.on_event(StageProgress{StageProgress::Stage::Text, "", static_cast<double>(tokens.used), 0, "tokens"});
   const at::Tensor ids = at::tensor(tokens.ids, at::kLong).unsqueeze(0);                                         // (1,T)
-  const at::Tensor embedding = encoder.forward(ids, std::nullopt, [&watch] { watch.check(); }).to(dtype_);  // (1,T,C)
+  const at::Tensor embedding = encoder.forward(ids, std::nullopt, [&watch] { watch.check(); }).to(dtype());  // (1,T,C)
   embeddings_.emplace_back(tokens.ids, embedding);
   if (embeddings_.size() > kRememberedPrompts) embeddings_.pop_front();
   return embedding;
@@ -134,7 +140,7 @@ void LoadedModel::finish_text() {
   if (!text_encoder_) return;
   const Checkpoint weights(configs_.folder.folder("text_encoder"));
   const double widening =
-      static_cast<double>(c10::elementSize(dtype_)) / static_cast<double>(c10::elementSize(weights.stored_dtype()));
+      static_cast<double>(c10::elementSize(dtype())) / static_cast<double>(c10::elementSize(weights.stored_dtype()));
   const double bytes = static_cast<double>(weights.stored_bytes()) * widening;
   const std::int64_t free = device_.is_cpu() ? available_bytes() : free_device_bytes(device_);
   if (bytes > kLargestIdleShare * static_cast<double>(free)) text_encoder_.reset();
@@ -143,8 +149,11 @@ void LoadedModel::finish_text() {
 const CogVideoXTransformer& LoadedModel::transformer(Watch& watch) {
   if (!transformer_) {
     WeightOptions options;
-    options.dtype = dtype_;
+    options.dtype = precision_.products;
     options.device = device_;
+    if (precision_.dtype == at::kFloat && precision_.products != at::kFloat) {
+      options.float32_parts = {"patch_embed", "time_embedding", "norm1", "norm2", "norm_q", "norm_k", "norm_final", "norm_out", "proj_out"};
+    }
     transformer_ = load(configs_, "transformer", "transformer", options, watch, [&](WeightSource& weights) {
       return std::make_unique<CogVideoXTransformer>(configs_.transformer, weights);
     });
@@ -155,7 +164,7 @@ const CogVideoXTransformer& LoadedModel::transformer(Watch& watch) {
 const CogVideoXVae& LoadedModel::vae(Watch& watch) {
   if (!vae_) {
     WeightOptions options;
-    options.dtype = dtype_;
+    options.dtype = precision_.decoder;
     options.device = device_;
     options.ignorable = keys_below(configs_.folder.folder("vae"), {"encoder.", "quant_conv."});  // generating needs no encoder
     vae_ = load(configs_, "vae", "VAE", options, watch, [&](WeightSource& weights) {
@@ -175,7 +184,7 @@ const LatentToRgb& LoadedModel::latent_to_rgb(Watch& watch) {
       watch.stage = "fitting the preview";
       latent_to_rgb_ = LatentToRgb::fit(
           [&](const at::Tensor& latents) {
-            return decoder.decode(latents.to(device_, dtype_).div(configs_.vae.scaling_factor), [&](int, int) {
+            return decoder.decode(latents.to(device_, precision_.decoder).div(configs_.vae.scaling_factor), [&](int, int) {
               watch.check();
               return false;
             });

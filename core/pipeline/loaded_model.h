@@ -34,13 +34,26 @@ struct Watch {
   void check();
 };
 
+/// What a run computes in.
+struct Precision {
+  c10::ScalarType dtype = c10::ScalarType::Float;     ///< noise, latents, text encoder, the ends of the transformer, pixels
+  c10::ScalarType products = c10::ScalarType::Float;  ///< the transformer's large matrices and its attention
+  c10::ScalarType decoder = c10::ScalarType::Float;   ///< the VAE
+  bool operator==(const Precision&) const = default;
+
+  /// By the name a completed Request gives it. "mixed" draws the noise of float32 and so makes its video, to within a few grey levels:
+  /// large products and the VAE in bfloat16, all that adds up from layer to layer and step to step in float32.
+  static Precision of(const std::string& name);
+};
+
 /// The parts of a model folder, each loaded when it is first needed.
 class LoadedModel {
  public:
-  LoadedModel(ModelConfigs configs, c10::ScalarType dtype, c10::Device device);
+  LoadedModel(ModelConfigs configs, Precision precision, c10::Device device);
 
   const ModelConfigs& configs() const { return configs_; }
-  c10::ScalarType dtype() const { return dtype_; }
+  c10::ScalarType dtype() const { return precision_.dtype; }
+  const Precision& precision() const { return precision_; }
   c10::Device device() const { return device_; }
 
   const Tokenizer& tokenizer();
@@ -59,7 +72,7 @@ class LoadedModel {
   const T5Encoder& text_encoder(Watch& watch);
 
   ModelConfigs configs_;
-  c10::ScalarType dtype_;
+  Precision precision_;
   c10::Device device_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<T5Encoder> text_encoder_;

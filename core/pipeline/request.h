@@ -23,7 +23,9 @@ struct Request {
   int frames = 0;               ///< pixel frames
   int height = 0, width = 0;    ///< px
   int max_sequence_length = 0;  ///< text tokens
-  std::string dtype;            ///< "float32" "bfloat16" "float16"; empty: float32 on CPU, the checkpoint's on CUDA
+  /// "float32", "bfloat16", "float16": everything in it; "mixed": see Precision; "auto" or empty: mixed on a CPU that computes in
+  /// bfloat16, float32 on another, the checkpoint's on CUDA
+  std::string dtype;
   std::string device;           ///< "cpu" "cuda"; empty: cuda where found
   int threads = 0;              ///< 0: all cores
   bool vae_tiling = false;      ///< decode in tiles: less memory, slightly other pixels. Done anyway where memory runs out

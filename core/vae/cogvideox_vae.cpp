@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "core/bridge/profile.h"
 #include "core/vae/reused_memory.h"
 #include "kernels/error.h"
 
@@ -45,6 +46,7 @@ at::Tensor ResnetBlock::operator()(const at::Tensor& x, const at::Tensor& zq, Ca
   at::Tensor h = is_spatial ? norm_silu_conv(spatial_norm1, x, zq, conv1, cache) : norm_silu_conv(plain_norm1, x, conv1, cache);
   h = is_spatial ? norm_silu_conv(spatial_norm2, h, zq, conv2, cache) : norm_silu_conv(plain_norm2, h, conv2, cache);
   const at::Tensor shortcut = conv_shortcut ? (*conv_shortcut)(x) : x;
+  const Profile::Stretch stretch(Profile::Kind::Elementwise, "residual");
   return c10::GradMode::is_enabled() ? h + shortcut : h.add_(shortcut);  // (B,Cout,F,Y,X)
 }
 
@@ -103,10 +105,12 @@ at::Tensor Decoder::operator()(const at::Tensor& latents, CausalCache& cache) co
   const at::Tensor zq = channels_last(latents);
   at::Tensor x = conv_in(zq, cache);
   for (const ResnetBlock& resnet : mid) x = resnet(x, zq, cache);
-  for (const Block& block : blocks) {
-    for (const ResnetBlock& resnet : block.resnets) x = resnet(x, zq, cache);
-    if (block.upsample) x = (*block.upsample)(x);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    Profile::enter_layer(static_cast<int>(i));
+    for (const ResnetBlock& resnet : blocks[i].resnets) x = resnet(x, zq, cache);
+    if (blocks[i].upsample) x = (*blocks[i].upsample)(x);
   }
+  Profile::enter_layer(-1);
   return norm_silu_conv(norm_out, x, zq, conv_out, cache);
 }
 

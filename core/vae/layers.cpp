@@ -1,19 +1,23 @@
 #include "core/vae/layers.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "core/bridge/profile.h"
 #include "core/vae/norm_silu.h"
+#include "core/vae/row_kernels.h"
 
 namespace ditscope::vae {
 namespace {
 
 /// Backends index a tensor with 32 bits; the margin leaves room for their own padding and workspaces.
 constexpr int64_t kMaxConvElements = int64_t{1} << 30;
+constexpr int64_t kGrainBytes = 65536;  // what is worth a thread
 
 /// A convolution with groups and dilation of 1. LibTorch sends small float32 ones to a loop over matrix products, which is
 /// several times slower than oneDNN at the sizes of a decoder's first blocks. Training goes through conv2d and conv3d instead:
@@ -28,6 +32,20 @@ at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const at::Ten
     return at::mkldnn_convolution(x, weight, bias, padding, stride, ones, 1);
   }
   return at::convolution(x, weight, bias, stride, padding, ones, false, zeros, 1);
+}
+
+/// Additions and multiplications of a convolution whose result is `out`.
+double flop(const at::Tensor& out, const at::Tensor& weight) {
+  return 2.0 * static_cast<double>(out.numel()) * static_cast<double>(weight.numel()) / static_cast<double>(weight.size(0));
+}
+
+/// convolve() under its name in the profile.
+at::Tensor counted(const char* name, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                   const std::vector<int64_t>& stride, const std::vector<int64_t>& padding) {
+  Profile::Stretch stretch(Profile::Kind::Convolution, name);
+  const at::Tensor out = convolve(x, weight, bias, stride, padding);
+  stretch.count(flop(out, weight));
+  return out;
 }
 
 /// (B,C,F,Y,X) -> (B*F,C,Y,X): a view when the video is channels last.
@@ -48,6 +66,31 @@ at::Tensor stretch(const at::Tensor& z, int64_t frames, int64_t rows, int64_t co
   return at::upsample_nearest3d(z, {frames, rows, columns});  // (B,C,F,Y,X)
 }
 
+/// Puts the four pixels that each pixel becomes in their places, and every frame but an odd first one twice.
+/// @param corners  (B*F,4C,Y+1,X+1): C channels each of the upper left, upper right, lower left and lower right pixel
+at::Tensor place_corners(const at::Tensor& corners, int64_t batch, bool doubles_frames) {
+  const Profile::Stretch stretch(Profile::Kind::Elementwise, "pixels of a doubling");
+  const at::Tensor source = corners.contiguous(at::MemoryFormat::ChannelsLast);
+  const int64_t channels = corners.size(1) / 4, rows = corners.size(2) - 1, columns = corners.size(3) - 1;
+  const int64_t frames = corners.size(0) / batch, first = doubles_frames ? frames % 2 : frames;  // first: of these there is one
+  const int64_t frames_out = first + 2 * (frames - first);
+  const at::Tensor out = at::empty({batch, channels, frames_out, 2 * rows, 2 * columns}, source.options(),
+                                   at::MemoryFormat::ChannelsLast3d);  // (B,C,F',2Y,2X)
+  const int64_t pixel = channels * static_cast<int64_t>(source.element_size()), line = (columns + 1) * 4 * pixel;
+  const char* const from = static_cast<const char*>(source.const_data_ptr());
+  char* const to = static_cast<char*>(out.data_ptr());
+  const int64_t grain = std::max<int64_t>(1, kGrainBytes / (2 * columns * pixel));
+  at::parallel_for(0, batch * frames_out * 2 * rows, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t y = row % (2 * rows), frame_out = row / (2 * rows) % frames_out, sample = row / (2 * rows) / frames_out;
+      const int64_t frame = frame_out < first ? frame_out : first + (frame_out - first) / 2;
+      const char* const lines = from + ((sample * frames + frame) * (rows + 1) + y / 2 + y % 2) * line + y % 2 * 2 * pixel;
+      place_pixels(lines, pixel, columns, to + row * 2 * columns * pixel);
+    }
+  });
+  return out;
+}
+
 }  // namespace
 
 at::Tensor channels_last(const at::Tensor& video) { return video.contiguous(at::MemoryFormat::ChannelsLast3d); }
@@ -64,11 +107,12 @@ at::Tensor Conv3d::operator()(const at::Tensor& x) const {
 at::Tensor Conv3d::in_spans(const at::Tensor& x, int64_t span) const {
   const int64_t lead = weight.size(2) - 1, frames_out = x.size(2) - lead;  // lead: frames that an output frame looks back on
   const std::vector<int64_t> stride{1, 1, 1}, padding{0, weight.size(3) / 2, weight.size(4) / 2};
-  if (frames_out <= span) return convolve(x, weight, bias, stride, padding);
+  const char* name = weight.size(2) > 1 ? "3 x 3 x 3" : "1 x 1 x 1";
+  if (frames_out <= span) return counted(name, x, weight, bias, stride, padding);
   std::vector<at::Tensor> parts;
   for (int64_t start = 0; start < frames_out; start += span) {
     const int64_t frames = std::min(span, frames_out - start);
-    parts.push_back(convolve(x.narrow(2, start, frames + lead), weight, bias, stride, padding));
+    parts.push_back(counted(name, x.narrow(2, start, frames + lead), weight, bias, stride, padding));
   }
   return at::cat(parts, 2);
 }
@@ -139,6 +183,11 @@ at::Tensor Upsample::operator()(const at::Tensor& x) const {
 
   const at::Tensor frames = frames_as_batch(x);  // (B*F,C,Y,X)
   const int64_t channels = x.size(1), rows = x.size(3), columns = x.size(4);
+  const bool doubles = doubles_time && x.size(2) > 1;
+  if (x.device().is_cpu() && !c10::GradMode::is_enabled()) {
+    const at::Tensor corners = counted("doubling", frames, kernels, biases, {1, 1}, {1, 1});  // (B*F,4C,Y+1,X+1)
+    return place_corners(corners, x.size(0), doubles);
+  }
   const int64_t span = std::max<int64_t>(1, kMaxConvElements / (4 * channels * (rows + 1) * (columns + 1)));
   std::vector<at::Tensor> parts;
   for (int64_t start = 0; start < frames.size(0); start += span) {
@@ -153,7 +202,7 @@ at::Tensor Upsample::operator()(const at::Tensor& x) const {
     parts.push_back(at::stack(lines, 2).flatten(1, 2).permute({0, 3, 1, 2}));  // (N,C,2Y,2X)
   }
   const at::Tensor video = batch_as_frames(parts.size() == 1 ? parts[0] : at::cat(parts), x.size(0));  // (B,C,F,2Y,2X)
-  if (!doubles_time || x.size(2) == 1) return video;
+  if (!doubles) return video;
   // Frames are convolved one by one, so doubling them last is the same and half the work.
   return stretch(video, 2 * x.size(2) - x.size(2) % 2, 2 * rows, 2 * columns);  // (B,C,2F or 2F-1,2Y,2X)
 }
@@ -171,7 +220,7 @@ at::Tensor Downsample::operator()(const at::Tensor& x) const {
     video = first ? at::cat({x.narrow(2, 0, 1), pairs}, 2) : pairs;  // (B,C,F/2 or (F+1)/2,Y,X)
   }
   const at::Tensor frames = frames_as_batch(at::constant_pad_nd(video, {0, 1, 0, 1}, 0));  // (B*F,C,Y+1,X+1)
-  return batch_as_frames(convolve(frames, weight, bias, {2, 2}, {0, 0}), x.size(0));             // (B,C,F,Y/2,X/2)
+  return batch_as_frames(counted("halving", frames, weight, bias, {2, 2}, {0, 0}), x.size(0));             // (B,C,F,Y/2,X/2)
 }
 
 }  // namespace ditscope::vae

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/bridge/profile.h"
 #include "core/vae/layers.h"
 #include "core/vae/row_kernels.h"
 
@@ -145,6 +146,7 @@ bool can_fuse_norm_silu(const at::Tensor& x) {
 
 at::Tensor norm_silu(const GroupNorm& norm, const at::Tensor& f, const at::Tensor& gain, const at::Tensor& offset,
                      int64_t lead_frames) {
+  const Profile::Stretch stretch(Profile::Kind::Elementwise, "norm, SiLU");
   const at::Tensor source = channels_last(f);
   const int64_t batch = f.size(0), channels = f.size(1), frames = f.size(2), rows = f.size(3), columns = f.size(4);
   const Affine affine = measure(norm, source);

@@ -4,8 +4,8 @@
 #include <sys/mman.h>
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -14,38 +14,121 @@
 
 namespace ditscope::vae {
 
-/// Free blocks by size.
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kSmallestSegment = size_t{32} << 20;
+constexpr size_t kBlockUnit = 4096;
+constexpr size_t kSmallestBlock = size_t{256} << 10;  // smaller tensors are malloc's
+constexpr double kMostSpare = 1.25;                   // memory held over the most that was in use at once
+
+size_t rounded_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+}  // namespace
+
+/// Memory of the system in a few segments, cut into blocks. A freed block joins its free neighbours, so that large tensors can
+/// take the place of small ones and the other way round.
 struct ReusedMemory::Pool {
-  std::multimap<size_t, void*> free_blocks;
+  struct Block {
+    size_t bytes;
+    char* segment;
+  };
+  std::map<char*, size_t> segments;               // by address: bytes
+  std::map<char*, Block> free_blocks;             // by address
+  std::multimap<size_t, char*> free_by_size;
+  std::unordered_map<void*, Block> used_blocks;
+  size_t in_use = 0, most_in_use = 0, held = 0;
   bool is_open = true;
 
-  /// The smallest block that is large enough and not wasteful, or null.
-  std::pair<size_t, void*> take(size_t bytes) {
-    const auto found = free_blocks.lower_bound(bytes);
-    if (found == free_blocks.end() || found->first / kMostWaste > bytes) return {0, nullptr};
-    const std::pair<size_t, void*> block = *found;
-    free_blocks.erase(found);
-    return block;
+  /// Null where the system has no more.
+  void* take(size_t bytes) {
+    bytes = rounded_up(bytes, kBlockUnit);
+    auto found = free_by_size.lower_bound(bytes);
+    if (found == free_by_size.end()) {
+      if (!grow(bytes)) return nullptr;
+      found = free_by_size.lower_bound(bytes);
+    }
+    char* const data = found->second;
+    const Block whole = free_blocks.at(data);
+    remove_free(data, whole.bytes);
+    if (whole.bytes > bytes) add_free(data + bytes, {whole.bytes - bytes, whole.segment});
+    used_blocks[data] = {bytes, whole.segment};
+    in_use += bytes;
+    most_in_use = std::max(most_in_use, in_use);
+    return data;
   }
-  /// Returns blocks below `limit` to the system, the largest first, until `bytes` are returned or none is left.
-  void shrink(size_t bytes, size_t limit) {
-    for (size_t returned = 0; returned < bytes;) {
-      const auto above = free_blocks.lower_bound(limit);
-      if (above == free_blocks.begin()) return;
-      const auto largest = std::prev(above);
-      returned += largest->first;
-      std::free(largest->second);
-      free_blocks.erase(largest);
+
+  void give_back(void* data) {
+    const auto found = used_blocks.find(data);
+    char* begin = static_cast<char*>(data);
+    Block block = found->second;
+    used_blocks.erase(found);
+    in_use -= block.bytes;
+    auto next = free_blocks.lower_bound(begin);
+    if (next != free_blocks.end() && next->second.segment == block.segment && begin + block.bytes == next->first) {
+      block.bytes += next->second.bytes;
+      remove_free(next->first, next->second.bytes);
+      next = free_blocks.lower_bound(begin);
+    }
+    if (next != free_blocks.begin()) {
+      const auto before = std::prev(next);
+      if (before->second.segment == block.segment && before->first + before->second.bytes == begin) {
+        begin = before->first;
+        block.bytes += before->second.bytes;
+        remove_free(before->first, before->second.bytes);
+      }
+    }
+    add_free(begin, block);
+    if (!is_open) release_free_segments(0);
+  }
+
+  /// Returns segments that nobody uses to the system until at most `bytes` are held.
+  void release_free_segments(size_t bytes) {
+    for (auto segment = segments.begin(); segment != segments.end() && held > bytes;) {
+      const auto block = free_blocks.find(segment->first);
+      if (block == free_blocks.end() || block->second.bytes != segment->second) {
+        ++segment;
+        continue;
+      }
+      remove_free(segment->first, segment->second);
+      munmap(segment->first, segment->second);
+      held -= segment->second;
+      segment = segments.erase(segment);
     }
   }
 
-  static constexpr size_t kMostWaste = 4;
+ private:
+  bool grow(size_t bytes) {
+    const size_t size = rounded_up(std::max(bytes, kSmallestSegment), kHugePage);
+    const auto allowed = static_cast<size_t>(kMostSpare * static_cast<double>(std::max(most_in_use, in_use + bytes)));
+    if (held + size > allowed) release_free_segments(allowed > size ? allowed - size : 0);
+    // Aligned to huge pages: more is asked for, and what stands out on both sides is returned.
+    void* const mapped = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) return false;
+    char* const first = static_cast<char*>(mapped);
+    char* const segment = reinterpret_cast<char*>(rounded_up(reinterpret_cast<uintptr_t>(first), kHugePage));
+    if (segment > first) munmap(first, static_cast<size_t>(segment - first));
+    if (segment < first + kHugePage) munmap(segment + size, static_cast<size_t>(first + kHugePage - segment));
+    madvise(segment, size, MADV_HUGEPAGE);  // a hint: it may be refused
+    segments[segment] = size;
+    held += size;
+    add_free(segment, {size, segment});
+    return true;
+  }
+  void add_free(char* data, Block block) {
+    free_blocks[data] = block;
+    free_by_size.emplace(block.bytes, data);
+  }
+  void remove_free(char* data, size_t bytes) {
+    free_blocks.erase(data);
+    const auto [first, last] = free_by_size.equal_range(bytes);
+    free_by_size.erase(std::find_if(first, last, [&](const auto& entry) { return entry.second == data; }));
+  }
 };
 
 namespace {
 
 using Pool = ReusedMemory::Pool;
-constexpr size_t kBlockUnit = size_t{2} << 20;  // a huge page; smaller tensors are malloc's
 
 thread_local std::shared_ptr<Pool> current_pool;
 
@@ -64,60 +147,37 @@ class PoolingAllocator final : public c10::Allocator {
   }
 
   c10::DataPtr allocate(size_t bytes) override {
-    if (!current_pool || bytes < kBlockUnit) return before_->allocate(bytes);
-    void* data = allocate_block((bytes + kBlockUnit - 1) / kBlockUnit * kBlockUnit);
+    if (!current_pool || bytes < kSmallestBlock) return before_->allocate(bytes);
+    const std::lock_guard lock(mutex_);
+    void* const data = current_pool->take(bytes);
     if (!data) return before_->allocate(bytes);  // which reports what it could not get
+    owners_[data] = current_pool;
     return {data, data, &PoolingAllocator::release, c10::Device(c10::DeviceType::CPU)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &PoolingAllocator::release; }
   void copy_data(void* to, const void* from, size_t bytes) const override { default_copy_data(to, from, bytes); }
 
- private:
-  struct Block {
-    size_t bytes;
-    std::shared_ptr<Pool> pool;
-  };
-
-  explicit PoolingAllocator(c10::Allocator* before) : before_(before) {}
-
-  void* allocate_block(size_t bytes) {
+  void close(Pool& pool) {
     const std::lock_guard lock(mutex_);
-    auto [size, data] = current_pool->take(bytes);
-    if (!data) {
-      current_pool->shrink(bytes, bytes);  // what is too small makes room for what is not
-      size = bytes;
-      data = std::aligned_alloc(kBlockUnit, bytes);
-      if (!data) return nullptr;
-      madvise(data, bytes, MADV_HUGEPAGE);  // a hint: it may be refused
-    }
-    blocks_[data] = {size, current_pool};
-    return data;
+    pool.is_open = false;
+    pool.release_free_segments(0);
   }
+
+ private:
+  explicit PoolingAllocator(c10::Allocator* before) : before_(before) {}
 
   static void release(void* data) {
     PoolingAllocator& self = instance();
     const std::lock_guard lock(self.mutex_);
-    const auto found = self.blocks_.find(data);
-    if (found == self.blocks_.end()) return self.before_->raw_deleter()(data);
-    if (const Block& block = found->second; block.pool->is_open) {
-      block.pool->free_blocks.emplace(block.bytes, data);
-    } else {
-      std::free(data);
-    }
-    self.blocks_.erase(found);
+    const auto found = self.owners_.find(data);
+    if (found == self.owners_.end()) return self.before_->raw_deleter()(data);
+    found->second->give_back(data);
+    self.owners_.erase(found);
   }
 
- public:
-  void close(Pool& pool) {
-    const std::lock_guard lock(mutex_);
-    pool.is_open = false;
-    pool.shrink(SIZE_MAX, SIZE_MAX);
-  }
-
- private:
   c10::Allocator* before_;
   std::mutex mutex_;
-  std::unordered_map<void*, Block> blocks_;  // in use
+  std::unordered_map<void*, std::shared_ptr<Pool>> owners_;  // of the blocks in use
 };
 
 }  // namespace

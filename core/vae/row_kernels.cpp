@@ -28,6 +28,14 @@ void sum_lanes(const float* __restrict x, int64_t pixels, int64_t channels, cons
   std::memcpy(square_out, square, sizeof square);
 }
 
+void place_pixels(const char* __restrict groups, int64_t pixel_bytes, int64_t columns, char* __restrict out) {
+  const auto count = static_cast<size_t>(pixel_bytes);
+  for (int64_t x = 0; x < columns; ++x, groups += 4 * pixel_bytes, out += 2 * pixel_bytes) {
+    std::memcpy(out, groups, count);
+    std::memcpy(out + pixel_bytes, groups + 5 * pixel_bytes, count);
+  }
+}
+
 DITSCOPE_VECTOR_CLONES
 void widen_row(const uint16_t* __restrict x, float* __restrict out, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {

@@ -14,6 +14,10 @@ void modulate_silu_row(const float* __restrict x, const float* __restrict gain, 
 void sum_lanes(const float* __restrict x, int64_t pixels, int64_t channels, const float* __restrict pivot,
                float* __restrict sum_out, float* __restrict square_out);
 
+/// A row of pixels out of a row of groups of four, of which the left pixel of two is the first of a group and the right one the
+/// second of the next group.
+void place_pixels(const char* __restrict groups, int64_t pixel_bytes, int64_t columns, char* __restrict out);
+
 /// bfloat16 to float32.
 void widen_row(const uint16_t* __restrict x, float* __restrict out, int64_t count);
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "core/models/layers.h"
 #include "core/pipeline/generator.h"
 #include "kernels/error.h"
 
@@ -50,9 +51,18 @@ TEST(Complete, FillsEveryDefaultFromTheModel) {
   EXPECT_EQ(request.guidance_scale, info.default_guidance);
   EXPECT_EQ(request.scheduler, info.default_scheduler);
   EXPECT_EQ(request.max_sequence_length, info.max_text_tokens);
-  EXPECT_EQ(request.dtype, "float32");
+  EXPECT_EQ(request.dtype, native_bfloat16() ? "mixed" : "float32");
   EXPECT_GE(request.threads, 1);
   EXPECT_TRUE(request.model.is_absolute());
+}
+
+TEST(Complete, AutoIsTheDefaultDtypeAndMixedStaysOnTheCpu) {
+  Request asked = small_request();
+  const Request by_default = Generator::complete(asked);
+  asked.dtype = "auto";
+  EXPECT_EQ(to_json(Generator::complete(asked)), to_json(by_default));
+  asked.dtype = "mixed";
+  EXPECT_EQ(Generator::complete(asked).dtype, "mixed");
 }
 
 TEST(Complete, IsIdempotent) {

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/checkpoint/safetensors.h"
+#include "core/metrics/psnr.h"
 #include "core/pipeline/generator.h"
 #include "kernels/error.h"
 #include "tests/core/pipeline/tiny_request.h"
@@ -364,6 +365,23 @@ TEST_F(Running, HalfPrecisionRunsAndComesClose) {
   for (std::size_t i = 0; i < exact.frames.rgb.size(); ++i) difference += std::abs(exact.frames.rgb[i] - half.frames.rgb[i]);
   EXPECT_LT(difference / static_cast<double>(exact.frames.rgb.size()), 0.05);
   EXPECT_GT(difference, 0);
+}
+
+TEST_F(Running, MixedMakesTheVideoOfFloat32Within40dB) {
+  Request request;
+  request.model = Generator::bundled_model();
+  request.prompt = Generator::inspect(request.model).example_prompt;
+  request.height = request.width = 128;
+  request.frames = 17;
+  request.steps = 6;
+  request.threads = 1;
+  request.dtype = "float32";
+  const RunResult exact = run(request);
+  request.dtype = "mixed";
+  const RunResult mixed = run(request);
+  EXPECT_EQ(mixed.noise_hash, exact.noise_hash);
+  EXPECT_NE(mixed.frames.rgb, exact.frames.rgb);
+  EXPECT_GT(psnr(mixed.frames, exact.frames).mean_db, 40);
 }
 
 TEST_F(Running, WhatCannotFitIsRefusedBeforeItStarts) {
