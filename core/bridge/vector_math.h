@@ -26,4 +26,25 @@ inline __attribute__((always_inline)) float exponential(float x) {
   return p * scale;
 }
 
+/// An element of a loop as float32 and back: a float, or the bits of a bfloat16 (to nearest, ties to even; what is no number stays
+/// none).
+inline __attribute__((always_inline)) float load_element(const float* x) {
+  return *x;
+}
+inline __attribute__((always_inline)) float load_element(const std::uint16_t* x) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(*x) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+inline __attribute__((always_inline)) void store_element(float* x, float value) {
+  *x = value;
+}
+inline __attribute__((always_inline)) void store_element(std::uint16_t* x, float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  *x = static_cast<std::uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded);
+}
+
 }  // namespace ditscope

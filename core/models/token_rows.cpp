@@ -13,30 +13,11 @@ namespace {
 
 constexpr std::int64_t kLanes = 16;  // partial sums that stay in registers
 
-DITSCOPE_INLINE float load(const float* x) {
-  return *x;
-}
-DITSCOPE_INLINE float load(const std::uint16_t* x) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(*x) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-DITSCOPE_INLINE void store(float* x, float value) {
-  *x = value;
-}
-/// To nearest, ties to even; what is no number stays none.
-DITSCOPE_INLINE void store(std::uint16_t* x, float value) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  *x = static_cast<std::uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded);
-}
-
-DITSCOPE_INLINE float total(const float* lanes) {
-  float sum = 0;
-  for (std::int64_t i = 0; i < kLanes; ++i) sum += lanes[i];
-  return sum;
+/// Halves onto halves: one after the other, sixteen additions would wait for each other.
+DITSCOPE_INLINE float total(float* lanes) {
+  for (std::int64_t i = 0; i < 8; ++i) lanes[i] += lanes[i + 8];
+  for (std::int64_t i = 0; i < 4; ++i) lanes[i] += lanes[i + 4];
+  return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
 }
 
 struct Moments {
@@ -68,12 +49,12 @@ DITSCOPE_INLINE void residual_norm_body(float* __restrict x, const Element* __re
   const float *__restrict gain = norm.gain, *__restrict offset = norm.offset;
   for (std::int64_t row = 0; row < rows; ++row, x += width) {
     if (y) {
-      for (std::int64_t i = 0; i < width; ++i) x[i] += gate[i] * load(y + i);
+      for (std::int64_t i = 0; i < width; ++i) x[i] += gate[i] * load_element(y + i);
       y += width;
     }
     if (!out) continue;
     const Moments m = moments(x, width, norm.eps);
-    for (std::int64_t i = 0; i < width; ++i) store(out + i, (x[i] - m.mean) * m.inverse_deviation * gain[i] + offset[i]);
+    for (std::int64_t i = 0; i < width; ++i) store_element(out + i, (x[i] - m.mean) * m.inverse_deviation * gain[i] + offset[i]);
     out += width;
   }
 }
@@ -82,17 +63,17 @@ template <typename Element>
 DITSCOPE_INLINE void norm_and_turn(const Element* __restrict in, const RowNorm& norm, const float* __restrict rotary,
                                    std::int64_t head_dim, Element* __restrict out) {
   float x[kWidestHead];
-  for (std::int64_t i = 0; i < head_dim; ++i) x[i] = load(in + i);
+  for (std::int64_t i = 0; i < head_dim; ++i) x[i] = load_element(in + i);
   const Moments m = moments(x, head_dim, norm.eps);
   for (std::int64_t i = 0; i < head_dim; ++i) x[i] = (x[i] - m.mean) * m.inverse_deviation * norm.gain[i] + norm.offset[i];
   if (!rotary) {
-    for (std::int64_t i = 0; i < head_dim; ++i) store(out + i, x[i]);
+    for (std::int64_t i = 0; i < head_dim; ++i) store_element(out + i, x[i]);
     return;
   }
   for (std::int64_t i = 0; i < head_dim / 2; ++i) {
     const float a = x[2 * i], b = x[2 * i + 1], cosine = rotary[2 * i], sine = rotary[2 * i + 1];
-    store(out + 2 * i, a * cosine - b * sine);
-    store(out + 2 * i + 1, a * sine + b * cosine);
+    store_element(out + 2 * i, a * cosine - b * sine);
+    store_element(out + 2 * i + 1, a * sine + b * cosine);
   }
 }
 

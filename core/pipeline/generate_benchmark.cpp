@@ -60,6 +60,7 @@ GenerateBenchmark benchmark_generate(const Request& asked, EventSink& sink, RunC
   Request one_step = request;
   one_step.steps = 1;
   one_step.method = {"full", {}};
+  one_step.prompt += ".";  // prompts are remembered
   generator.run(one_step, sink, control);
 
   GenerateBenchmark benchmark;

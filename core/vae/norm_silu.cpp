@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/bridge/profile.h"
+#include "core/bridge/vector_math.h"
 #include "core/vae/layers.h"
 #include "core/vae/row_kernels.h"
 
@@ -18,35 +19,8 @@ namespace {
 constexpr int64_t kRowsPerBlock = 16;    // rows of pixels whose sums are added up on their own
 constexpr int64_t kGrainValues = 16384;  // what is worth a thread
 
-/// Rows of pixels of a channels-last video, as float32.
-class Rows {
- public:
-  explicit Rows(const at::Tensor& x)
-      : is_float_(x.scalar_type() == at::kFloat), values_(x.size(4) * x.size(1)), data_(static_cast<char*>(x.data_ptr())) {}
-
-  const float* read(int64_t row, std::vector<float>& scratch) const {
-    if (is_float_) return reinterpret_cast<const float*>(data_) + row * values_;
-    scratch.resize(values_);
-    widen_row(reinterpret_cast<const uint16_t*>(data_) + row * values_, scratch.data(), values_);
-    return scratch.data();
-  }
-  /// Where to compute a row; `wrote` must follow.
-  float* place(int64_t row, std::vector<float>& scratch) const {
-    if (is_float_) return reinterpret_cast<float*>(data_) + row * values_;
-    scratch.resize(values_);
-    return scratch.data();
-  }
-  void wrote(int64_t row, const std::vector<float>& scratch) const {
-    if (!is_float_) narrow_row(scratch.data(), reinterpret_cast<uint16_t*>(data_) + row * values_, values_);
-  }
-
- private:
-  bool is_float_;
-  int64_t values_;
-  char* data_;
-};
-
-void add_row(const float* x, int64_t pixels, int64_t channels, const float* pivot, double* sum, double* square) {
+template <typename Element>
+void add_row(const Element* x, int64_t pixels, int64_t channels, const float* pivot, double* sum, double* square) {
   int64_t c = 0;
   for (; c + kLanes <= channels; c += kLanes) {
     float lane_sum[kLanes], lane_square[kLanes];
@@ -58,7 +32,7 @@ void add_row(const float* x, int64_t pixels, int64_t channels, const float* pivo
   }
   for (; c < channels; ++c) {
     for (int64_t p = 0; p < pixels; ++p) {
-      const double v = static_cast<double>(x[p * channels + c]) - pivot[c];
+      const double v = static_cast<double>(load_element(x + p * channels + c)) - pivot[c];
       sum[c] += v;
       square[c] += v * v;
     }
@@ -71,21 +45,22 @@ struct Affine {
 };
 
 /// Sums are taken of differences from each channel's first value, so that a large mean does not drown a small variance.
+template <typename Element>
 Affine measure(const GroupNorm& norm, const at::Tensor& f) {
   const int64_t batch = f.size(0), channels = f.size(1), columns = f.size(4), rows = f.size(2) * f.size(3);
   const int64_t blocks = (rows + kRowsPerBlock - 1) / kRowsPerBlock;
-  const Rows source(f);
-  std::vector<float> pivots(batch * channels), first;
-  for (int64_t b = 0; b < batch; ++b) std::copy_n(source.read(b * rows, first), channels, pivots.begin() + b * channels);
+  const int64_t row_values = columns * channels;
+  const auto* const source = static_cast<const Element*>(f.const_data_ptr());
+  std::vector<float> pivots(batch * channels);
+  for (int64_t i = 0; i < batch * channels; ++i) pivots[i] = load_element(source + i / channels * rows * row_values + i % channels);
   std::vector<double> sums(batch * blocks * 2 * channels, 0.0);
   const int64_t grain = std::max<int64_t>(1, kGrainValues / (kRowsPerBlock * columns * channels));
   at::parallel_for(0, batch * blocks, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> scratch;
     for (int64_t block = begin; block < end; ++block) {
       const int64_t b = block / blocks, start = block % blocks * kRowsPerBlock;
       double* sum = sums.data() + block * 2 * channels;
       for (int64_t row = start; row < std::min(rows, start + kRowsPerBlock); ++row) {
-        add_row(source.read(b * rows + row, scratch), columns, channels, pivots.data() + b * channels, sum, sum + channels);
+        add_row(source + (b * rows + row) * row_values, columns, channels, pivots.data() + b * channels, sum, sum + channels);
       }
     }
   });
@@ -138,29 +113,25 @@ void expand_row(const float* y, const float* b, const float* scale, const float*
   }
 }
 
-}  // namespace
-
-bool can_fuse_norm_silu(const at::Tensor& x) {
-  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && !c10::GradMode::is_enabled();
-}
-
-at::Tensor norm_silu(const GroupNorm& norm, const at::Tensor& f, const at::Tensor& gain, const at::Tensor& offset,
-                     int64_t lead_frames) {
-  const Profile::Stretch stretch(Profile::Kind::Elementwise, "norm, SiLU");
+template <typename Element>
+at::Tensor normed_silu(const GroupNorm& norm, const at::Tensor& f, const at::Tensor& gain, const at::Tensor& offset,
+                       int64_t lead_frames) {
   const at::Tensor source = channels_last(f);
   const int64_t batch = f.size(0), channels = f.size(1), frames = f.size(2), rows = f.size(3), columns = f.size(4);
-  const Affine affine = measure(norm, source);
+  const Affine affine = measure<Element>(norm, source);
   const auto plain = at::TensorOptions().dtype(at::kFloat);
   const at::Tensor y = channels_last(gain.defined() ? gain.to(at::kFloat) : at::ones({batch, channels, 1, 1, 1}, plain));
   const at::Tensor b = channels_last(offset.defined() ? offset.to(at::kFloat) : at::zeros({batch, channels, 1, 1, 1}, plain));
   const int64_t z_frames = y.size(2), z_rows = y.size(3), z_columns = y.size(4);
   const at::Tensor out = at::empty({batch, channels, lead_frames + frames, rows, columns}, source.options(),
                                    at::MemoryFormat::ChannelsLast3d);  // (B,C,lead+F,Y,X)
-  const Rows from(source), to(out);
+  const auto* const from = static_cast<const Element*>(source.const_data_ptr());
+  auto* const to = static_cast<Element*>(out.data_ptr());
+  const int64_t row_values = columns * channels;
   const float *y_data = y.const_data_ptr<float>(), *b_data = b.const_data_ptr<float>();
   const int64_t grain = std::max<int64_t>(1, kGrainValues / (columns * channels));
   at::parallel_for(0, batch * frames * rows, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> gains(columns * channels), offsets(columns * channels), in_scratch, out_scratch;
+    std::vector<float> gains(columns * channels), offsets(columns * channels);
     int64_t expanded = -1;
     for (int64_t row = begin; row < end; ++row) {
       const int64_t sample = row / (frames * rows), t = row / rows % frames;
@@ -172,11 +143,23 @@ at::Tensor norm_silu(const GroupNorm& norm, const at::Tensor& f, const at::Tenso
         expanded = z_row;
       }
       const int64_t out_row = row + (sample + 1) * lead_frames * rows;
-      modulate_silu_row(from.read(row, in_scratch), gains.data(), offsets.data(), to.place(out_row, out_scratch), columns * channels);
-      to.wrote(out_row, out_scratch);
+      modulate_silu_row(from + row * row_values, gains.data(), offsets.data(), to + out_row * row_values, row_values);
     }
   });
   return out;
+}
+
+}  // namespace
+
+bool can_fuse_norm_silu(const at::Tensor& x) {
+  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && !c10::GradMode::is_enabled();
+}
+
+at::Tensor norm_silu(const GroupNorm& norm, const at::Tensor& f, const at::Tensor& gain, const at::Tensor& offset,
+                     int64_t lead_frames) {
+  const Profile::Stretch stretch(Profile::Kind::Elementwise, "norm, SiLU");
+  return f.scalar_type() == at::kFloat ? normed_silu<float>(norm, f, gain, offset, lead_frames)
+                                       : normed_silu<uint16_t>(norm, f, gain, offset, lead_frames);
 }
 
 }  // namespace ditscope::vae

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Times diffusers and DiTScope end to end on the same checkpoints, taking turns, and prints the ratios.
 
-  end_to_end.py [--cli build/bin/ditscope-cli] [--runs 3] [--threads N] [--dtype float32] MODEL_DIR...
+  end_to_end.py [--cli build/bin/ditscope-cli] [--runs 3] [--threads N] [--dtype float32] [--our-dtype mixed] MODEL_DIR...
 
 Needs torch, diffusers, transformers, accelerate and sentencepiece from PyPI. Each row is one model; seconds are medians from prompt
 to frames, loading excluded on both sides; peak bytes are of the whole process. The same seed and settings go to both, and the largest
-difference of their frames is printed, so that nobody compares the speed of different work.
+difference of their frames and their PSNR are printed, so that nobody compares the speed of different work. Several dtypes for
+DiTScope, as in --our-dtype "float32;mixed", take turns with the same runs of diffusers.
 """
 import argparse
 import json
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--our-dtype", help="of DiTScope, where it is not --dtype; several with ; between them")
     parser.add_argument("--methods", default="full;re-ttention")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--prompt", default="a large glossy red sphere bounces on a checkered floor, slate backdrop")
@@ -90,26 +92,32 @@ def main() -> None:
                 return json.loads(worker.stdout.readline())
 
             diffusers_run()  # warm-up
-            theirs, ours = [], {method: [] for method in methods}
+            dtypes = (options.our_dtype or options.dtype).split(";")
+            theirs, ours, frames_files = [], {(dtype, method): [] for dtype in dtypes for method in methods}, {}
             for _ in range(options.runs):
                 theirs.append(diffusers_run())
-                runs, frames_file = run_ditscope(options.cli, folder, request, options.threads, options.dtype, methods, workdir)
-                for method, run in zip(methods, runs):
-                    ours[method].append(run)
+                for dtype in dtypes:
+                    (workdir / dtype).mkdir(exist_ok=True)
+                    runs, frames_files[dtype] = run_ditscope(options.cli, folder, request, options.threads, dtype, methods, workdir / dtype)
+                    for method, run in zip(methods, runs):
+                        ours[dtype, method].append(run)
             worker.stdin.close()
             worker.wait()
             reference = numpy.load(workdir / "reference.npy").transpose(0, 3, 1, 2)
-            difference = float(numpy.abs(load_file(str(frames_file))["frames"] - reference).max())
+            differences = {dtype: numpy.abs(load_file(str(file))["frames"] - reference) for dtype, file in frames_files.items()}
 
         baseline = statistics.median(run["seconds"] for run in theirs)
         print(f"\n{pathlib.Path(folder).name}: {options.dtype}, {options.threads} threads, {options.steps} steps, {size['frames']} x "
-              f"{size['width']} x {size['height']}; full attention differs from diffusers by {difference:.1e} at most")
+              f"{size['width']} x {size['height']}")
+        for dtype, difference in differences.items():
+            mse = float((difference.astype(numpy.float64) ** 2).mean())
+            print(f"  {methods[0]} in {dtype}: frames differ from diffusers' by {difference.max():.1e} at most, {-10 * numpy.log10(max(mse, 1e-10)):.1f} dB")
         print(f"  {'program':28s} {'seconds':>9s} {'attention':>10s} {'ratio':>7s} {'peak MB':>8s}")
         print(f"  {'diffusers':28s} {baseline:9.3f} {'':>10s} {1.0:7.2f} {theirs[-1]['peak_bytes'] / 1e6:8.0f}")
-        for method, runs in ours.items():
+        for (dtype, method), runs in ours.items():
             seconds = statistics.median(run["seconds"] for run in runs)
             attention = statistics.median(run["attention_seconds"] for run in runs)
-            print(f"  {'DiTScope ' + method:28s} {seconds:9.3f} {attention:10.3f} {baseline / seconds:7.2f} {runs[-1]['peak_bytes'] / 1e6:8.0f}")
+            print(f"  {'DiTScope ' + method + ', ' + dtype:28s} {seconds:9.3f} {attention:10.3f} {baseline / seconds:7.2f} {runs[-1]['peak_bytes'] / 1e6:8.0f}")
 
 
 if __name__ == "__main__":
