@@ -146,7 +146,7 @@ std::string text_of(const GenerateBenchmark& benchmark, const std::optional<Agai
 }
 
 void run_bench_generate(BenchGenerateOptions& options) {
-  options.request.method = parse_method_choice(options.method);
+  options.request.method = method_of(options.method, options.step_cache);
   options.request.prompt = prompts_of(options).front();
   ConsoleProgress progress(options.quiet);
   const GenerateBenchmark benchmark = benchmark_generate(options.request, progress, Interrupt::control());

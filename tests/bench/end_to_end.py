@@ -86,12 +86,12 @@ def main() -> None:
             worker = subprocess.Popen([sys.executable, __file__, "--worker", folder, "--threads", str(options.threads), "--dtype", options.dtype],
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-            def diffusers_run():
-                worker.stdin.write(json.dumps({**call, "out": str(workdir / "reference.npy")}) + "\n")
+            def diffusers_run(**changes):
+                worker.stdin.write(json.dumps({**call, **changes, "out": str(workdir / "reference.npy")}) + "\n")
                 worker.stdin.flush()
                 return json.loads(worker.stdout.readline())
 
-            diffusers_run()  # warm-up
+            diffusers_run(num_inference_steps=1)  # warm-up
             dtypes = (options.our_dtype or options.dtype).split(";")
             theirs, ours, frames_files = [], {(dtype, method): [] for dtype in dtypes for method in methods}, {}
             for _ in range(options.runs):
