@@ -1,6 +1,7 @@
 // Layer x head: any figure of the heads, at a step or over all of them. A click moves the cursor.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "views/inspect/plot_controls.h"
@@ -99,8 +100,13 @@ class LayerHeadView final : public ControlledView {
       const ValueRange range = range_of(quantity.look, shown.all, &scale);
       paint_grid(canvas, context, layout, shown.grid, map, scale, range);
       paint_colour_bar(canvas, context, legend, map, scale, range, chosen("quantity"));
+      // Black or white, whichever stands out from the cell.
+      paint_values(canvas, context, layout, shown.grid, false, [&](double value) {
+        const Rgb cell = map.of(value, scale, range), black{}, white{1, 1, 1};
+        return contrast_ratio(cell, black) > contrast_ratio(cell, white) ? black : white;
+      });
     }
-    if (!here.empty()) paint_values(canvas, context, layout, shown.grid, bars);
+    if (!here.empty() && bars) paint_values(canvas, context, layout, shown.grid, true, [&](double) { return context.theme.colour("text"); });
     const Rect at = layout.cell(context.cursor.layer, context.cursor.head);
     canvas.outline({at.x + 0.5, at.y + 0.5, at.width - 1, at.height - 1}, context.theme.colour("accent"), 2);
   }
@@ -227,18 +233,19 @@ class LayerHeadView final : public ControlledView {
   }
 
   /// Numbers in the cells where they fit.
-  static void paint_values(Canvas& canvas, const ViewContext& context, const GridLayout& layout, const ValueGrid& grid, bool at_top) {
+  static void paint_values(Canvas& canvas, const ViewContext& context, const GridLayout& layout, const ValueGrid& grid, bool at_top,
+                           const std::function<Rgb(double)>& ink) {
     TextStyle style = tick_style(context);
     style.horizontal = Align::Middle;
     style.vertical = at_top ? Align::Begin : Align::Middle;
-    style.halo = true;
-    style.colour = context.theme.colour("text");
+    style.halo = at_top;
     const Rect first = layout.cell(0, 0);
     if (first.width < canvas.text_width("0.000", style) + 6 * context.unit || first.height < 15 * context.unit) return;
     for (int row = 0; row < grid.rows; ++row) {
       for (int column = 0; column < grid.columns; ++column) {
         if (std::isnan(grid.at(row, column))) continue;
         const Rect cell = layout.cell(row, column);
+        style.colour = ink(grid.at(row, column));
         canvas.text({cell.x + cell.width / 2, at_top ? cell.y + 2 * context.unit : cell.y + cell.height / 2}, plot_number(grid.at(row, column)), style);
       }
     }
