@@ -31,6 +31,10 @@ struct Int8Options {
   /// Subtract the mean of k over tokens first: adds the same to all logits of a row, so the softmax stays, and outliers that all
   /// keys share no longer eat the range. The log-sum-exp gets scale * q.mean back.
   bool smooth_keys = true;
+  /// (H) lambda: a visited block takes no part where none of its 64 rows has a logit, in powers of two, that comes within lambda of
+  /// the largest the row has met; neither its sum nor its values are computed then. Null data or 0: every visited block takes part.
+  /// @see SpargeAttn, arXiv:2502.18137, sec. 3.5, whose groups are the 16 or 32 rows of a warp
+  HostView<const float, 1> pv_skip = {};
 };
 
 /// block_sparse_attention with logits from int8 dot products (exact in int32): the same arguments but for orders of

@@ -161,6 +161,11 @@ void add_attend(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str()
       ->type_name("N");
+  command
+      ->add_option("--memory-budget", request.memory_budget_bytes,
+                   "The most that the method may remember between steps, such as 512MB (default: no limit)")
+      ->transform(CLI::AsSizeValue(true))
+      ->type_name("SIZE");
   command->add_option("--threads", request.threads, "CPU threads (default: all cores)")->check(CLI::PositiveNumber)->type_name("N");
   add_json_flag(*command);
   command->footer(std::string("Examples:\n"

@@ -12,6 +12,7 @@ void add_models(CLI::App& app);
 void add_methods(CLI::App& app);
 void add_schedulers(CLI::App& app);
 void add_evaluate(CLI::App& app);
+void add_calibrate(CLI::App& app);
 void add_train(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_bench_generate(CLI::App& bench);

@@ -33,6 +33,7 @@ int run(int argc, char** argv) {
   add_methods(app);
   add_schedulers(app);
   add_evaluate(app);
+  add_calibrate(app);
   add_train(app);
   add_bench(app);
   add_capture(app);

@@ -47,6 +47,7 @@ Json json_of(const Parameter& parameter) {
   if (is_number(parameter.kind)) json["range"] = {parameter.minimum, parameter.maximum};
   if (parameter.kind == ParameterKind::Choice) json["choices"] = parameter.choices;
   if (parameter.step_list) json["step_list"] = true;
+  if (parameter.artefact) json["artefact"] = true;
   for (const PublishedValue& p : parameter.published) json["published"].push_back({{"model", p.model}, {"value", json_of(p.value)}});
   return json;
 }

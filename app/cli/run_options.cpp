@@ -63,6 +63,11 @@ void add_sampling_options(CLI::App& command, Request& request) {
       ->type_name("PX");
   command.add_option("--dtype", request.dtype, "auto, float32, mixed, bfloat16 or float16 (default: auto, which is mixed on a CPU with AVX-512 BF16, else float32)")->type_name("TYPE");
   command.add_option("--device", request.device, "cpu or cuda (default: cuda where a GPU is found)")->type_name("NAME");
+  command
+      .add_option("--memory-budget", request.memory_budget_bytes,
+                  "The most that the method may remember between steps, such as 512MB or 2GB (default: what is free)")
+      ->transform(CLI::AsSizeValue(true))
+      ->type_name("SIZE");
   command.add_option("--threads", request.threads, "CPU threads (default: all cores)")
       ->check(CLI::PositiveNumber)
       ->type_name("N");

@@ -5,6 +5,11 @@
 namespace ditscope {
 
 at::Tensor best_columns(const at::Tensor& scores, double mass_ratio, bool crossing, std::int64_t least) {
+  return best_columns(scores, at::full({1}, mass_ratio, scores.options()), crossing, least);
+}
+
+at::Tensor best_columns(const at::Tensor& scores, const at::Tensor& mass_ratios, bool crossing, std::int64_t least) {
+  const at::Tensor mass_ratio = mass_ratios.view({-1, 1, 1});
   const auto [sorted, order] = at::sort(scores, /*stable=*/true, -1, /*descending=*/true);
   const at::Tensor sums = sorted.cumsum(-1);
   const at::Tensor within = crossing ? (sums - sorted).le(mass_ratio) : sums.le(mass_ratio);  // (H,M,N)

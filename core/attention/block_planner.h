@@ -55,6 +55,8 @@ class StaticBlockPlanner : public Planner {
 /// @param scores (H,M,N) >= 0, rows summing to 1     @param crossing  whether the column with which it exceeds counts
 /// @param least  columns that every row keeps
 at::Tensor best_columns(const at::Tensor& scores, double mass_ratio, bool crossing, std::int64_t least);  // (H,M,N) bool
+/// The same with a share a head. @param mass_ratio (H)
+at::Tensor best_columns(const at::Tensor& scores, const at::Tensor& mass_ratio, bool crossing, std::int64_t least);
 /// Keeps the `count` best columns of each row.
 at::Tensor best_columns(const at::Tensor& scores, std::int64_t count);  // (H,M,N) bool
 

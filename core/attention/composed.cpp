@@ -8,8 +8,8 @@
 namespace ditscope {
 
 ComposedMethod::ComposedMethod(std::unique_ptr<Planner> planner, std::unique_ptr<Correction> correction, const ScheduleRule& rule,
-                               int steps)
-    : planner_(std::move(planner)), correction_(std::move(correction)), rule_(rule), steps_(steps) {
+                               int steps, QkPrecision qk)
+    : planner_(std::move(planner)), correction_(std::move(correction)), rule_(rule), steps_(steps), qk_(qk) {
   rule_.refresh_kind = correction_->refreshes() ? StepKind::Refresh : StepKind::Full;
   rule_.search_kind = correction_->refreshes() ? StepKind::Refresh : StepKind::Search;
 }
@@ -20,6 +20,7 @@ ComposedMethod::ComposedMethod(const ComposedMethod& other)
       correction_(other.correction_->clone()),
       rule_(other.rule_),
       steps_(other.steps_),
+      qk_(other.qk_),
       schedule_(other.schedule_),
       held_(other.held_),
       applied_(other.applied_),
@@ -128,7 +129,7 @@ void ComposedMethod::refresh(const LayerCall& call, std::int64_t batch, const Se
   const bool unit_rho = correction_->unit_rho(), with_residual = correction_->needs_residual();
   if (selection.has_complement()) {
     correction_->refresh(call, batch,
-                         split_attention(call, batch, selection.mask(), selection.skipped(), unit_rho, with_residual, out));
+                         split_attention(call, batch, selection.mask(), selection.skipped(), unit_rho, with_residual, out), selection);
     return;
   }
   // Two passes where the complement is no mask of its own: all pairs, then the kept ones, in slots.
@@ -147,13 +148,15 @@ void ComposedMethod::refresh(const LayerCall& call, std::int64_t batch, const Se
     const at::Tensor rho = unit_rho ? at::ones_like(split.log_sum_exp) : at::exp(split.log_sum_exp_kept - split.log_sum_exp);
     split.residual = (full.to(at::kFloat) - rho.unsqueeze(-1) * kept[0].to(at::kFloat)).to(call.q.scalar_type());  // (H,S,D)
   }
-  correction_->refresh(call, batch, split);
+  correction_->refresh(call, batch, split, selection);
 }
 
 RowCorrection ComposedMethod::attend(const LayerCall& call, std::int64_t batch, const Selection& selection, at::Tensor& out) {
-  if (correction_->changes_nothing() && attend_in_place(call, batch, selection, out)) return {};
+  if (qk_ == QkPrecision::Float && correction_->changes_nothing() && attend_in_place(call, batch, selection, out)) return {};
   const Arrangement* arrangement = selection.arrangement();
-  const LayerCall one = element_in_slots(call, batch, arrangement);
+  LayerCall one = element_in_slots(call, batch, arrangement);
+  one.qk = qk_;
+  one.pv_skip = selection.pv_skip();
   const RowCorrection applied = correction_->apply(call, batch, one, selection);
   at::Tensor target = arrangement ? at::empty(one.q.sizes(), one.q.options()) : out.narrow(0, batch, 1);  // (1,H,S,D)
   selected_attention(one, selection, applied.scale, applied.residual, target);

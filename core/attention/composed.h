@@ -14,7 +14,8 @@ namespace ditscope {
 /// next refresh: so any plan, also one that changes at every call, goes with any correction.
 class ComposedMethod final : public Method {
  public:
-  ComposedMethod(std::unique_ptr<Planner> planner, std::unique_ptr<Correction> correction, const ScheduleRule& rule, int steps);
+  ComposedMethod(std::unique_ptr<Planner> planner, std::unique_ptr<Correction> correction, const ScheduleRule& rule, int steps,
+                 QkPrecision qk = QkPrecision::Float);
 
   std::unique_ptr<Method> clone() const override;
   TokenOrder preferred_order(const TokenLayout& layout) const override { return planner_->preferred_order(layout); }
@@ -37,6 +38,7 @@ class ComposedMethod final : public Method {
   std::unique_ptr<Correction> correction_;
   ScheduleRule rule_;
   int steps_;
+  QkPrecision qk_;  ///< of sparse steps; what full steps and refreshes measure stays in float
   Schedule schedule_;
   BranchStates<Held> held_;             ///< by the last refresh
   /// What the last execute() applied to a batch element, in the slots of its selection.

@@ -30,7 +30,7 @@ class Correction {
   virtual bool unit_rho() const { return false; }
   virtual bool needs_residual() const { return false; }
   /// A refresh was measured, by slot.
-  virtual void refresh(const LayerCall& /*call*/, std::int64_t /*batch*/, const SplitResult&) {}
+  virtual void refresh(const LayerCall& /*call*/, std::int64_t /*batch*/, const SplitResult&, const Selection&) {}
 
   /// What a sparse step applies to a batch element, by slot. `mass` is for captures.
   /// @param in_slots  the batch element, tokens in slots, empty ones 0

@@ -16,12 +16,14 @@
 
 #include "core/attention/branch_states.h"
 #include "core/attention/methods.h"
+#include "core/attention/stored_residual.h"
 
 namespace ditscope {
 namespace {
 
 class WindowResidual final : public Correction {
  public:
+  explicit WindowResidual(const ResidualStorage& storage) : storage_(storage) {}
   std::unique_ptr<Correction> clone() const override { return std::make_unique<WindowResidual>(*this); }
   bool refreshes() const override { return true; }
   bool unit_rho() const override { return true; }
@@ -30,26 +32,26 @@ class WindowResidual final : public Correction {
     return states_.of(call)[static_cast<std::size_t>(batch)]->shape == call.q.sizes().slice(1).vec();
   }
 
-  void refresh(const LayerCall& call, std::int64_t batch, const SplitResult& split) override {
-    *states_.of(call)[static_cast<std::size_t>(batch)] = {split.residual, call.q.sizes().slice(1).vec()};
+  void refresh(const LayerCall& call, std::int64_t batch, const SplitResult& split, const Selection&) override {
+    *states_.of(call)[static_cast<std::size_t>(batch)] = {StoredResidual(split.residual, storage_), call.q.sizes().slice(1).vec()};
   }
   RowCorrection apply(const LayerCall& call, std::int64_t batch, const LayerCall&, const Selection&) override {
-    return {{}, {}, states_.of(call)[static_cast<std::size_t>(batch)]->residual};
+    return {{}, {}, states_.of(call)[static_cast<std::size_t>(batch)]->residual.restored()};
   }
 
   std::int64_t bytes_held() const override {
-    return states_.bytes(
-        [](const State& state) { return state.residual.defined() ? static_cast<std::int64_t>(state.residual.nbytes()) : 0; });
+    return states_.bytes([](const State& state) { return state.residual.bytes(); });
   }
   std::int64_t estimate_bytes(const MethodSizes& s) const override {
-    return s.layers * s.batch * s.heads * s.tokens * s.head_dim * s.element_bytes;
+    return storage_.estimate_bytes(s);
   }
 
  private:
   struct State {
-    at::Tensor residual;              // (H,S,D) R
+    StoredResidual residual;          // (H,S,D) R
     std::vector<std::int64_t> shape;  // (H,T,D) that the refresh saw; empty before one
   };
+  ResidualStorage storage_;
   BranchStates<State> states_;
 };
 
@@ -61,8 +63,8 @@ class NoCorrection final : public Correction {
 
 }  // namespace
 
-std::unique_ptr<Correction> make_window_residual(const ParameterValues&) {
-  return std::make_unique<WindowResidual>();
+std::unique_ptr<Correction> make_window_residual(const ParameterValues& parameters) {
+  return std::make_unique<WindowResidual>(ResidualStorage::of(parameters));
 }
 
 std::unique_ptr<Correction> make_no_correction(const ParameterValues&) {

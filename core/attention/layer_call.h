@@ -28,6 +28,14 @@ struct TokenLayout {
 /// Which guidance branch a batch element belongs to; what a method remembers is kept apart per branch.
 enum class Branch { Unconditional, Conditional };
 
+/// How the kernels form the logits of a sparse step. Probabilities and v keep their type.
+enum class QkPrecision {
+  Float,           ///< as q and k come
+  Int8,            ///< one scale for 128 queries or 64 keys, keys without their mean over tokens (SageAttention, arXiv:2410.02367)
+  Int8PerToken,    ///< the same with one scale a token
+  Int8Unsmoothed,  ///< as Int8 with the mean left in: what the smoothing is worth shows against it
+};
+
 /// One self-attention of one layer at one step, as a model hands it over. The model never names a method.
 struct LayerCall {
   at::Tensor q, k, v;  // (B,H,T,D) after qk-norm and positions
@@ -37,6 +45,8 @@ struct LayerCall {
   int step = 0, steps = 1;       ///< transformer evaluation, 0-based
   std::vector<Branch> branches;  ///< (B)
   at::Tensor key_mask;           ///< (B,T) bool, undefined: every key counts
+  QkPrecision qk = QkPrecision::Float;  ///< of masked_attention(); set by methods, for their sparse steps
+  at::Tensor pv_skip;                   // (H) float32, int8 alone: see Int8Options::pv_skip; undefined: off
 };
 
 /// What a model calls for its attention. Implemented by AttentionSession (methods, measures, events) and, for training, by

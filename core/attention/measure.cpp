@@ -35,7 +35,8 @@ AttentionStats measure(const LayerCall& call, const BlockPlan& plan, const at::T
   for (std::int64_t r = 0; r < count; ++r) chosen.push_back(r * tokens / count);
   const at::Tensor index = at::tensor(chosen, at::kLong).to(call.q.device());
   const bool sparse = !plan.selections.empty() && plan.attended.empty() && plan.kind != StepKind::Refresh;
-  at::Tensor kept;  // (1 or H, rows, T)
+  at::Tensor kept;  // (1 or H, rows, T); undefined: every pair
+  if (plan.kind == StepKind::Cached) kept = at::zeros({1, count, tokens}, call.q.options().dtype(at::kBool));
   AttentionStats stats;
   stats.rows = static_cast<int>(count);
   for (std::int64_t b = 0; b < call.q.size(0); ++b) {

@@ -19,6 +19,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "core/attention/block_grid.h"
 #include "core/attention/methods.h"
@@ -203,25 +204,64 @@ class Rectification final : public Correction {
     return at::matmul(q_means, kt).abs().gt(loss).to(at::kFloat);
   }
 
+  /// Adds the pairs that a mask keeps to counts (N,N), by the blocks that its query and key slots belong to.
+  static void count_pairs(const BlockMask& mask, std::int64_t head, const std::vector<std::int64_t>& query_blocks,
+                          const std::vector<std::int64_t>& key_blocks, const at::Tensor& counts) {
+    // Of each 64 key slots, those of each block as bits.
+    std::vector<std::vector<std::pair<std::uint64_t, std::int64_t>>> parts((key_blocks.size() + kBlockTokens - 1) / kBlockTokens);
+    for (std::size_t s = 0; s < key_blocks.size(); ++s) {
+      if (key_blocks[s] < 0) continue;
+      auto& of = parts[s / kBlockTokens];
+      const auto found = std::find_if(of.begin(), of.end(), [&](const auto& part) { return part.second == key_blocks[s]; });
+      const std::uint64_t bit = std::uint64_t{1} << (s % kBlockTokens);
+      if (found == of.end())
+        of.emplace_back(bit, key_blocks[s]);
+      else
+        found->first |= bit;
+    }
+    double* count = counts.data_ptr<double>();
+    const int list = mask.list_of_head(head);
+    for (int m = 0; m < mask.query_blocks(); ++m) {
+      for (const BlockMask::Visit* visit = mask.visits_begin(list, m); visit != mask.visits_end(list, m); ++visit) {
+        for (std::size_t r = 0, slot = static_cast<std::size_t>(m) * kBlockTokens; r < kBlockTokens && slot < query_blocks.size(); ++r, ++slot) {
+          if (query_blocks[slot] < 0) continue;
+          const std::uint64_t bits = visit->bits == BlockMask::kWhole ? ~std::uint64_t{0} : mask.row_bits(visit->bits)[r];
+          for (const auto& [part, block] : parts[static_cast<std::size_t>(visit->key_block)])
+            count[query_blocks[slot] * counts.size(1) + block] += std::popcount(bits & part);
+        }
+      }
+    }
+  }
+
   /// Share of the pairs of each two blocks of `grid` that a selection without blocks keeps; remembered for the latest one.
   at::Tensor shares(const LayerCall& call, const Selection& selection, const BlockGrid& grid) {
     if (shares_of_ == selection.shared_mask() && arrangement_of_ == selection.shared_arrangement()) return shares_;
-    const std::int64_t heads = call.q.size(1), tokens = call.q.size(2);
-    std::vector<at::Tensor> rows_of_blocks;
-    for (std::int64_t m = 0; m < grid.blocks(); ++m) {
-      std::vector<std::int64_t> rows;
-      for (std::int64_t s = m * grid.block_tokens(); s < (m + 1) * grid.block_tokens(); ++s) {
-        const std::int64_t token = grid.arrangement() ? (s < grid.arrangement()->queries.size(0)
-                                                             ? grid.arrangement()->queries[s].item<std::int64_t>()
-                                                             : tokens)
-                                                      : s;
-        if (token < tokens) rows.push_back(token);
-      }
-      at::Tensor kept = selection.kept_tokens(heads, rows).to(at::kFloat).mean(1, true);  // (1 or H, 1, T)
-      if (grid.arrangement()) kept = in_slots(kept.transpose(1, 2).unsqueeze(0), grid.arrangement()->keys)[0].transpose(1, 2);
-      rows_of_blocks.push_back(grid.means(kept.transpose(1, 2).contiguous()).squeeze(2));  // (1 or H, N)
+    const Arrangement* slots = selection.arrangement();
+    const std::int64_t tokens = call.q.size(2), blocks = grid.blocks();
+    const bool one = !selection.by_head() && selection.mask().heads() == 0 && (!slots || (slots->queries.dim() == 1 && slots->keys.dim() == 1));
+    const std::int64_t planes = one ? 1 : call.q.size(1);
+    std::vector<std::int64_t> block_of(static_cast<std::size_t>(tokens));  // of each token
+    for (std::int64_t s = 0, last = grid.arrangement() ? grid.arrangement()->queries.size(0) : tokens; s < last; ++s) {
+      const std::int64_t token = grid.arrangement() ? grid.arrangement()->queries[s].item<std::int64_t>() : s;
+      if (token < tokens) block_of[static_cast<std::size_t>(token)] = s / grid.block_tokens();
     }
-    shares_ = at::stack(rows_of_blocks, 1);  // (1 or H, N, N)
+    const auto blocks_of_slots = [&](const at::Tensor* order, std::int64_t plane) {  // -1 where a slot is empty
+      if (!order) return block_of;
+      const at::Tensor of_plane = (order->dim() == 2 ? (*order)[plane] : *order).contiguous();
+      std::vector<std::int64_t> list;
+      for (std::int64_t s = 0; s < of_plane.size(0); ++s) {
+        const std::int64_t token = of_plane.const_data_ptr<std::int64_t>()[s];
+        list.push_back(token < tokens ? block_of[static_cast<std::size_t>(token)] : -1);
+      }
+      return list;
+    };
+    at::Tensor counts = at::zeros({planes, blocks, blocks}, at::kDouble);  // kept pairs
+    for (std::int64_t h = 0; h < planes; ++h) {
+      count_pairs(selection.mask(h), h, blocks_of_slots(slots ? &slots->queries : nullptr, h), blocks_of_slots(slots ? &slots->keys : nullptr, h),
+                  counts[h]);
+    }
+    const at::Tensor held = grid.counts().clamp_min(1);
+    shares_ = (counts / (held.unsqueeze(1) * held)).to(at::kFloat);  // (1 or H, N, N)
     shares_of_ = selection.shared_mask();
     arrangement_of_ = selection.shared_arrangement();
     return shares_;

@@ -26,6 +26,7 @@ const Makers<PlannerMaker>& planners() {
       {"spargeattn", make_spargeattn},
       {"xattention", make_xattention},
       {"draftattention", make_draftattention},
+      {"rainfusion1", make_rainfusion1},
       {"rainfusion", make_rainfusion},
       {"paroattention", make_paroattention},
       {"radial", make_radial},
@@ -40,6 +41,7 @@ const Makers<CorrectionMaker>& correction_makers() {
       {"re-ttention", make_rettention},
       {"window-residual", make_window_residual},
       {"rectified", make_rectified},
+      {"two-level-residual", make_two_level_residual},
       {"delta", make_delta},
   };
   return all;
@@ -77,15 +79,33 @@ ScheduleRule rule_of(const ParameterValues& parameters, int steps) {
   return rule;
 }
 
+QkPrecision qk_of(const ParameterValues& parameters) {
+  const auto found = parameters.find("qk");
+  if (found == parameters.end()) return QkPrecision::Float;
+  const std::string& name = std::get<std::string>(found->second);
+  if (name == "int8") return QkPrecision::Int8;
+  if (name == "int8-token") return QkPrecision::Int8PerToken;
+  return name == "int8-unsmoothed" ? QkPrecision::Int8Unsmoothed : QkPrecision::Float;
+}
+
 }  // namespace
 
 std::unique_ptr<Method> make_method(const MethodChoice& choice, int steps) {
   const MethodChoice resolved = resolve(choice, steps);
   const MethodEntry& entry = find_method(resolved.key);
   if (entry.plan.empty()) return make_full_attention();
+  const auto skip = resolved.parameters.find("pv_skip");
+  if (skip != resolved.parameters.end() && std::get<double>(skip->second) > 0 && qk_of(resolved.parameters) == QkPrecision::Float)
+    throw Error(ErrorKind::InvalidArgument, "expected qk=int8 with pv_skip, which its kernel does, got qk=float; set one of them");
+  const ScheduleRule rule = rule_of(resolved.parameters, steps);
+  if (resolved.parameters.count("share_branches") > 0) {  // steps and branches may share outputs
+    auto method = make_compressed(resolved.parameters, find(planners(), entry.plan)(resolved.parameters, steps), rule, steps,
+                                  qk_of(resolved.parameters));
+    if (method) return method;
+  }
   return std::make_unique<ComposedMethod>(find(planners(), entry.plan)(resolved.parameters, steps),
                                           find(correction_makers(), entry.correction)(resolved.parameters),
-                                          rule_of(resolved.parameters, steps), steps);
+                                          rule, steps, qk_of(resolved.parameters));
 }
 
 std::vector<std::string> registered_plans() {

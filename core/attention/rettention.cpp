@@ -10,6 +10,8 @@
 //
 // Differs from the paper (where its code differs too, the code is followed):
 // - rhohat is not clamped at 1, as in the code; the switch `clamp` gives the paper's 0 < rho <= 1.
+// - rhohat grows after each sparse step, as in the code; the switch `ramp_at_once` lets the first one have rho + lambda already, as the
+//   paper's "after each step" can be read.
 // - R is kept per head before the output projection; the code keeps the difference of layer outputs, which is the same sum.
 // - A refresh computes R as (1 - rho) times the attention over the skipped keys, in one pass over all pairs, without
 // cancellation.
@@ -21,6 +23,7 @@
 
 #include "core/attention/branch_states.h"
 #include "core/attention/methods.h"
+#include "core/attention/stored_residual.h"
 
 namespace ditscope {
 namespace {
@@ -28,6 +31,8 @@ namespace {
 struct RettentionParameters {
   double lambda = 0.04;
   bool clamp = false, use_rho = true, use_residual = true;
+  bool ramp_at_once = false;  ///< the paper's rho_t = rho_(t-1) + lambda also for the first sparse step
+  ResidualStorage storage;
 };
 
 class Rettention final : public Correction {
@@ -43,10 +48,10 @@ class Rettention final : public Correction {
     return state.refreshed && state.shape == call.q.sizes().slice(1).vec();
   }
 
-  void refresh(const LayerCall& call, std::int64_t batch, const SplitResult& split) override {
+  void refresh(const LayerCall& call, std::int64_t batch, const SplitResult& split, const Selection&) override {
     State& state = *states_.of(call)[static_cast<std::size_t>(batch)];
     if (parameters_.use_rho) state.rho = at::exp(split.log_sum_exp_kept - split.log_sum_exp);  // (H,S), Eq. 8
-    state.residual = split.residual;                                                           // (H,S,D), Eq. 10
+    if (split.residual.defined()) state.residual = StoredResidual(split.residual, parameters_.storage);  // (H,S,D), Eq. 10
     state.sparse_steps = 0;
     state.shape = call.q.sizes().slice(1).vec();
     state.refreshed = true;
@@ -54,24 +59,24 @@ class Rettention final : public Correction {
 
   RowCorrection apply(const LayerCall& call, std::int64_t batch, const LayerCall&, const Selection&) override {
     State& state = *states_.of(call)[static_cast<std::size_t>(batch)];
-    RowCorrection rows{row_scale(state, state.sparse_steps++), {}, state.residual};
+    RowCorrection rows{row_scale(state, state.sparse_steps++ + (parameters_.ramp_at_once ? 1 : 0)), {}, state.residual.restored()};
     if (parameters_.use_rho) rows.mass = state.residual.defined() ? rows.scale + 1 - state.rho : rows.scale;
     return rows;
   }
 
   std::int64_t bytes_held() const override {
     const auto bytes = [](const at::Tensor& tensor) { return tensor.defined() ? static_cast<std::int64_t>(tensor.nbytes()) : 0; };
-    return states_.bytes([&](const State& state) { return bytes(state.rho) + bytes(state.residual); });
+    return states_.bytes([&](const State& state) { return bytes(state.rho) + state.residual.bytes(); });
   }
   std::int64_t estimate_bytes(const MethodSizes& s) const override {
     const std::int64_t rows = s.layers * s.batch * s.heads * s.tokens;
-    return rows * ((parameters_.use_rho ? 4 : 0) + (parameters_.use_residual ? s.head_dim * s.element_bytes : 0));
+    return (parameters_.use_rho ? rows * 4 : 0) + (parameters_.use_residual ? parameters_.storage.estimate_bytes(s) : 0);
   }
 
  private:
   struct State {
     at::Tensor rho;                   // (H,S) float32, as the refresh measured it
-    at::Tensor residual;              // (H,S,D)
+    StoredResidual residual;          // (H,S,D)
     int sparse_steps = 0;             ///< since the refresh
     std::vector<std::int64_t> shape;  // (H,T,D) that the refresh saw
     bool refreshed = false;
@@ -93,7 +98,8 @@ class Rettention final : public Correction {
 std::unique_ptr<Correction> make_rettention(const ParameterValues& parameters) {
   const auto on = [&](const char* key) { return std::get<bool>(parameters.at(key)); };
   return std::make_unique<Rettention>(
-      RettentionParameters{std::get<double>(parameters.at("lambda")), on("clamp"), on("use_rho"), on("use_residual")});
+      RettentionParameters{std::get<double>(parameters.at("lambda")), on("clamp"), on("use_rho"), on("use_residual"),
+                           on("ramp_at_once"), ResidualStorage::of(parameters)});
 }
 
 }  // namespace ditscope

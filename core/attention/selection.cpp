@@ -3,7 +3,9 @@
 #include <ATen/ATen.h>
 
 #include "core/bridge/attention.h"
+#include "core/bridge/views.h"
 #include "kernels/error.h"
+#include "kernels/permutation.h"
 
 namespace ditscope {
 namespace {
@@ -15,6 +17,26 @@ std::int64_t bytes_of(const at::Tensor& tensor) {
 /// Index (H,S) as it selects rows of (H,S,D).
 at::Tensor as_rows(const at::Tensor& index, std::int64_t width) {
   return index.unsqueeze(-1).expand({index.size(0), index.size(1), width});
+}
+
+template <typename Element>
+void gather_rows(const at::Tensor& in, const at::Tensor& source, at::Tensor& out) {
+  HostView<const std::int32_t, 2> order{source.const_data_ptr<std::int32_t>(), {in.size(0), source.size(-1)}, {0, 1}};
+  if (source.dim() == 2) order.stride = {source.stride(0), source.stride(1)};
+  gather_tokens<Element>(view<const Element, 3>(in), order, view<Element, 3>(out), workers_for(in.size(0), source.size(-1) / kBlockTokens));
+}
+
+bool gathers_on_cpu(const at::Tensor& rows) {
+  return rows.is_cpu() && (rows.element_size() == 4 || rows.element_size() == 2) && !(at::GradMode::is_enabled() && rows.requires_grad());
+}
+
+/// out[h, p] = in[h, source[p]] or in[h, source[h, p]]: many times as fast as LibTorch's operations. @param in, out (H,.,D) of the
+/// same type, 2 or 4 bytes an element     @param source (S) or (H,S) int, places of `in`
+void gather_on_cpu(const at::Tensor& in, const at::Tensor& source, at::Tensor out) {
+  if (in.element_size() == 4)
+    gather_rows<float>(in, source, out);
+  else
+    gather_rows<Bfloat16Bits>(in, source, out);
 }
 
 }  // namespace
@@ -45,6 +67,13 @@ std::int64_t Arrangement::bytes() const {
 
 at::Tensor in_slots(const at::Tensor& rows, const at::Tensor& tokens) {
   const std::int64_t count = rows.size(2);
+  if (gathers_on_cpu(rows) && rows.dim() == 4 && count > 0) {
+    const at::Tensor from = tokens.clamp_max(count - 1).to(at::kInt);  // (S) or (H,S)
+    at::Tensor slots = at::empty({rows.size(0), rows.size(1), tokens.size(-1), rows.size(3)}, rows.options());
+    for (std::int64_t b = 0; b < rows.size(0); ++b) gather_on_cpu(rows[b], from, slots[b]);
+    if (const at::Tensor none = tokens.ge(count); none.any().item<bool>()) slots.masked_fill_(none.unsqueeze(-1), 0);
+    return slots;
+  }
   const at::Tensor index = tokens.clamp_max(count - 1).to(rows.device()), empty = tokens.ge(count);  // (S) or (H,S)
   at::Tensor slots;                                                                                  // (B,H,S,D)
   if (tokens.dim() == 1)
@@ -56,6 +85,11 @@ at::Tensor in_slots(const at::Tensor& rows, const at::Tensor& tokens) {
 }
 
 at::Tensor by_token(const at::Tensor& slots, const Arrangement& arrangement) {
+  if (gathers_on_cpu(slots) && slots.dim() == 3) {
+    at::Tensor rows = at::empty({slots.size(0), arrangement.query_slots.size(-1), slots.size(2)}, slots.options());
+    gather_on_cpu(slots, arrangement.query_slots.to(at::kInt), rows);
+    return rows;
+  }
   const at::Tensor index = arrangement.query_slots.to(slots.device());  // (T) or (H,T)
   if (index.dim() == 1) return slots.index_select(1, index);
   return slots.gather(1, slots.dim() == 2 ? index : as_rows(index, slots.size(2)));

@@ -53,6 +53,9 @@ class Selection {
   /// Where the mask keeps whole blocks of a grid: the grid and which blocks; else null and undefined.
   const std::shared_ptr<const BlockGrid>& grid() const { return grid_; }
   const at::Tensor& kept_blocks() const { return kept_blocks_; }  // (1 or H, N, N) bool, CPU
+  /// (H) float32: which of the kept blocks the kernel may leave out as it meets them, see Int8Options::pv_skip; undefined: none.
+  const at::Tensor& pv_skip() const { return pv_skip_; }
+  void set_pv_skip(const at::Tensor& of_heads) { pv_skip_ = of_heads; }
   void set_blocks(std::shared_ptr<const BlockGrid> grid, const at::Tensor& kept_blocks);
   /// Whether skipped() can be asked for: one mask, and no arrangement, whose empty slots it would keep.
   bool has_complement() const { return !arrangement_ && !by_head(); }
@@ -67,7 +70,7 @@ class Selection {
   std::shared_ptr<const Arrangement> arrangement_;
   double kept_ratio_, kept_ratio_blocks_;
   std::shared_ptr<const BlockGrid> grid_;
-  at::Tensor kept_blocks_;
+  at::Tensor kept_blocks_, pv_skip_;
   mutable std::shared_ptr<const BlockMask> skipped_;
 };
 

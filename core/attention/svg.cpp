@@ -11,7 +11,7 @@
 // - Rows are drawn from all tokens by a generator of our own that depends on layer, step and guidance branch; the code uses the
 //   process's, and for two models only the first 10000 rows.
 // - The profiling band is at least one block wide, so that frames below 86 tokens have one.
-// - For CogVideoX the code counts the blocks of one of the two profiling masks from the first text token; ours never does.
+// - For CogVideoX the code counts the blocks of the spatial profiling mask from the first text token: `profiling=code`.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -58,7 +58,7 @@ struct Orders {
   at::Tensor first_frame;                    // (T) bool by spatial slot
 };
 
-Orders orders_of(const TokenLayout& l, double kept_ratio) {
+Orders orders_of(const TokenLayout& l, double kept_ratio, bool count_text) {
   const std::int64_t tokens = l.tokens(), begin = l.visual_begin(), sites = l.sites();
   std::vector<std::int64_t> spatial, temporal, spatial_block, temporal_block, first;
   for (std::int64_t i = 0; i < tokens; ++i) {
@@ -69,7 +69,7 @@ Orders orders_of(const TokenLayout& l, double kept_ratio) {
     };
     spatial.push_back(text ? i : token(v / sites, v % sites));
     temporal.push_back(text ? i : token(v % l.frames, v / l.frames));
-    spatial_block.push_back(text ? -1 : v / 128);
+    spatial_block.push_back(text ? -1 : (count_text ? i : v) / 128);
     temporal_block.push_back(text ? -1 : (v % sites * l.frames + v / sites) / 128);
     first.push_back(!text && v < sites);
   }
@@ -80,12 +80,12 @@ Orders orders_of(const TokenLayout& l, double kept_ratio) {
 
 class SparseVideoGen final : public Planner {
  public:
-  SparseVideoGen(double kept_ratio, std::int64_t rows) : kept_ratio_(kept_ratio), rows_(rows) {}
+  SparseVideoGen(double kept_ratio, std::int64_t rows, bool count_text) : kept_ratio_(kept_ratio), rows_(rows), count_text_(count_text) {}
   std::unique_ptr<Planner> clone() const override { return std::make_unique<SparseVideoGen>(*this); }
   std::optional<double> requested_kept_ratio() const override { return kept_ratio_; }
 
   Planned plan(const LayerCall& call, std::int64_t batch) override {
-    const Orders& orders = *orders_.of(call.layout, [&] { return std::make_shared<const Orders>(orders_of(call.layout, kept_ratio_)); });
+    const Orders& orders = *orders_.of(call.layout, [&] { return std::make_shared<const Orders>(orders_of(call.layout, kept_ratio_, count_text_)); });
     const at::Tensor temporal = call.layout.frames > 1 ? temporal_heads(call, batch, orders) : at::zeros({call.q.size(1)}, at::kBool);
     const bool none = !temporal.any().item<bool>();
     std::shared_ptr<const Arrangement> arrangement;
@@ -138,13 +138,15 @@ class SparseVideoGen final : public Planner {
 
   double kept_ratio_;
   std::int64_t rows_;
+  bool count_text_;
   PerLayout<Orders> orders_;
 };
 
 }  // namespace
 
 std::unique_ptr<Planner> make_svg(const ParameterValues& parameters, int) {
-  return std::make_unique<SparseVideoGen>(std::get<double>(parameters.at("kept_ratio")), std::get<std::int64_t>(parameters.at("sampled_rows")));
+  return std::make_unique<SparseVideoGen>(std::get<double>(parameters.at("kept_ratio")), std::get<std::int64_t>(parameters.at("sampled_rows")),
+                                          std::get<std::string>(parameters.at("profiling")) == "code");
 }
 
 }  // namespace ditscope

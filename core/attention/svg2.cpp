@@ -10,7 +10,7 @@
 // Differs from the paper:
 // - At most one cluster for every 16 visual tokens, so that short sequences have clusters to skip.
 // - Clusters begin on a dense step of their own, the first sparse one; the code can also cluster during warm-up.
-// - Each guidance branch keeps its own centroids; the code shares them between branches that are called apart.
+// - Each guidance branch keeps its own centroids; the code shares them between branches that are called apart (`share_centroids`).
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -27,6 +27,7 @@ namespace {
 struct Svg2Parameters {
   std::int64_t query_clusters = 100, key_clusters = 500;
   double top_p = 0.9, least = 0.1;
+  bool share = false;
 };
 
 class Svg2 final : public Planner {
@@ -37,7 +38,10 @@ class Svg2 final : public Planner {
   int replay_from(int) const override { return 0; }  // centroids come from all steps before
 
   Planned plan(const LayerCall& call, std::int64_t batch) override {
-    State& state = *states_.of(call)[static_cast<std::size_t>(batch)];
+    LayerCall of_layer;  // one state for all branches
+    of_layer.layer = call.layer;
+    of_layer.q = call.q.narrow(0, 0, 1);
+    State& state = p_.share ? *states_.of(of_layer).front() : *states_.of(call)[static_cast<std::size_t>(batch)];
     const std::vector<std::int64_t> shape = call.q.sizes().slice(1).vec();
     if (state.shape != shape || !same_layout(state.layout, call.layout)) state = {};
     const TokenLayout& l = call.layout;
@@ -130,7 +134,8 @@ class Svg2 final : public Planner {
 std::unique_ptr<Planner> make_svg2(const ParameterValues& parameters, int) {
   const auto integer = [&](const char* key) { return std::get<std::int64_t>(parameters.at(key)); };
   const auto real = [&](const char* key) { return std::get<double>(parameters.at(key)); };
-  return std::make_unique<Svg2>(Svg2Parameters{integer("query_clusters"), integer("key_clusters"), real("top_p"), real("least_ratio")});
+  return std::make_unique<Svg2>(Svg2Parameters{integer("query_clusters"), integer("key_clusters"), real("top_p"), real("least_ratio"),
+                                               std::get<bool>(parameters.at("share_centroids"))});
 }
 
 }  // namespace ditscope

@@ -6,9 +6,16 @@
 //         text and { j : |site(i) - site(j)| <= half }        else, in all frames; site = place within the frame, in raster order
 //   half = floor(floor(sites * kept_ratio) / 2)
 //
+// `window=band` is DiTFastAttn's instead: |i - j| <= floor(visual tokens * kept_ratio / 2) on the flat order of visual tokens, its w = N/8 at
+// kept_ratio 1/4; text as above (its sequel's "arrow").
+//
 // The mask is that of Re-ttention, NeurIPS 2025, arXiv:2505.22918, Sec. 4; the schedule gives it the same full steps, as the
 // paper does for its baselines. Differs from the paper: nothing; the paper shows this window only with its corrections.
+#include <ATen/ATen.h>
+
 #include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include "core/attention/methods.h"
 #include "core/attention/block_grid.h"
@@ -46,36 +53,59 @@ BlockMask window_mask(const TokenLayout& layout, double kept_ratio) {
   return BlockMask(d);
 }
 
+BlockMask band_mask(const TokenLayout& layout, double kept_ratio) {
+  TokenLayout flat = layout;  // one frame whose sites are all visual tokens
+  flat.rows = 1;
+  flat.columns = layout.visual_tokens();
+  flat.frames = 1;
+  return window_mask(flat, kept_ratio);
+}
+
 namespace {
 
 class Window final : public Planner {
  public:
-  explicit Window(double kept_ratio) : kept_ratio_(kept_ratio) {}
+  Window(double kept_ratio, bool band) : kept_ratio_(kept_ratio), band_(band) {}
 
   std::unique_ptr<Planner> clone() const override { return std::make_unique<Window>(*this); }
   /// Position-major where the window then needs fewer blocks: several frames of several sites.
   TokenOrder preferred_order(const TokenLayout& layout) const override {
-    return layout.frames > 1 && layout.sites() > 1 ? TokenOrder::PositionMajor : TokenOrder::FrameMajor;
+    return !band_ && layout.frames > 1 && layout.sites() > 1 ? TokenOrder::PositionMajor : TokenOrder::FrameMajor;
   }
   std::optional<double> requested_kept_ratio() const override { return kept_ratio_; }
 
   Planned plan(const LayerCall& call, std::int64_t) override {
     return {selection_.of(call.layout, [&] {
-      return std::make_shared<const Selection>(std::make_shared<const BlockMask>(window_mask(call.layout, kept_ratio_)));
+      const TokenLayout& l = call.layout;
+      auto mask = std::make_shared<const BlockMask>(band_ ? band_mask(l, kept_ratio_) : window_mask(l, kept_ratio_));
+      if (!band_ || l.order == TokenOrder::FrameMajor) return std::make_shared<const Selection>(std::move(mask));
+      return std::make_shared<const Selection>(std::move(mask), frames_in_order(l));
     })};
   }
 
   void add_selections(std::set<const Selection*>& to) const override { selection_.add_to(to); }
 
  private:
+  /// Frame after frame, of position-major tokens; text in place.
+  static std::shared_ptr<const Arrangement> frames_in_order(const TokenLayout& l) {
+    std::vector<std::int64_t> tokens(static_cast<std::size_t>(l.tokens()));
+    std::iota(tokens.begin(), tokens.end(), 0);
+    for (std::int64_t p = 0; p < l.visual_tokens(); ++p)
+      tokens[static_cast<std::size_t>(l.visual_begin() + p)] = l.visual_begin() + p % l.sites() * l.frames + p / l.sites();
+    return Arrangement::make(l.tokens(), at::tensor(tokens, at::kLong));
+  }
+
   double kept_ratio_;
+  bool band_;
   PerLayout<Selection> selection_;
 };
 
 }  // namespace
 
 std::unique_ptr<Planner> make_window(const ParameterValues& parameters, int) {
-  return std::make_unique<Window>(std::get<double>(parameters.at("kept_ratio")));
+  const auto shape = parameters.find("window");
+  return std::make_unique<Window>(std::get<double>(parameters.at("kept_ratio")),
+                                  shape != parameters.end() && std::get<std::string>(shape->second) == "band");
 }
 
 }  // namespace ditscope

@@ -12,4 +12,7 @@ namespace ditscope {
 /// @see Re-ttention, its code (github.com/cccrrrccc/Re-ttention)
 BlockMask window_mask(const TokenLayout& layout, double kept_ratio);
 
+/// DiTFastAttn's: |i - j| <= floor(visual tokens * kept_ratio / 2) along the visual tokens as they come; text always.
+BlockMask band_mask(const TokenLayout& layout, double kept_ratio);
+
 }  // namespace ditscope

@@ -11,6 +11,8 @@
 #include "core/bridge/cuda_attention.h"
 #include "core/bridge/views.h"
 #include "kernels/block_sparse_attention.h"
+#include "kernels/error.h"
+#include "kernels/int8_attention.h"
 
 namespace ditscope {
 namespace {
@@ -38,6 +40,15 @@ HostView<const std::int32_t, 2> order_of(const at::Tensor& tokens, std::int64_t 
   return {tokens.data_ptr<std::int32_t>(), {heads, places}, {tokens.dim() == 1 ? 0 : places, 1}};
 }
 
+Int8Options int8_options(const LayerCall& call) {
+  const QkPrecision qk = call.qk;
+  Int8Options options;
+  options.pv_skip = view<const float, 1>(call.pv_skip);
+  if (qk == QkPrecision::Int8PerToken) options.query_group_tokens = options.key_group_tokens = 1;
+  options.smooth_keys = qk != QkPrecision::Int8Unsmoothed;
+  return options;
+}
+
 template <typename Element>
 void run_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask, const at::Tensor& row_scale,
                 const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp, const Places& places) {
@@ -59,7 +70,11 @@ void run_kernel(const LayerCall& call, std::int64_t batch, const BlockMask* mask
   a.residual = view<const Element, 3>(added);
   a.query_tokens = order_of(places.queries, q.size(0));
   a.key_tokens = order_of(places.keys, q.size(0));
-  block_sparse_attention(a, workers_for(q.size(0), mask ? visited_blocks(*mask) : all_blocks(q.size(1))));
+  const Workers workers = workers_for(q.size(0), mask ? visited_blocks(*mask) : all_blocks(q.size(1)));
+  if (call.qk == QkPrecision::Float)
+    block_sparse_attention(a, workers);
+  else
+    int8_attention(a, int8_options(call), workers);
   if (narrow) target.copy_(written);
 }
 
@@ -165,6 +180,10 @@ at::Tensor dense_attention(const LayerCall& call) {
 void masked_attention(const LayerCall& call, std::int64_t batch, const BlockMask& mask, const at::Tensor& row_scale,
                       const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp) {
   if (kernel_takes(call)) return on_kernel(call, batch, &mask, row_scale, residual, out, log_sum_exp);
+  if (call.qk != QkPrecision::Float)
+    throw Error(ErrorKind::Unsupported, std::string("expected qk=float ") +
+                                            (call.key_mask.defined() ? "where keys are masked" : "off the CPU") +
+                                            ", got int8, whose kernel runs on the CPU and takes no key mask; set qk=float");
   if (cuda_kernels_take(call)) return cuda_masked_attention(call, batch, mask, row_scale, residual, out, log_sum_exp);
   auto [attended, sums] = in_torch(call, batch, &mask);
   if (row_scale.defined()) attended.mul_(row_scale.unsqueeze(-1));

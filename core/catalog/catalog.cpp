@@ -76,6 +76,10 @@ ParameterValue checked(const Parameter& p, const ParameterValue& value) {
     steps_of(text, 100);
     return value;
   }
+  if (p.kind == ParameterKind::Choice && p.artefact) {
+    if (!std::holds_alternative<std::string>(value) || text.empty()) wrong_value(p, p.choices.front() + " or the path of a calibration", text);
+    return value;
+  }
   if (p.kind == ParameterKind::Choice) {
     if (!std::holds_alternative<std::string>(value) || std::find(p.choices.begin(), p.choices.end(), text) == p.choices.end()) {
       std::string all;

@@ -18,7 +18,7 @@ struct MethodEntry {
   std::vector<Parameter> parameters;
   std::string plan = "";                ///< what chooses the blocks: key of the method it is named after; empty: nothing to choose
   std::string correction = "none";      ///< key of the correction that comes with it
-  std::vector<Parameter> plan_parameters = {};  ///< those of `parameters` that the plan reads
+  std::vector<Parameter> plan_parameters = {};  ///< those of `parameters` that stay under another correction
   std::string step_cache = "";          ///< key of the step cache that goes with it (core/catalog/step_caches.h); empty: none
 };
 

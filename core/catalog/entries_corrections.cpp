@@ -30,6 +30,11 @@ CorrectionEntry rettention() {
                                  "Adds what the skipped tokens gave at the last refresh. Off frees its memory.",
                                  "R = O_full - ρ O_kept; O_k = ρ̂_k O_kept,k + R", "Re-ttention, Eq. 10"},
                                 true));
+  c.parameters.push_back(on_off({"ramp_at_once", "Ramp from the first step", "Whether the first sparse step after a refresh has λ added already.",
+                                 "paper: ρ̂_k = ρ_0 + k λ; code: ρ_0 + (k-1) λ", "Re-ttention: its paper adds λ after each step, its code after sparse ones"},
+                                false, "paper", "code"));
+  c.parameters.push_back(residual());
+  c.parameters.push_back(residual_rank());
   return c;
 }
 
@@ -38,7 +43,7 @@ CorrectionEntry window_residual() {
           "Residual",
           "Adds the difference between full and sparse attention as it was at the last refresh.",
           "DiTFastAttn: Attention Compression for Diffusion Transformer Models, NeurIPS 2024, arXiv:2406.08552",
-          {refresh_period()}};
+          {refresh_period(), residual(), residual_rank()}};
 }
 
 CorrectionEntry rectified() {
@@ -55,6 +60,23 @@ CorrectionEntry rectified() {
                                  "Rectified SpaAttn, its code and its overview figure disagree"},
                                 "fold", {"fold", "drop", "off"}));
   return c;
+}
+
+CorrectionEntry two_level_residual() {
+  return {"two-level-residual",
+          "Two-level residual",
+          "Adds the difference between full and sparse attention at the last refresh, and a low-rank part of what it changed by since the "
+          "refresh before.",
+          "QuantSparse: Comprehensively Compressing Video Diffusion Transformer with Model Quantization and Attention Sparsification, "
+          "arXiv:2509.23681",
+          {refresh_period(),
+           on_off({"second_level", "Second level", "Off: the difference alone, the paper's first-order ablation.",
+                   "O = O_sparse + D_r + SVD_r(D_r - D_(r-1)); off: O_sparse + D_r", "QuantSparse, its ablation: 17.1 and 18.7 dB"},
+                  true),
+           integer({"change_rank", "Rank of the change", "Columns of each head that the second level holds.",
+                    "SVD_r of D_r - D_(r-1), a head", "QuantSparse: about 16"},
+                   "columns", 16, 1, 256),
+           residual(), residual_rank()}};
 }
 
 CorrectionEntry delta() {
@@ -78,7 +100,8 @@ CorrectionEntry delta() {
 
 const std::vector<CorrectionEntry>& all_corrections() {
   static const std::vector<CorrectionEntry> entries{
-      {"none", "No correction", "Nothing makes up for what is skipped.", "", {}}, rettention(), window_residual(), rectified(), delta()};
+      {"none", "No correction", "Nothing makes up for what is skipped.", "", {}}, rettention(), window_residual(), rectified(), two_level_residual(),
+      delta()};
   return entries;
 }
 

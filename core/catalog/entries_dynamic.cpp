@@ -92,7 +92,12 @@ MethodEntry svg() {
                  "Every head runs one band, over tokens frame after frame or site after site, whichever serves sampled rows better.",
                  "Sparse VideoGen: Accelerating Video Diffusion Transformers with Spatial-Temporal Sparsity, ICML 2025, arXiv:2502.01776",
                  {}},
-                {kept, warmup, rows, layers});
+                {kept, warmup, rows,
+                 choice({"profiling", "Profiling blocks", "visual: counted from the first visual token; code: the spatial ones from the first token, text "
+                         "included.",
+                         "block of token i: floor((i - text) / 128), or floor(i / 128)", "Sparse VideoGen, its code for CogVideoX"},
+                        "visual", {"visual", "code"}),
+                 layers});
 }
 
 MethodEntry svg2() {
@@ -119,7 +124,12 @@ MethodEntry svg2() {
                  ratio({"least_ratio", "Key clusters, at least", "Share of the key clusters that every row keeps in any case.",
                         "the int(least_ratio * K_k) best", "SVG2, its code: 0.10"},
                        0.1, 0),
-                 queries, keys, dense_layers("SVG2: as Sparse VideoGen")});
+                 queries, keys,
+                 on_off({"share_centroids", "Branches share centroids",
+                         "On: guidance branches begin from one another's centroids, as the code does where it calls them one after the other.",
+                         "C0 = centroids of the latest call of the layer, whichever branch", "SVG2, its code for Wan"},
+                        false),
+                 dense_layers("SVG2: as Sparse VideoGen")});
 }
 
 MethodEntry minference() {
@@ -160,6 +170,18 @@ MethodEntry spargeattn() {
                          "a permutation of visual tokens", "SpargeAttn proposes it, its code has none"},
                         "raster", {"raster", "hilbert"}),
                  on_off({"sink", "First key block, kept", "Every row keeps key block 0.", "keep (i, 0)", "SpargeAttn, its code"}, false),
+                 real({"pv_skip", "Skip products below 2^-",
+                       "Leaves out a kept block where none of its logits comes within so many powers of two of its row's largest so far; needs "
+                       "qk=int8. 0: off.",
+                       "skip if max over rows of (block maximum - running maximum) + lambda <= 0, log2",
+                       "SpargeAttn, its code: 50 is nearly off, tuned 15 to 20"},
+                      0, 0, 50, 0.5),
+                 artefact({"tuning", "Thresholds by head",
+                           "off: the same for all heads; or a file with similarity, cdf and pv_skip a layer and head (ditscope-cli calibrate "
+                           "spargeattn), which then take the place of rule and thresholds.",
+                           "least tau with relative L1 < l1 for each theta, then least lambda with relative L1 < pv_l1",
+                           "SpargeAttn: CogVideoX l1 .06, pv_l1 .07 (2B)"},
+                          "off"),
                  dense_layers("SpargeAttn has none")});
 }
 
@@ -204,6 +226,31 @@ MethodEntry rainfusion() {
                  warmup_steps("RainFusion: the first 10 % of steps", 0.1, 5), dense_layers("RainFusion has none")});
 }
 
+MethodEntry rainfusion1() {
+  const char* source = "RainFusion, arXiv:2505.21036; it gives no value";
+  Parameter bandwidth = choice({"bandwidth", "Bandwidth", "Share of frames (spatial heads) or of sites (temporal heads) that a token sees; plus: the "
+                                "least of the three with which a head reaches the recall.",
+                                "spatial: |f_i - f_j| <= floor(b F / 2); temporal: |site_i - site_j| <= floor(floor(b sites) / 2)",
+                                "RainFusion: 0.5 for CogVideoX and HunyuanVideo; RainFusion+ chooses among .5, .25, .125"},
+                               "1/2", {"1/2", "1/4", "1/8", "plus"});
+  return method({"rainfusion1",
+                 "RainFusion 1",
+                 "Every head is spatial, temporal or textural by its attention between sampled tokens, and takes that static pattern.",
+                 "RainFusion: Adaptive Video Generation Acceleration via Multi-Dimensional Visual Redundancy, arXiv:2505.21036",
+                 {}},
+                {bandwidth, warmup_steps("RainFusion: the first 10 % of steps", 0.1, 5),
+                 ratio({"recall_threshold", "Recall of a pattern, at least", "A head takes a pattern only where it holds so much of the attention; else it "
+                        "is textural.", "temporal if recall >= alpha, else spatial if recall >= alpha, else textural", source},
+                       0.9, 0),
+                 integer({"sample_stride", "Sampled, one token in", "Of the visual tokens, those between which recall is measured.",
+                          "every omega-th query and key", source},
+                         "tokens", 8, 1, 256),
+                 integer({"texture_period", "Classes of a textural head", "Tokens see their own class: 2 keeps about half.",
+                          "keep (i,j) iff i mod tau = j mod tau", "RainFusion: about half of the keys"},
+                         "classes", 2, 2, 16),
+                 dense_layers("RainFusion has none")});
+}
+
 MethodEntry paroattention() {
   Parameter kept = kept_ratio(0.3, "Share of the pairs of blocks that a head keeps; text and the last block come on top.",
                               "the round(kept_ratio * n²) largest block sums of a head", "PAROAttention: 0.5, 0.3 or 0.2");
@@ -226,7 +273,8 @@ MethodEntry paroattention() {
 
 std::vector<MethodEntry> dynamic_methods() {
   return {adaspa(),     rectified_spaattn(), svg(),        svg2(),           minference(),
-          spargeattn(), xattention(),        draftattention(), rainfusion(), paroattention()};
+          spargeattn(), xattention(),        draftattention(), rainfusion1(), rainfusion(),
+          paroattention()};
 }
 
 }  // namespace ditscope::entries

@@ -20,8 +20,16 @@ std::vector<Parameter> window_parameters() {
   return {kept, warmup, refresh_period(), dense_layers("Sparse VideoGen; Re-ttention has none")};
 }
 
+Parameter window_shape() {
+  return choice({"window", "Window", "sites: around a token's site, in every frame; band: along the flat order of tokens.",
+                 "sites: |site(i) - site(j)| <= half; band: |i - j| <= floor(tokens * kept_ratio / 2)",
+                 "sites: Re-ttention and its baseline; band: DiTFastAttn, w = N/8 (kept_ratio 0.25)"},
+                "sites", {"sites", "band"});
+}
+
 MethodEntry window() {
   std::vector<Parameter> parameters = window_parameters();
+  parameters.push_back(window_shape());
   Parameter& period = parameters[2];
   period.label = "Full step every";
   period.minimum = 0;
@@ -37,13 +45,38 @@ MethodEntry window() {
 }
 
 MethodEntry ditfastattn() {
-  return method({"ditfastattn",
-                 "DiTFastAttn",
-                 "The window, plus the difference between full and window attention remembered from the last refresh.",
-                 find_correction("window-residual").paper,
-                 {},
-                 "window"},
-                window_parameters(), &find_correction("window-residual"));
+  std::vector<Parameter> parameters = window_parameters();
+  parameters.push_back(window_shape());
+  MethodEntry m = method({"ditfastattn",
+                          "DiTFastAttn",
+                          "The window, plus the difference between full and window attention remembered from the last refresh; steps and "
+                          "guidance branches may share outputs.",
+                          find_correction("window-residual").paper,
+                          {},
+                          "window"},
+                         parameters, &find_correction("window-residual"));
+  const char* code = "DiTFastAttn, Sec. 3";
+  m.parameters.push_back(artefact({"plan", "Plan",
+                                   "schedule: warm-up, refreshes and sparse steps; or a file in which a search wrote what each step and "
+                                   "layer does (ditscope-cli calibrate ditfastattn).",
+                                   "per (step, layer): AST, WA-RS+ASC, WA-RS, ASC or FULL, the first that loses less than (l+1)/L delta",
+                                   "DiTFastAttn, its greedy search"},
+                                  "schedule"));
+  m.parameters.push_back(integer({"reuse_period", "Attend every",
+                                  "Of the sparse steps between two refreshes only every so-manieth attends; the others take the output "
+                                  "before them as it is (AST). 1: all attend.",
+                                  "the k-th sparse step attends iff k mod period = 0; else O_k = O_(k-1)", code},
+                                 "sparse steps", 1, 1, 50));
+  m.parameters.push_back(on_off({"share_branches", "Share branches",
+                                 "Sparse steps attend for the conditional branch alone; the unconditional one takes its output (ASC).",
+                                 "O_unconditional = O_conditional", code},
+                                false));
+  m.parameters.push_back(choice({"asc_residual", "Residual of shared branches",
+                                 "Where branches share, the residual added: own: the conditional branch's; first-half: that of the first "
+                                 "half of the batch, which is the unconditional one.",
+                                 "O_cond = W_cond + R_cond, or + R_first", "DiTFastAttn: own follows from the paper, first-half is its code"},
+                                "own", {"own", "first-half"}));
+  return m;
 }
 
 MethodEntry rettention() {
@@ -100,6 +133,11 @@ MethodEntry sta() {
                  choice({"tile", "Tile", "Frames, rows and columns of a tile; auto: 6x8x8 where it divides the grid, else 4x4x4.",
                          "tile-major order of tokens", "STA: 6x8x8 = 384 tokens"},
                         "auto", {"auto", "6x8x8", "4x4x4", "1x8x8"}),
+                 artefact({"windows", "Windows by head",
+                           "same: one window for all; or a file with the window of every step, layer and head (ditscope-cli calibrate sta).",
+                           "argmin over candidates of the L2 distance to full attention, a step, layer and head",
+                           "STA: its search on calibration prompts"},
+                          "same"),
                  dense_layers("STA has none")});
 }
 

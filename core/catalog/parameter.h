@@ -34,6 +34,7 @@ struct Parameter {
   std::string formula, source;                ///< "rho_k = rho_0 + (k-1) lambda", "Re-ttention, its code"
   double default_per_step = 0;                ///< > 0: the default is round(default_per_step * steps) of the run
   bool step_list = false;                     ///< Choice only: `choices` are presets, any list that steps_of() reads goes
+  bool artefact = false;                      ///< Choice only: or the path of a file that `ditscope-cli calibrate` made
   std::vector<PublishedValue> published;      ///< the source's values per model, for choosing one; not applied by themselves
 };
 

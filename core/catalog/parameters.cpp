@@ -52,6 +52,12 @@ Parameter choice(const About& about, const char* value, std::vector<std::string>
   return p;
 }
 
+Parameter artefact(const About& about, const char* value) {
+  Parameter p = choice(about, value, {value});
+  p.artefact = true;
+  return p;
+}
+
 Parameter on_off(const About& about, bool value, const char* on, const char* off) {
   Parameter p = base(about, ParameterKind::Switch, value);
   p.on_label = on;
@@ -91,8 +97,33 @@ Parameter block_tokens(const char* value, const char* source) {
                 value, {"64", "128"});
 }
 
+Parameter qk() {
+  return choice({"qk", "Precision of QK",
+                 "int8: sparse steps form their logits from 8-bit integers, one scale for 128 queries or 64 keys, keys without their mean; "
+                 "int8-token: one scale a token; int8-unsmoothed: the mean left in. Full steps and refreshes stay as they are.",
+                 "x = round((x - mean) 127 / max|x - mean|) by group; S = scale s_q s_k (q k^T in int32)",
+                 "SageAttention, arXiv:2410.02367: blocks of 128 and 64, K smoothing"},
+                "float", {"float", "int8", "int8-token", "int8-unsmoothed"});
+}
+
+Parameter residual() {
+  return choice({"residual", "Residual, kept as",
+                 "What a refresh measured is held until the next one: as computed (the type of the run), in 32, 16 or 8 bits, or as the "
+                 "best approximation of low rank, a head.",
+                 "fp8: e4m3, one scale max|R|/448 a head and channel; low_rank: R = U V^T of residual_rank columns",
+                 "Re-ttention: the model's type; low rank as QuantSparse"},
+                "as-computed", {"as-computed", "float32", "bf16", "fp8", "low_rank"});
+}
+
+Parameter residual_rank() {
+  return integer({"residual_rank", "Rank of the residual", "Columns of each head that residual=low_rank holds.",
+                  "R (T,D) = U (T,r) V (D,r)^T, the r largest singular values", "QuantSparse: r about 16"},
+                 "columns", 16, 1, 256);
+}
+
 MethodEntry method(MethodEntry about, std::vector<Parameter> plan, const CorrectionEntry* correction) {
   about.plan_parameters = plan;
+  about.plan_parameters.push_back(qk());
   about.parameters = std::move(plan);
   if (about.plan.empty()) about.plan = about.key;
   if (correction != nullptr) {
@@ -103,6 +134,7 @@ MethodEntry method(MethodEntry about, std::vector<Parameter> plan, const Correct
       if (!known) about.parameters.push_back(parameter);
     }
   }
+  about.parameters.push_back(qk());
   return about;
 }
 

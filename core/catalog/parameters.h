@@ -20,6 +20,8 @@ Parameter ratio(const About& about, double value, double minimum, double maximum
 Parameter real(const About& about, double value, double minimum, double maximum, double step);
 Parameter integer(const About& about, const char* unit, std::int64_t value, std::int64_t minimum, std::int64_t maximum);
 Parameter choice(const About& about, const char* value, std::vector<std::string> choices);
+/// @param value  the choice that needs no file
+Parameter artefact(const About& about, const char* value);
 Parameter on_off(const About& about, bool value, const char* on = "on", const char* off = "off");
 
 // Knobs that several methods share.
@@ -28,8 +30,11 @@ Parameter refresh_period();
 Parameter dense_layers(const char* source, std::int64_t value = 0);
 Parameter kept_ratio(double value, const char* help, const char* formula, const char* source);
 Parameter block_tokens(const char* value, const char* source);
+Parameter qk();
+Parameter residual();
+Parameter residual_rank();
 
-/// A method whose parameters are those of its plan and then those of its correction.
+/// A method whose parameters are those of its plan, those of its correction, and the precision of its sparse steps.
 MethodEntry method(MethodEntry about, std::vector<Parameter> plan, const CorrectionEntry* correction = nullptr);
 
 // The files of entries.

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/attention/measure.h"
+#include "core/attention/memory_budget.h"
 #include "core/attention/session.h"
 #include "core/bridge/attention.h"
 #include "core/checkpoint/safetensors.h"
@@ -222,6 +223,10 @@ AttendResult attend_file(const AttendRequest& r) {
   check(r, in.q.sizes());
   const int steps = static_cast<int>(in.q.size(0)), total = r.total_steps > 0 ? r.total_steps : r.first_step + steps;
 
+  if (r.memory_budget_bytes > 0) {
+    const MethodSizes sizes{1, in.q.size(1), in.q.size(2), in.q.size(3), in.q.size(4), static_cast<std::int64_t>(in.q.element_size())};
+    require_memory_budget(r.method, total, sizes, r.memory_budget_bytes);
+  }
   AttendResult result;
   result.shape = in.q.sizes().vec();
   std::vector<StepTensors> written;

@@ -22,6 +22,7 @@ struct AttendRequest {
   double scale = 0;                       ///< logits are scale * q.k; 0: 1/sqrt(D)
   int measured_rows = 64;                 ///< query rows that are held against full attention
   int threads = 0;                        ///< 0: all cores
+  std::int64_t memory_budget_bytes = 0;   ///< the most that the method may hold between steps; 0: no limit
 };
 
 /// What one step kept and cost. Lists are (B*H), batch elements outermost.

@@ -3,11 +3,14 @@
 #include <cmath>
 #include <thread>
 
+#include "core/attention/memory_budget.h"
 #include "core/bridge/device.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/json_file.h"
 #include "core/models/layers.h"
 #include "core/pipeline/model_configs.h"
+#include "core/pipeline/estimate.h"
+#include "core/pipeline/generator.h"
 #include "core/schedulers/scheduler.h"
 #include "kernels/error.h"
 
@@ -152,6 +155,9 @@ Request Generator::complete(const Request& asked) {
   complete_sampling(request, model);
   complete_size(request, model);
   complete_machine(request, model);
+  if (request.memory_budget_bytes < 0) refuse("The memory budget is to be 0 (what is free) or more bytes.");
+  if (request.memory_budget_bytes > 0)
+    require_memory_budget(request.method, request.steps, method_sizes(model, request), request.memory_budget_bytes);
   if (!request.latents_in.empty() && !std::filesystem::exists(request.latents_in))
     throw Error(ErrorKind::NotFound,
                 "There is no file " + request.latents_in.string() + " to take latents from. Check the path.");

@@ -1,8 +1,11 @@
 // Generator::estimate_bytes(): what a run will need, shown before it starts and held against the free memory.
+#include "core/pipeline/estimate.h"
+
 #include <algorithm>
 
+#include "core/attention/memory_budget.h"
 #include "core/attention/registry.h"
-#include "core/pipeline/model_configs.h"
+#include "core/pipeline/generator.h"
 
 namespace ditscope {
 namespace {
@@ -31,18 +34,23 @@ std::int64_t decoder_bytes(const ModelConfigs& model, const Request& request, co
 
 }  // namespace
 
+MethodSizes method_sizes(const ModelConfigs& model, const Request& request) {
+  const RunSizes sizes = run_sizes(model, request);
+  return {model.transformer.num_layers,          sizes.batch,
+          model.transformer.num_attention_heads, sizes.tokens,
+          model.transformer.attention_head_dim,  element_bytes(request)};
+}
+
 std::map<std::string, std::int64_t> Generator::estimate_bytes(const Request& asked) {
   const Request request = complete(asked);
   const ModelConfigs model = read_model_configs(request.model);
   const RunSizes sizes = run_sizes(model, request);
   const std::int64_t width = model.transformer.inner_dim();
-  const MethodSizes method{model.transformer.num_layers,          sizes.batch,
-                           model.transformer.num_attention_heads, sizes.tokens,
-                           model.transformer.attention_head_dim,  element_bytes(request)};
   return {{"weights", model.info.parameters * element_bytes(request)},
           {"activations", sizes.batch * sizes.tokens * width * kLiveWidths * element_bytes(request)},
           {"vae", decoder_bytes(model, request, sizes)},
-          {"method", make_method(request.method, request.steps)->estimate_bytes(method) + estimate_step_cache_bytes(model, request)}};
+          {"method", make_method(request.method, request.steps)->estimate_bytes(method_sizes(model, request)) +
+                         estimate_step_cache_bytes(model, request)}};
 }
 
 }  // namespace ditscope

@@ -5,11 +5,15 @@
 
 #include <numeric>
 
+#include "core/attention/calibration.h"
+#include "core/attention/memory_budget.h"
 #include "core/attention/registry.h"
 #include "core/capture/capture_options.h"
 #include "core/capture/fingerprint.h"
 #include "core/capture_run/replay.h"
 #include "core/checkpoint/safetensors.h"
+#include "core/pipeline/calibrate_runs.h"
+#include "core/pipeline/estimate.h"
 #include "core/pipeline/generate.h"
 #include "core/pipeline/memory_errors.h"
 #include "core/pipeline/process_memory.h"
@@ -27,18 +31,16 @@ void require_memory(const Request& request) {
   needs.erase("weights");  // mapped from the files and, where they are converted, known to fit only after the first run
   std::int64_t total = 0;
   std::string parts;
-  const auto gigabytes = [](std::int64_t bytes) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.1f GB", static_cast<double>(bytes) / 1e9);
-    return std::string(text);
-  };
   for (const auto& [name, bytes] : needs) {
     total += bytes;
-    parts += (parts.empty() ? "" : ", ") + name + " " + gigabytes(bytes);
+    parts += (parts.empty() ? "" : ", ") + name + " " + bytes_text(bytes);
   }
   if (free <= 0 || total <= free) return;
-  throw Error(ErrorKind::OutOfMemory, "Out of memory before the start: this run needs about " + gigabytes(total) + " (" + parts +
-                                          "), " + gigabytes(free) + " are free. Choose fewer frames or a smaller size.");
+  const std::string offers = lighter_residuals(request.method, request.steps, method_sizes(read_model_configs(request.model), request),
+                                               free - (total - needs.at("method")));
+  throw Error(ErrorKind::OutOfMemory, "Out of memory before the start: this run needs about " + bytes_text(total) + " (" + parts +
+                                          "), " + bytes_text(free) + " are free." +
+                                          (offers.empty() ? " Choose fewer frames or a smaller size." : offers));
 }
 
 }  // namespace
@@ -95,10 +97,20 @@ std::map<std::string, std::string> Generator::versions() {
 RunResult Generator::run(const Request& asked, EventSink& sink, RunControl& control, CaptureWriter* capture) {
   const Request request = complete(asked);
   require_memory(request);
+  if (has_calibration(request.method)) require_calibrations(request.method, calibration_key(read_model_configs(request.model), request));
   return impl_->guarded(request, sink, control, [&](LoadedModel& model, Watch& watch) {
     watch.capture = capture;
     return generate(model, request, watch);
   });
+}
+
+Calibration Generator::calibrate(const CalibrationTask& asked, EventSink& sink, RunControl& control) {
+  if (asked.prompts.empty()) throw Error(ErrorKind::InvalidArgument, "expected at least one prompt to calibrate with, got none; add one");
+  CalibrationTask task = asked;
+  task.request.prompt = task.prompts.front();
+  task.request = complete(task.request);
+  require_memory(task.request);
+  return impl_->guarded(task.request, sink, control, [&](LoadedModel& model, Watch& watch) { return ditscope::calibrate(model, task, watch); });
 }
 
 RunResult Generator::resume(const RunResult& stopped, EventSink& sink, RunControl& control) {

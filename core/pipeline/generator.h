@@ -70,6 +70,8 @@ class CaptureWriter;
 struct AttentionOperands;
 struct CaptureSizes;
 struct SampledCalls;
+struct Calibration;
+struct CalibrationTask;
 
 /// Loads models and runs requests. One instance keeps one model loaded. Not thread-safe: one worker owns it.
 /// Torch stays behind this header.
@@ -99,6 +101,9 @@ class Generator {
   /// @param capture  where the run is recorded; null: nowhere, at no cost
   /// @throws Error; Error{OutOfMemory} leaves the generator usable
   RunResult run(const Request& request, EventSink& sink, RunControl& control, CaptureWriter* capture = nullptr);
+  /// Searches what the task's method needs to know of a model and grid: the plan of DiTFastAttn, the windows of sliding tile
+  /// attention, the thresholds of SpargeAttn (core/pipeline/calibrate.h). @throws Error as run(); Error{Cancelled} when stopped
+  Calibration calibrate(const CalibrationTask& task, EventSink& sink, RunControl& control);
   /// Goes on with a stopped run to its end, as if it had never stopped.
   RunResult resume(const RunResult& stopped, EventSink& sink, RunControl& control);
   /// Goes on with a stopped run as another method, which has seen none of its steps: text, noise and the steps so far are shared.

@@ -67,6 +67,15 @@ void read(const Json& object, const char* key, int& out) {
   }
 }
 
+void read(const Json& object, const char* key, std::uint64_t& out);
+
+void read(const Json& object, const char* key, std::int64_t& out) {
+  std::uint64_t value = static_cast<std::uint64_t>(out);
+  read(object, key, value);
+  if (value > std::uint64_t{std::numeric_limits<std::int64_t>::max()}) refuse("'" + std::string(key) + "' is out of range");
+  out = static_cast<std::int64_t>(value);
+}
+
 void read(const Json& object, const char* key, std::uint64_t& out) {
   if (const Json* value = find(object, key)) {
     if (!value->is_number_unsigned()) refuse_type(key, "a whole number, 0 or more", *value);
@@ -123,6 +132,7 @@ std::string to_json(const Request& request, int indent) {
       {"dtype", request.dtype},
       {"device", request.device},
       {"threads", request.threads},
+      {"memory_budget_bytes", request.memory_budget_bytes},
       {"latents_in", request.latents_in.string()},
       {"keep_latents_per_step", request.keep_latents_per_step},
   };
@@ -158,6 +168,7 @@ Request request_from_json(const std::string& text) {
   read(json, "dtype", request.dtype);
   read(json, "device", request.device);
   read(json, "threads", request.threads);
+  read(json, "memory_budget_bytes", request.memory_budget_bytes);
   read(json, "latents_in", request.latents_in);
   read(json, "keep_latents_per_step", request.keep_latents_per_step);
   return request;

@@ -30,6 +30,8 @@ struct Request {
   int threads = 0;              ///< 0: all cores
   bool vae_tiling = false;      ///< decode in tiles: less memory, slightly other pixels. Done anyway where memory runs out
 
+  std::int64_t memory_budget_bytes = 0;  ///< the most that the method may hold between steps; 0: what the machine has free
+
   std::filesystem::path latents_in;         ///< safetensors with `latents` (B,F,C,Y,X): start from these instead of noise
   bool keep_latents_per_step = false;       ///< RunResult then carries latents after every step
 };

@@ -138,6 +138,20 @@ void AttentionTile::begin_softmax() {
   std::fill_n(state_.output, kBlockTokens * padded_width_, 0.0f);
 }
 
+bool AttentionTile::matters(const std::uint64_t* bits, float within) const {
+  for (int r = 0; r < rows_; ++r) {
+    const float* row = logits + r * kBlockTokens;
+    float highest = -std::numeric_limits<float>::infinity();
+    if (bits == nullptr) {
+      for (int j = 0; j < kBlockTokens; ++j) highest = std::max(highest, row[j]);
+    } else {
+      for (std::uint64_t left = bits[r]; left != 0; left &= left - 1) highest = std::max(highest, row[std::countr_zero(left)]);
+    }
+    if (highest > -std::numeric_limits<float>::infinity() && scale_ * highest + within > state_.maximum[r]) return true;
+  }
+  return false;
+}
+
 void AttentionTile::add_block(const std::uint32_t* values, const std::uint64_t* bits, float* block_sum, float* shrink) {
   kernels_.soften({logits, bits, rows_, scale_, padded_width_, state_, probabilities_, block_sum, shrink});
   if (values) kernels_.accumulate(probabilities_, values, padded_width_, rows_, state_.output);

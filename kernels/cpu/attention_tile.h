@@ -92,6 +92,8 @@ class AttentionTile {
   }
 
   void begin_softmax();
+  /// Whether any row has a kept logit that comes within `within` (powers of two) of the largest it has met so far.
+  bool matters(const std::uint64_t* bits, float within) const;
   /// Logits meet the running softmax and, with `values`, the output. `block_sum` and `shrink` as in SoftenArguments.
   void add_block(const std::uint32_t* values, const std::uint64_t* bits, float* block_sum = nullptr, float* shrink = nullptr);
   float sum(int row) const;

@@ -36,6 +36,7 @@ void expect_arguments(const AttentionArguments<Element>& a, const Int8Options& o
   expect_block_mask(a.mask, heads, queries, keys);
   expect(!a.query_tokens.data && !a.key_tokens.data,
          "expected tokens as they come, got an order of places; gather the tokens before (kernels/permutation.h)");
+  expect_view("pv_skip", options.pv_skip, {heads}, false);
   expect(options.query_group_tokens >= 1 && options.key_group_tokens >= 1,
          "expected groups of 1 or more tokens, got " + std::to_string(options.query_group_tokens) + " queries and " +
              std::to_string(options.key_group_tokens) + " keys; take 1, 64 or 128");
@@ -210,9 +211,11 @@ void int8_attention(const AttentionArguments<Element>& a, const Int8Options& opt
       cpu::AttentionTile tile(vectors, width);
       tile.expect_logits(rows, a.scale);
       tile.begin_softmax();
+      const float within = options.pv_skip.data ? options.pv_skip.data[head * options.pv_skip.stride[0]] : 0.0f;
       for (std::int64_t i = 0, last = visits.count(head, m); i < last; ++i) {
         const std::int64_t n = visits.key_block(head, m, i);
         packed.multiply(local, n, words, query_scales, rows, tile.logits);
+        if (within > 0 && !tile.matters(visits.bits(head, m, i), within)) continue;
         tile.add_block(packed.values(local, n), visits.bits(head, m, i));
       }
       for (int r = 0; r < rows; ++r)

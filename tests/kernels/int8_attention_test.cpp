@@ -125,6 +125,35 @@ TEST_P(Int8Attention, NeedsSmoothKeysWhereAllKeysShareAnOutlier) {
   EXPECT_GT(rough, 5 * smooth);
 }
 
+TEST_P(Int8Attention, LeavesOutBlocksThatCannotMatter) {
+  const int keys = 640;
+  AttentionCase<float> c(2, 190, keys, 32, 6);
+  for (int i = 0; i < 190; ++i)  // the first block holds what every query looks for
+    for (int x = 0; x < 32; ++x)
+      for (int h = 0; h < 2; ++h) {
+        c.q.at(h, i, x) = std::abs(c.q.at(h, i, x));
+        if (i < 64) c.k.at(h, i, x) = 1.5f;
+      }
+  int8_attention(c.arguments(nullptr), {128, 64, true});
+  const std::vector<double> all = c.out.doubles();
+  const auto difference = [&](float head0, float head1) {
+    const float within[] = {head0, head1};
+    Int8Options options{128, 64, true};
+    options.pv_skip = {within, {2}, {1}};
+    int8_attention(c.arguments(nullptr), options);
+    return test::relative_error(c.out.doubles(), all);
+  };
+  EXPECT_EQ(difference(60, 60), 0) << "nothing is so small";
+  EXPECT_EQ(difference(0, 0), 0) << "0 is off";
+  const double some = difference(8, 8);
+  EXPECT_GT(some, 0);
+  // A block left out holds at most 64 terms, each below 2^-8 of the row's largest: with 9 such blocks the row moves by less than
+  EXPECT_LT(some, 2 * 9 * 64 * std::pow(2.0, -8));
+  const double one = difference(8, 0);
+  EXPECT_GT(one, 0);
+  EXPECT_LT(one, some) << "a threshold of its own for each head";
+}
+
 TEST_P(Int8Attention, ScalesRowsAndBlocksAndAddsVectorAndResidual) {
   AttentionCase<float> c(2, 130, 130, 40, 5);
   const BlockMask mask = some_mask(130, 130);

@@ -52,6 +52,7 @@ MethodChoice early(const std::string& key) {
     if (parameter.key == "warmup_steps") choice.parameters["warmup_steps"] = std::int64_t{1};
     if (parameter.key == "refresh_period") choice.parameters["refresh_period"] = std::int64_t{4};
     if (parameter.key == "search_steps") choice.parameters["search_steps"] = std::string("1/5");
+    if (parameter.key == "second_level") choice.parameters["second_level"] = false;  // QuantSparse's has a test of its own
   }
   return choice;
 }
@@ -97,14 +98,14 @@ TEST(Composition, SparseStepsAreSoftmaxOverTheKeptPairsCorrected) {
       ++sparse;
       at::Tensor expected = over;
       if (correction == "re-ttention") expected = (rho + 0.04 * since_refresh++).unsqueeze(-1) * over + residual;
-      if (correction == "window-residual") expected = over + residual;
+      if (correction == "window-residual" || correction == "two-level-residual") expected = over + residual;
       if (correction == "none" || correction == "re-ttention" || correction == "window-residual") {
         EXPECT_LT(max_difference(out, expected), 5e-5) << key << " step " << step;
       } else {
         EXPECT_TRUE(at::isfinite(out).all().item<bool>()) << key << " step " << step;
       }
       const RowCorrection rows = method->row_correction(call, 1);
-      EXPECT_EQ(rows.residual.defined(), correction == "re-ttention" || correction == "window-residual" || correction == "rectified") << key;
+      EXPECT_EQ(rows.residual.defined(), correction == "re-ttention" || correction == "window-residual" || correction == "two-level-residual" || correction == "rectified") << key;
       if (rows.residual.defined()) {
         EXPECT_EQ(rows.residual.sizes(), call.q[1].sizes()) << key << ": by token";
       }
@@ -183,7 +184,7 @@ TEST(Composition, PositionMajorTokensGiveTheSameOutput) {
     const std::string& plan = find_method(key).plan;
     if (find_method(key).correction == "delta" && plan == "window") continue;  // its dense rows follow the order
     if (plan == "minference" || plan == "spargeattn" || plan == "xattention" || plan == "svg2") continue;  // so do their blocks and seeds
-    const bool pairs = plan == "window" || plan == "svg" || plan == "paroattention";
+    const bool pairs = plan == "window" || plan == "svg" || plan == "paroattention" || plan == "rainfusion1";
     if (find_method(key).correction == "rectified" && pairs) continue;  // pools what the order lays side by side
     AttentionSession frame(early(key), kSteps), position(early(key), kSteps);
     for (int step = 0; step < 4; ++step) {
