@@ -76,7 +76,7 @@ class Svg2 final : public Planner {
     TokenLayout layout;
   };
 
-  /// Visual tokens by cluster, then text; a mask a head of kept pairs of clusters.
+  /// Visual tokens by cluster, then text; a list a head of kept pairs of clusters.
   static std::shared_ptr<const Selection> select_clusters(const LayerCall& call, const Clusters& q, const Clusters& k, const at::Tensor& kept) {
     const TokenLayout& l = call.layout;
     const std::int64_t heads = kept.size(0), visual = l.visual_tokens(), tokens = l.tokens();
@@ -84,45 +84,32 @@ class Svg2 final : public Planner {
     const auto order = [&](const Clusters& c) {
       return at::cat({c.order.to(at::kLong) + l.visual_begin(), text.expand({heads, l.text_tokens})}, 1);
     };
-    const auto span = [](std::int64_t from, std::int64_t to) { return TokenSpan{static_cast<std::int32_t>(from), static_cast<std::int32_t>(to)}; };
-    const auto keeps = kept.accessor<bool, 3>();
+    const std::int64_t query_clusters = kept.size(1), key_clusters = kept.size(2);
+    const at::Tensor on_cpu = kept.to(at::kCPU);
+    const auto keeps = on_cpu.accessor<bool, 3>();
     const auto q_counts = q.counts.accessor<std::int32_t, 2>(), k_counts = k.counts.accessor<std::int32_t, 2>();
-    std::vector<std::shared_ptr<const BlockMask>> masks;
+    MaskDescription d;
+    d.queries = d.keys = tokens;
+    d.always = d.always_rows = {static_cast<std::int32_t>(visual), static_cast<std::int32_t>(tokens)};
+    d.lists = static_cast<int>(heads);
+    d.block_offsets.push_back(0);
+    const auto add_bounds = [&](const auto& counts, std::int64_t h, std::int64_t clusters, std::vector<std::int32_t>& bounds) {
+      std::int32_t end = 0;
+      bounds.push_back(0);
+      for (std::int64_t c = 0; c < clusters; ++c) bounds.push_back(end += counts[h][c]);
+      bounds.push_back(static_cast<std::int32_t>(tokens));  // text
+    };
     for (std::int64_t h = 0; h < heads; ++h) {
-      std::vector<std::vector<TokenSpan>> rows;  // of each query cluster; neighbours among kept key clusters are one span
-      std::size_t most = 1;
-      for (std::int64_t i = 0; i < kept.size(1); ++i) {
-        std::vector<TokenSpan> spans;
-        std::int64_t from = 0;
-        for (std::int64_t j = 0; j < kept.size(2); ++j) {
-          const std::int64_t to = from + k_counts[h][j];
-          if (keeps[h][i][j] && to > from) {
-            if (!spans.empty() && spans.back().end == from)
-              spans.back().end = static_cast<std::int32_t>(to);
-            else
-              spans.push_back(span(from, to));
-          }
-          from = to;
-        }
-        most = std::max(most, spans.size());
-        rows.push_back(std::move(spans));
+      d.list_of_head.push_back(static_cast<std::int32_t>(h));
+      add_bounds(q_counts, h, query_clusters, d.query_bounds);
+      add_bounds(k_counts, h, key_clusters, d.key_bounds);
+      for (std::int64_t i = 0; i <= query_clusters; ++i) {
+        for (std::int64_t j = 0; i < query_clusters && j < key_clusters; ++j)
+          if (keeps[h][i][j]) d.key_blocks.push_back(static_cast<std::int32_t>(j));
+        d.block_offsets.push_back(static_cast<std::int64_t>(d.key_blocks.size()));
       }
-      MaskDescription d;
-      d.queries = d.keys = tokens;
-      d.always = span(visual, tokens);
-      d.spans_per_row = static_cast<int>(most);
-      d.spans.reserve(static_cast<std::size_t>(tokens) * most);
-      const auto add_row = [&](const std::vector<TokenSpan>& spans) {
-        d.spans.insert(d.spans.end(), spans.begin(), spans.end());
-        for (std::size_t s = spans.size(); s < most; ++s) d.spans.push_back(span(tokens, tokens));
-      };
-      for (std::int64_t i = 0; i < kept.size(1); ++i)
-        for (std::int32_t t = 0; t < q_counts[h][i]; ++t) add_row(rows[static_cast<std::size_t>(i)]);
-      for (std::int64_t t = visual; t < tokens; ++t) add_row({span(0, tokens)});
-      masks.push_back(std::make_shared<const BlockMask>(d));
     }
-    if (heads == 1) return std::make_shared<const Selection>(masks[0], Arrangement::make(tokens, order(q), order(k)));
-    return std::make_shared<const Selection>(std::move(masks), Arrangement::make(tokens, order(q), order(k)));
+    return std::make_shared<const Selection>(std::make_shared<const BlockMask>(d), Arrangement::make(tokens, order(q), order(k)));
   }
 
   Svg2Parameters p_;

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <thread>
 
+#include "core/attention/calibration.h"
 #include "core/attention/measure.h"
 #include "core/attention/memory_budget.h"
 #include "core/attention/session.h"
@@ -227,6 +228,8 @@ AttendResult attend_file(const AttendRequest& r) {
     const MethodSizes sizes{1, in.q.size(1), in.q.size(2), in.q.size(3), in.q.size(4), static_cast<std::int64_t>(in.q.element_size())};
     require_memory_budget(r.method, total, sizes, r.memory_budget_bytes);
   }
+  if (has_calibration(r.method))
+    require_calibrations(r.method, {"", r.layers, total, in.q.size(2), in.q.size(4), r.frames, r.rows, r.columns, r.text_tokens});
   AttendResult result;
   result.shape = in.q.sizes().vec();
   std::vector<StepTensors> written;
