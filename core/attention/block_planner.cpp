@@ -12,7 +12,8 @@ at::Tensor best_columns(const at::Tensor& scores, const at::Tensor& mass_ratios,
   const at::Tensor mass_ratio = mass_ratios.view({-1, 1, 1});
   const auto [sorted, order] = at::sort(scores, /*stable=*/true, -1, /*descending=*/true);
   const at::Tensor sums = sorted.cumsum(-1);
-  const at::Tensor within = crossing ? (sums - sorted).le(mass_ratio) : sums.le(mass_ratio);  // (H,M,N)
+  // A share of 1 is all of it, however the sums are rounded.
+  const at::Tensor within = (crossing ? sums - sorted : sums).le(mass_ratio).logical_or(mass_ratio.ge(1));  // (H,M,N)
   const at::Tensor count = within.sum(-1, true).clamp_min(least);                             // (H,M,1)
   const at::Tensor chosen = at::arange(scores.size(-1), order.options()).lt(count);           // (H,M,N)
   return at::zeros_like(chosen).scatter_(-1, order, chosen);

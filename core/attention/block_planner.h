@@ -51,7 +51,7 @@ class StaticBlockPlanner : public Planner {
   PerLayout<Selection> selections_;
 };
 
-/// Keeps the best columns of each row until their sum first exceeds `mass_ratio`. Equal ones go by lower number.
+/// Keeps the best columns of each row until their sum first exceeds `mass_ratio`; all of them from 1 on. Equal ones go by lower number.
 /// @param scores (H,M,N) >= 0, rows summing to 1     @param crossing  whether the column with which it exceeds counts
 /// @param least  columns that every row keeps
 at::Tensor best_columns(const at::Tensor& scores, double mass_ratio, bool crossing, std::int64_t least);  // (H,M,N) bool

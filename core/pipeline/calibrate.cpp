@@ -5,6 +5,8 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 
+#include <map>
+
 #include "core/bridge/attention.h"
 #include "core/capture/fingerprint.h"
 #include "core/pipeline/calibrate_runs.h"
