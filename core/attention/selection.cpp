@@ -185,6 +185,7 @@ void selected_attention(const LayerCall& one, const Selection& selection, const 
   for (std::int64_t h = 0; h < one.q.size(1); ++h) {
     LayerCall head = one;
     for (at::Tensor* tensor : {&head.q, &head.k, &head.v}) *tensor = tensor->narrow(1, h, 1);
+    head.pv_skip = of_head(one.pv_skip, 0, h);
     at::Tensor part = out.narrow(1, h, 1);
     masked_attention(head, 0, selection.mask(h), of_head(row_scale, 0, h), of_head(residual, 0, h), part,
                      of_head(log_sum_exp, 0, h));
