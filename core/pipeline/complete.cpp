@@ -8,9 +8,8 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/json_file.h"
 #include "core/models/layers.h"
-#include "core/pipeline/model_configs.h"
 #include "core/pipeline/estimate.h"
-#include "core/pipeline/generator.h"
+#include "core/pipeline/model_configs.h"
 #include "core/schedulers/scheduler.h"
 #include "kernels/error.h"
 
