@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <condition_variable>
+#include <mutex>
 
 #include "core/history/sqlite.h"
 #include "kernels/error.h"
@@ -341,6 +344,43 @@ TEST_F(PlotViews, EveryChoiceOfEveryControlPaints) {
     }
     EXPECT_THROW(view->set_control("no such control", "1"), Error);
   }
+}
+
+TEST_F(PlotViews, WhileDataLoadsEveryViewPaintsAndThenShowsIt) {
+  write_plot_capture(folder / "run.ditcap");
+  Inspection live{Inspection::Loading::InBackground};
+  std::mutex mutex;
+  std::condition_variable wake;
+  int news = 0;
+  live.on_change([&] {
+    const std::lock_guard lock(mutex);
+    ++news;
+    wake.notify_all();
+  });
+  live.open(folder / "run.ditcap");
+  live.set_cursor({1, 4, 1, 1, 1});
+  live.set_locked({8});
+  const std::pair<const char*, const char*> shows[] = {{"drift", "bands 10-90"}, {"histogram", "values"}, {"error", "First divergence"},
+                                                       {"timeline", "refresh"},  {"outputs", "re-ttention"}};
+  for (const auto& [id, text] : shows) {
+    const auto view = make_inspect_view(id);
+    if (std::string(id) == "error") view->set_control("tolerance", "0.01");
+    bool there = false;
+    for (int i = 0; i < 100 && !there; ++i) {
+      std::unique_lock lock(mutex);
+      const int before = news;
+      lock.unlock();
+      RecordingCanvas canvas;
+      view->paint(canvas, {live, live.cursor(), theme_for_tests(), {0, 0, 900, 500}, 1, 1, true, 0});
+      EXPECT_EQ(canvas.clips, 0);
+      EXPECT_FALSE(canvas.texts.empty());
+      there = canvas.has_text(text);
+      lock.lock();
+      if (!there) wake.wait_for(lock, std::chrono::milliseconds(200), [&] { return news != before; });
+    }
+    EXPECT_TRUE(there) << id;
+  }
+  live.on_change({});
 }
 
 TEST_F(PlotViews, WithoutACaptureEveryViewSaysWhatToDo) {
