@@ -141,6 +141,55 @@ void FrameArray::bind(int unit) const {
   gl().glBindTexture(GL_TEXTURE_2D_ARRAY, id_);
 }
 
+Texture Texture::create(Kind kind, int width, int height, bool smooth) {
+  int most_px = 0;
+  gl().glGetIntegerv(GL_MAX_TEXTURE_SIZE, &most_px);
+  Texture made;
+  made.kind_ = kind;
+  made.width_ = std::clamp(width, 1, most_px);
+  made.height_ = std::clamp(height, 1, most_px);
+  gl().glGenTextures(1, &made.id_);
+  gl().glActiveTexture(GL_TEXTURE0);
+  gl().glBindTexture(GL_TEXTURE_2D, made.id_);
+  const bool colours = kind == Kind::Colours;
+  gl().glTexImage2D(GL_TEXTURE_2D, 0, colours ? GL_RGBA8 : GL_R8, made.width_, made.height_, 0, colours ? GL_RGBA : GL_RED, GL_UNSIGNED_BYTE,
+                    nullptr);
+  const int filter = smooth ? GL_LINEAR : GL_NEAREST;
+  gl().glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, filter);
+  gl().glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, filter);
+  gl().glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_WRAP_S, GL_CLAMP_TO_EDGE);
+  gl().glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_WRAP_T, GL_CLAMP_TO_EDGE);
+  if (!colours) {
+    gl().glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_SWIZZLE_R, GL_ONE);
+    gl().glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_SWIZZLE_G, GL_ONE);
+    gl().glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_SWIZZLE_B, GL_ONE);
+    gl().glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_SWIZZLE_A, GL_RED);
+  }
+  gl().glBindTexture(GL_TEXTURE_2D, 0);
+  return made;
+}
+
+Texture::~Texture() {
+  if (id_ && functions()) functions()->glDeleteTextures(1, &id_);
+}
+
+void Texture::upload(int x, int y, int width, int height, const std::uint8_t* pixels) const {
+  gl().glActiveTexture(GL_TEXTURE0);
+  gl().glBindTexture(GL_TEXTURE_2D, id_);
+  gl().glPixelStorei(GL_UNPACK_ALIGNMENT, 1);
+  gl().glTexSubImage2D(GL_TEXTURE_2D, 0, x, y, width, height, kind_ == Kind::Colours ? GL_RGBA : GL_RED, GL_UNSIGNED_BYTE, pixels);
+  gl().glPixelStorei(GL_UNPACK_ALIGNMENT, 4);
+  gl().glBindTexture(GL_TEXTURE_2D, 0);
+}
+
+void Texture::make_mipmaps() const {
+  gl().glActiveTexture(GL_TEXTURE0);
+  gl().glBindTexture(GL_TEXTURE_2D, id_);
+  gl().glGenerateMipmap(GL_TEXTURE_2D);
+  gl().glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_LINEAR_MIPMAP_LINEAR);
+  gl().glBindTexture(GL_TEXTURE_2D, 0);
+}
+
 VertexArray VertexArray::create() {
   VertexArray made;
   gl().glGenVertexArrays(1, &made.id_);

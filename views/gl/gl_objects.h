@@ -61,6 +61,38 @@ class FrameArray {
   int count_ = 0, width_ = 0, height_ = 0;
 };
 
+/// A flat picture: colours with alpha, or coverage (8 bits that read as white of that alpha).
+class Texture {
+ public:
+  enum class Kind { Colours, Coverage };
+  Texture() = default;
+  /// Empty; a side is cut to what the driver takes.
+  static Texture create(Kind kind, int width, int height, bool smooth);
+  ~Texture();
+  Texture(Texture&& other) noexcept : id_(std::exchange(other.id_, 0)), kind_(other.kind_), width_(other.width_), height_(other.height_) {}
+  Texture& operator=(Texture&& other) noexcept {
+    std::swap(id_, other.id_);
+    std::swap(kind_, other.kind_);
+    std::swap(width_, other.width_);
+    std::swap(height_, other.height_);
+    return *this;
+  }
+  /// @param pixels  (Y,X,4) or (Y,X), rows without gaps
+  void upload(int x, int y, int width, int height, const std::uint8_t* pixels) const;
+  /// Smaller copies for a picture that is shown smaller than it is.
+  void make_mipmaps() const;
+  /// As Dear ImGui names a texture.
+  void* imgui_id() const { return reinterpret_cast<void*>(static_cast<std::uintptr_t>(id_)); }
+  int width() const { return width_; }
+  int height() const { return height_; }
+  explicit operator bool() const { return id_ != 0; }
+
+ private:
+  unsigned id_ = 0;
+  Kind kind_ = Kind::Colours;
+  int width_ = 0, height_ = 0;
+};
+
 /// A core context draws nothing without one; ours holds no buffers, the vertex shader makes the corners.
 class VertexArray {
  public:

@@ -91,6 +91,15 @@ void ImGuiQt::set_fonts(const Fonts& fonts, double text_scale, double device_rat
   impl_->built_scale = scale;
 }
 
+void ImGuiQt::set_no_fonts() {
+  if (impl_->backend) return;
+  ImGui::SetCurrentContext(impl_->context);
+  ImGui_ImplOpenGL3_Init("#version 330 core");
+  ImGui::GetIO().Fonts->AddFontDefault();
+  ImGui_ImplOpenGL3_CreateFontsTexture();
+  impl_->backend = true;
+}
+
 bool ImGuiQt::handle(const QEvent& event) {
   ImGui::SetCurrentContext(impl_->context);
   ImGuiIO& io = ImGui::GetIO();

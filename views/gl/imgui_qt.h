@@ -25,6 +25,8 @@ class ImGuiQt {
 
   /// Rebuilds the font atlas at scale x ratio where either changed. Context current.
   void set_fonts(const Fonts& fonts, double text_scale, double device_ratio);
+  /// For who draws its own text: no fonts of ours in the atlas. Context current.
+  void set_no_fonts();
   /// Feeds an event of the view. @return true when ImGui wants it for itself
   bool handle(const QEvent& event);
   void begin(double width, double height, double device_ratio, double seconds);
