@@ -20,6 +20,9 @@
 #include "app/gui/compare/compare_panel.h"
 #include "app/gui/compare/compare_view.h"
 #include "app/gui/docks/history_dock.h"
+#include "app/gui/inspect/guided_tour.h"
+#include "app/gui/inspect/inspect_workspace.h"
+#include "app/gui/inspect/recorded_run.h"
 #include "app/gui/panels/first_run_page.h"
 #include "app/gui/panels/message_bar.h"
 #include "app/gui/panels/request_panel.h"
@@ -29,7 +32,8 @@
 
 namespace ditscope::gui {
 
-MainWindow::MainWindow(Session& session, QWidget* parent) : QMainWindow(parent), session_(session) {
+MainWindow::MainWindow(Session& session, QWidget* parent)
+    : QMainWindow(parent), session_(session), inspect_session_(std::make_unique<InspectSession>(session)) {
   setWindowTitle("DiTScope");
   QIcon mark;
   for (const int size : {16, 32, 64, 128})
@@ -49,8 +53,10 @@ MainWindow::MainWindow(Session& session, QWidget* parent) : QMainWindow(parent),
     refresh_status();
     refresh_chips();
     refresh_titles();
+    follow_capture();
     if (wants_first_run() != shows_first_run()) rebuild();
   });
+  connect(&session_, &Session::capture_wanted, this, [this](const QString& file) { open_capture(file.toStdString()); });
   connect(&session_, &Session::shown_changed, this, [this] {
     if (wants_first_run() != shows_first_run()) rebuild();
   });
@@ -60,6 +66,9 @@ MainWindow::MainWindow(Session& session, QWidget* parent) : QMainWindow(parent),
 
 MainWindow::~MainWindow() {
   qApp->removeEventFilter(this);
+  // The workspace's widgets go before what they show.
+  delete takeCentralWidget();
+  inspect_session_.reset();
 }
 
 bool MainWindow::wants_first_run() const {
@@ -97,6 +106,10 @@ void MainWindow::build_commands() {
   };
   add("File", "Open model folder…", "Ctrl+O", [this] { choose_folder(); });
   add("File", "Open settings of a saved file…", "Ctrl+Shift+O", [this] { choose_file(); });
+  add("File", "Open capture…", "Ctrl+Shift+I", [this] { choose_capture(false); });
+  add("File", "Open a second capture…", "", [this] { choose_capture(true); });
+  add("File", "Inspect the run that is shown", "Ctrl+I", [this] { inspect_shown(); });
+  add("File", "Close captures", "", [this] { inspect_session_->close(); });
   add("File", "Save…", "Ctrl+S", [this] {
     show_save_menu(session_, compare_ ? compare_->view()->playback().frame() : 0, this,
                    mapToGlobal(QPoint(width() / 2, Style::current().px(80))));
@@ -111,6 +124,11 @@ void MainWindow::build_commands() {
   add("View", "Generate workspace", "Alt+1", [this] { set_workspace(0); });
   add("View", "Inspect workspace", "Alt+2", [this] { set_workspace(1); });
   add("View", "Tune workspace", "Alt+3", [this] { set_workspace(2); });
+  add("View", "Add a bookmark", "Ctrl+D", [this] {
+    if (inspect_session_->inspection().empty()) return;
+    const views::InspectCursor& at = inspect_session_->inspection().cursor();
+    inspect_session_->add_bookmark(QString("Step %1, layer %2, head %3").arg(at.step).arg(at.layer).arg(at.head));
+  });
   add("View", "Hide side docks", "Ctrl+B", [this] { toggle_side_docks(); });
   add("View", "View alone", "F11", [this] { toggle_view_alone(); });
   add("View", "Next dock", "F6", [this] { walk_docks(); });
@@ -137,6 +155,7 @@ void MainWindow::build_commands() {
   add("Run", "Stop", "Ctrl+.", [this] { session_.stop(); });
   add("Run", "Stop and decode", "", [this] { session_.stop_and_decode(); });
   add("Run", "Another seed", "", [this] { session_.roll_seed(); });
+  add("Help", "Tour of the recorded run", "", [this] { open_recorded_run(); });
   add("Help", "Keys", "", [this] { show_key_sheet(commands_, this); });
   add("Help", "Find a command…", "Ctrl+Shift+P", [this] { show_palette(commands_, this); });
   add("Help", "How PSNR and SSIM are measured", "", [this] {
@@ -165,12 +184,21 @@ void MainWindow::build_commands() {
   });
   add_view("Fit", "F", [this] { compare_->view()->fit(); });
   add("", "One image pixel on one screen pixel", "Ctrl+0", [this] {
-    if (compare_) compare_->view()->one_to_one();
+    if (workspace_ == 1) {
+      const QKeyEvent key(QEvent::KeyPress, Qt::Key_0, Qt::ControlModifier);
+      inspect_->handle_key(key);
+    } else if (compare_) {
+      compare_->view()->one_to_one();
+    }
   });
+  const std::vector<std::pair<const char*, const char*>> inspect_keys{
+      {"Inspect: step back, on", "[ ]"},      {"Inspect: layer", "Up Down"},     {"Inspect: head", "Left Right"},  {"Inspect: lock the tab", "L"},
+      {"Inspect: autorange", "N"},            {"Inspect: bookmarks", "Ctrl+1…0"}, {"Inspect: pin the readout", "F1"}};
+  for (const auto& [name, keys] : inspect_keys) commands_.push_back({"", name, {}, [] {}, false, keys, false});
   commands_.push_back({"", "Flicker between A and B", {}, [] {}, false, "hold Shift", false});
   commands_.push_back({"", "Zoom about the cursor; Shift finer, Ctrl coarser", {}, [] {}, false, "wheel", false});
   commands_.push_back({"", "Pan", {}, [] {}, false, "drag", false});
-  commands_.push_back({"", "Peel one layer: the view alone, then the run stops", {}, [this] { peel(); }, false, "Esc", false});
+  commands_.push_back({"", "Peel one layer: a drag, a lock, the view alone, then the run stops", {}, [this] { peel(); }, false, "Esc", false});
   commands_.push_back({"", "This sheet", {}, [this] { show_key_sheet(commands_, this); }, false, "?", false});
 
   for (Command& command : commands_) {
@@ -212,14 +240,60 @@ void MainWindow::choose_file() {
   if (!file.isEmpty()) session_.open_path(file.toStdString());
 }
 
+void MainWindow::choose_capture(bool beside) {
+  const QString file = QFileDialog::getOpenFileName(this, beside ? "Open a second capture" : "Open a capture",
+                                                    QSettings().value("captures/folder").toString(), "Captures (*.ditcap)");
+  if (file.isEmpty()) return;
+  QSettings().setValue("captures/folder", QFileInfo(file).absolutePath());
+  open_capture(file.toStdString(), beside);
+}
+
+bool MainWindow::open_capture(const std::filesystem::path& file, bool beside) {
+  const bool opened = inspect_session_->open(file, beside);
+  if (opened) set_workspace(1);
+  return opened;
+}
+
+void MainWindow::open_recorded_run() {
+  try {
+    if (open_capture(recorded_run())) GuidedTour::start(*this);
+  } catch (const std::exception& problem) {
+    session_.say(Message::Kind::Error, QString::fromUtf8(problem.what()));
+  }
+}
+
+void MainWindow::inspect_shown() {
+  const auto& job = session_.shown();
+  const std::filesystem::path file = job ? session_.capture_of(job->job.id) : std::filesystem::path();
+  if (job && std::filesystem::exists(file)) {
+    open_capture(file);
+  } else {
+    session_.say(Message::Kind::Note, "This run was not recorded. Choose Capture: summary or full in the request, then generate.");
+  }
+}
+
+/// A job that records is followed in the Inspect workspace, unless somebody looks at something else there.
+void MainWindow::follow_capture() {
+  const auto job = session_.snapshot()->running;
+  if (!job || job->capture.empty() || job->capture == followed_) return;
+  followed_ = job->capture;
+  if (workspace_ == 1 && !inspect_session_->inspection().empty()) return;
+  inspect_session_->close();
+  inspect_session_->follow(job->capture);
+}
+
 void MainWindow::set_workspace(int index) {
   workspace_ = index;
+  if (hints_) hints_->setVisible(index == 0);
+  if (view_keys_) view_keys_->setVisible(index == 1);
+  refresh_status();
   workspaces_->setCurrentIndex(index);
   for (int i = 0; i < static_cast<int>(workspace_buttons_.size()); ++i)
     workspace_buttons_[static_cast<std::size_t>(i)]->setChecked(i == index);
 }
 
 void MainWindow::peel() {
+  if (workspace_ == 1 && inspect_->peel()) return;
   if (alone_) {
     toggle_view_alone();
   } else if (session_.busy()) {
@@ -230,9 +304,16 @@ void MainWindow::peel() {
 void MainWindow::toggle_side_docks() {
   side_hidden_ = !side_hidden_;
   for (QWidget* dock : side_docks_) dock->setVisible(!side_hidden_);
+  inspect_->hide_side_docks(side_hidden_);
 }
 
 void MainWindow::toggle_view_alone() {
+  if (workspace_ == 1) {
+    alone_ = !alone_;
+    for (QWidget* part : chrome_) part->setVisible(!alone_);
+    inspect_->show_alone(alone_);
+    return;
+  }
   if (!compare_) return;
   alone_ = !alone_;
   for (QWidget* dock : side_docks_) dock->setVisible(!alone_ && !side_hidden_);
@@ -242,6 +323,7 @@ void MainWindow::toggle_view_alone() {
 }
 
 void MainWindow::walk_docks() {
+  if (workspace_ == 1) return inspect_->walk();
   std::vector<QWidget*> stops{request_->prompt()};
   if (compare_) stops.push_back(compare_->view());
   if (history_) stops.push_back(history_->list());
@@ -260,6 +342,7 @@ bool MainWindow::handle_view_key(QKeyEvent* event) {
     show_key_sheet(commands_, this);
     return true;
   }
+  if (workspace_ == 1) return inspect_->handle_key(*event);
   if (!compare_ || workspace_ != 0 || !compare_->view()->has_clip()) return false;
   if (event->modifiers() & ~(Qt::ShiftModifier | Qt::KeypadModifier)) return false;
   if (event->key() == Qt::Key_Space && qobject_cast<QAbstractButton*>(focus)) return false;
@@ -321,7 +404,7 @@ void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
 void MainWindow::dropEvent(QDropEvent* event) {
   for (const QUrl& url : event->mimeData()->urls()) {
     if (!url.isLocalFile()) continue;
-    session_.open_path(url.toLocalFile().toStdString());
+    session_.open_path(url.toLocalFile().toStdString());  // a capture comes back as capture_wanted()
     event->acceptProposedAction();
     return;
   }

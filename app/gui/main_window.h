@@ -1,6 +1,8 @@
 #pragma once
 #include <QMainWindow>
 #include <QTimer>
+#include <filesystem>
+#include <memory>
 #include <vector>
 
 #include "app/gui/commands.h"
@@ -17,6 +19,8 @@ namespace ditscope::gui {
 
 class ComparePanel;
 class FirstRunPage;
+class InspectSession;
+class InspectWorkspace;
 class HistoryPage;
 class RequestPanel;
 
@@ -25,7 +29,7 @@ class RequestPanel;
 class MainWindow : public QMainWindow {
   Q_OBJECT
  public:
-  enum class Page { Automatic, FirstRun, Generate };
+  enum class Page { Automatic, FirstRun, Generate, Inspect };
   explicit MainWindow(Session& session, QWidget* parent = nullptr);
   ~MainWindow() override;
 
@@ -37,6 +41,12 @@ class MainWindow : public QMainWindow {
   ComparePanel* compare() const { return compare_; }
   RequestPanel* request() const { return request_; }
   HistoryPage* history() const { return history_; }
+  InspectSession& inspect_session() { return *inspect_session_; }
+  InspectWorkspace* inspect() const { return inspect_; }
+  /// Opens a capture in the Inspect workspace. @param beside  keeps the one that is open
+  bool open_capture(const std::filesystem::path& file, bool beside = false);
+  /// The run that comes with the program, with the tour of the workspace. @throws nothing: says where it looked
+  void open_recorded_run();
   bool shows_first_run() const { return first_run_ != nullptr; }
 
  protected:
@@ -65,6 +75,9 @@ class MainWindow : public QMainWindow {
   void generate(bool at_the_end);
   void choose_folder();
   void choose_file();
+  void choose_capture(bool beside);
+  void inspect_shown();
+  void follow_capture();
   void peel();
   void toggle_side_docks();
   void toggle_view_alone();
@@ -72,6 +85,7 @@ class MainWindow : public QMainWindow {
   bool handle_view_key(class QKeyEvent* event);
 
   Session& session_;
+  std::unique_ptr<InspectSession> inspect_session_;
   std::vector<Command> commands_;
   Page page_ = Page::Automatic;
   Width built_width_ = Width::Standard;
@@ -88,7 +102,10 @@ class MainWindow : public QMainWindow {
   FirstRunPage* first_run_ = nullptr;
   class DockTabs* running_tabs_ = nullptr;
   int queue_tab_ = -1;
-  QLabel *status_ = nullptr, *status_dot_ = nullptr;
+  InspectWorkspace* inspect_ = nullptr;
+  QWidget* hints_ = nullptr;
+  QLabel *status_ = nullptr, *status_dot_ = nullptr, *view_keys_ = nullptr;
+  std::filesystem::path followed_;
   QLabel *queue_chip_ = nullptr, *device_chip_ = nullptr, *memory_chip_ = nullptr;
   QTimer memory_timer_;
 };

@@ -20,6 +20,8 @@
 #include "app/gui/panels/first_run_page.h"
 #include "app/gui/panels/memory_bar.h"
 #include "app/gui/panels/message_bar.h"
+#include "app/gui/inspect/inspect_session.h"
+#include "app/gui/inspect/inspect_workspace.h"
 #include "app/gui/panels/request_panel.h"
 #include "app/gui/save_clip.h"
 #include "app/gui/style/style.h"
@@ -68,6 +70,7 @@ void MainWindow::rebuild() {
   workspace_buttons_.clear();
   compare_ = nullptr;
   history_ = nullptr;
+  inspect_ = nullptr;
   first_run_ = nullptr;
   running_tabs_ = nullptr;
   alone_ = false;
@@ -81,14 +84,18 @@ void MainWindow::rebuild() {
   layout->addWidget(new MessageBar(session_));
   workspaces_ = new QStackedWidget;
   workspaces_->addWidget(build_generate());
+  inspect_ = new InspectWorkspace(*inspect_session_, static_cast<InspectWorkspace::Width>(built_width_));
+  connect(inspect_, &InspectWorkspace::open_asked, this, &MainWindow::choose_capture);
+  connect(inspect_, &InspectWorkspace::tour_asked, this, &MainWindow::open_recorded_run);
+  connect(inspect_, &InspectWorkspace::status_changed, this, &MainWindow::refresh_status);
+  for (ViewWidget* view : inspect_->views()) {
+    connect(view, &ViewWidget::gl_failed, this, [this](const QString& problem) { session_.say(Message::Kind::Warning, problem); });
+  }
+  workspaces_->addWidget(inspect_);
   workspaces_->addWidget(
       build_later("No run is open.",
-                  "Inspect will show maps, masks and drift of a recorded run. This version does not record runs yet; "
-                  "Generate shows outputs, kept ratios and times."));
-  workspaces_->addWidget(
-      build_later("No run is open.",
-                  "Tune will repaint the schedule of a recorded run while it is replayed. This version does not record "
-                  "runs yet; the parameters of each method are in Generate."));
+                  "Tune will repaint the schedule of a recorded run while it is replayed. The parameters of each method are in "
+                  "Generate."));
   layout->addWidget(workspaces_, 1);
   QWidget* status = build_status_bar();
   layout->addWidget(status);
@@ -205,6 +212,14 @@ QWidget* MainWindow::build_status_bar() {
                           {",", ""},         {".", "frame"},   {"Shift", "hold to flicker"},
                           {"wheel", "zoom"}, {"?", "all keys"}};
   if (first_run_) hints = {{"Ctrl+Enter", "generate"}, {"Ctrl+Shift+P", "find a command"}, {"?", "all keys"}};
+  auto* hints_line = line;
+  hints_ = new QWidget;
+  line->addWidget(hints_);
+  line = new QHBoxLayout(hints_);
+  line->setContentsMargins(0, 0, 0, 0);
+  line->setSpacing(style.px(5));
+  view_keys_ = make_label("", "note");
+  hints_line->addWidget(view_keys_);
   if (!first_run_) line->addWidget(make_label("Compare:", "note"));
   for (const auto& [key, word] : hints) {
     if (QString(key) == "–5") {
@@ -255,6 +270,7 @@ QWidget* MainWindow::build_generate() {
     if (!gl_check_.name.isEmpty()) first_run_->set_gl_check(gl_check_);
     connect(first_run_, &FirstRunPage::generate, this, [this] { generate(false); });
     connect(first_run_, &FirstRunPage::open_folder, this, &MainWindow::choose_folder);
+    connect(first_run_, &FirstRunPage::open_recorded, this, &MainWindow::open_recorded_run);
     // Later: the page that asks is replaced.
     connect(first_run_, &FirstRunPage::look_changed, this, [this] {
       QMetaObject::invokeMethod(
@@ -304,6 +320,7 @@ QWidget* MainWindow::build_generate() {
 
 void MainWindow::refresh_status() {
   if (!status_) return;
+  if (workspace_ == 1 && inspect_ && view_keys_) view_keys_->setText(inspect_->keys());
   const auto snapshot = session_.snapshot();
   const Style& style = Style::current();
   QString text;
@@ -324,6 +341,9 @@ void MainWindow::refresh_status() {
     if (snapshot->paused)
       text = QString("Paused after step %1. Memory stays in use.")
                  .arg(job.runs[run]->steps.empty() ? 0 : job.runs[run]->steps.back().index);
+  } else if (workspace_ == 1 && inspect_) {
+    text = inspect_->status();
+    token = inspect_session_->inspection().locked().empty() ? "ok" : "brush";
   } else if (!session_.last_outcome().isEmpty()) {
     text = session_.last_outcome();
   } else if (session_.model()) {

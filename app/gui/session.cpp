@@ -39,6 +39,7 @@ Session::Session(EngineFactory make_engine, const std::filesystem::path& data_fo
     : QObject(parent),
       make_engine_(std::move(make_engine)),
       request_(first_request()),
+      captures_(data_folder / "captures"),
       store_(std::make_unique<HistoryStore>(data_folder)) {
   probe_ = std::make_unique<Probe>(make_engine_);
   Worker::Callbacks callbacks;
@@ -69,7 +70,11 @@ Session::Session(EngineFactory make_engine, const std::filesystem::path& data_fo
   };
   if (!store_->notice().empty()) say(Message::Kind::Warning, text_of(store_->notice()));
   const std::vector<Job> waiting = store_->load_queue();
-  worker_ = std::make_unique<Worker>(make_engine_, callbacks);
+  callbacks.capture_failed = [this](const std::string& problem) {
+    const QString text = text_of(problem);
+    post([this, text] { say(Message::Kind::Warning, "The run is not recorded, or only in part: " + text); });
+  };
+  worker_ = std::make_unique<Worker>(make_engine_, callbacks, captures_);
   reload_history();
   for (const Job& job : waiting) worker_->enqueue(job);
   if (!waiting.empty()) {
@@ -244,18 +249,23 @@ void Session::ask_probe() {
   });
   probe_->ask("2 request", [this, pair](Engine& engine) {
     std::map<std::string, std::int64_t> bytes;
+    std::int64_t capture_bytes = 0;
     QString problem;
+    CaptureOptions options;
+    options.level = pair.capture;
+    options.runs = static_cast<int>(pair.methods.size());
     try {
       for (std::size_t i = 0; i < pair.methods.size(); ++i) {
-        for (const auto& [part, size] : engine.estimate_bytes(engine.complete(pair.request_of(i)))) {
-          bytes[part] = std::max(bytes[part], size);
-        }
+        const Request request = engine.complete(pair.request_of(i));
+        for (const auto& [part, size] : engine.estimate_bytes(request)) bytes[part] = std::max(bytes[part], size);
+        if (options.level != CaptureOptions::Level::Off) capture_bytes += estimate_capture(options, engine.capture_sizes(request)).bytes;
       }
     } catch (const std::exception& error) {
       problem = text_of(error.what());
     }
-    post([this, bytes, problem] {
+    post([this, bytes, capture_bytes, problem] {
       bytes_ = bytes;
+      capture_bytes_ = capture_bytes;
       request_problem_ = problem;
       Q_EMIT derived_changed();
     });
@@ -300,6 +310,24 @@ std::int64_t Session::generate(bool at_the_end) {
   worker_->enqueue(job, !at_the_end);
   return job.id;
 }
+
+AttentionOperands Session::replay(const std::filesystem::path& capture, int run_id, int step, int layer, int branch,
+                                  const std::function<bool()>& stopped) {
+  struct Silent final : EventSink {
+    void on_event(const Event&) override {}
+  };
+  AttentionOperands operands;
+  worker_->call(
+      [&](Engine& engine, RunControl& control) {
+        const CaptureReader reader(capture);
+        Silent sink;
+        operands = engine.replay(reader, run_id, step, layer, branch, sink, control);
+      },
+      stopped);
+  return operands;
+}
+
+std::filesystem::path Session::capture_of(std::int64_t job) const { return captures_ / (std::to_string(job) + ".ditcap"); }
 
 void Session::pause_or_go_on() {
   if (snapshot()->paused) {

@@ -62,6 +62,8 @@ class Session : public QObject {
   QStringList recent_models() const;
 
   // What follows from the request.
+  /// Bytes that a recording of the request writes at most, before compression; 0: not known yet.
+  std::int64_t capture_bytes() const { return capture_bytes_; }
   int tokens() const { return tokens_; }  ///< of the prompt; -1: not known yet
   const std::map<std::string, std::int64_t>& bytes() const { return bytes_; }
   const QString& request_problem() const { return request_problem_; }
@@ -78,6 +80,12 @@ class Session : public QObject {
   std::int64_t generate(bool at_the_end = false);
   void stop() { worker_->stop(); }
   void stop_and_decode() { worker_->stop_and_decode(); }
+  /// q, k and v of a captured call, from the model; waits for what runs. Not on the GUI thread.
+  /// @throws Error where the model is not here, or `stopped` said so
+  AttentionOperands replay(const std::filesystem::path& capture, int run_id, int step, int layer, int branch,
+                           const std::function<bool()>& stopped);
+  /// Where the recording of a job lies, or would.
+  std::filesystem::path capture_of(std::int64_t job) const;
   void pause_or_go_on();
   void remove_job(std::int64_t id) { worker_->remove(id); }
   void move_job(std::int64_t id, int by) { worker_->move(id, by); }
@@ -93,7 +101,7 @@ class Session : public QObject {
   const std::vector<HistoryCard>& history() const { return history_; }
   QStringList prompt_history() const;
 
-  /// A file or folder that was dropped or opened: a model folder, or a saved MP4, GIF, PNG or sidecar.
+  /// A file or folder that was dropped or opened: a model folder, a capture, or a saved MP4, GIF, PNG or sidecar.
   void open_path(const std::filesystem::path& path);
 
   // Messages.
@@ -112,6 +120,7 @@ class Session : public QObject {
   void history_changed();
   void messages_changed();
   void job_ended(std::int64_t id);
+  void capture_wanted(const QString& file);  ///< a .ditcap file was dropped or opened
 
  private:
   void post(std::function<void()> action);  ///< onto the GUI thread, from any
@@ -127,6 +136,8 @@ class Session : public QObject {
   std::optional<ModelInfo> model_;
   QString model_problem_, request_problem_, last_outcome_;
   int tokens_ = -1;
+  std::int64_t capture_bytes_ = 0;
+  std::filesystem::path captures_;
   bool seed_locked_ = true;
   std::map<std::string, std::int64_t> bytes_;
   std::shared_ptr<const JobView> shown_;

@@ -31,6 +31,10 @@ void Session::open_path(const std::filesystem::path& path) {
     open_model(path);
     return;
   }
+  if (path.extension() == ".ditcap") {
+    Q_EMIT capture_wanted(text_of(path.string()));
+    return;
+  }
   try {
     const auto parameters = probe_parameters(path);
     if (!parameters) {

@@ -165,6 +165,11 @@ FirstRunPage::FirstRunPage(Session& session, QWidget* parent) : QWidget(parent),
                              "Step previews from the first second.",
                              start),
                    1);
+  auto* recorded = make_button("Open the recorded run", "eye", "tall");
+  connect(recorded, &QPushButton::clicked, this, &FirstRunPage::open_recorded);
+  cards->addWidget(make_card(new RecordedPicture, "Look inside a recorded run",
+                             "Attention maps, masks, denominator drift and outputs of one run, linked. It needs no model and no GPU.", recorded),
+                   1);
   auto* choose = make_button("Choose a folder…", "folder", "tall");
   connect(choose, &QPushButton::clicked, this, &FirstRunPage::open_folder);
   cards->addWidget(

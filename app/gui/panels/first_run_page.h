@@ -22,6 +22,7 @@ class FirstRunPage : public QWidget {
  Q_SIGNALS:
   void generate();
   void open_folder();
+  void open_recorded();  ///< the run that comes with the program
   void look_changed();  ///< light or text scale, already in the settings
 
  private:

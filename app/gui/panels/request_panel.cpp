@@ -194,6 +194,16 @@ void RequestPanel::build_settings(QVBoxLayout* body) {
   } else {
     block->addWidget(form_row("Sampler", {sampler_, steps_}));
     block->addWidget(form_row("Seed", {seed_, guidance_}));
+    capture_ = new Segments("Capture");
+    capture_->set_items({"off", "summary", "full"});
+    capture_->setToolTip(tooltip_text("Capture",
+                                      "Records every step, layer and head into a .ditcap file for the Inspect workspace. Summary: figures, masks "
+                                      "and small maps, at most 5 % of the time. Full: exact maps of full and refresh steps too."));
+    capture_note_ = make_label("", "note");
+    block->addWidget(form_row("Capture", {capture_, capture_note_}));
+    connect(capture_, &Segments::chosen, this, [this](int level) {
+      session_.edit("", [&](PairRequest& pair) { pair.capture = static_cast<CaptureOptions::Level>(level); });
+    });
   }
   problem_ = make_label("", "warn");
   problem_->setWordWrap(true);
@@ -292,6 +302,7 @@ void RequestPanel::refresh() {
     }
     sampler_->set_shown(name);
   }
+  if (capture_) capture_->set_current(static_cast<int>(pair.capture));
   lock_->setChecked(session_.seed_locked());
   lock_->setIcon(Style::current().icon(session_.seed_locked() ? "lock" : "unlock", session_.seed_locked() ? "accent" : "text2"));
   lock_->setToolTip(session_.seed_locked() ? "The seed stays. Click for another seed with every run"
@@ -395,6 +406,11 @@ void RequestPanel::refresh_derived() {
     set_role(tokens_, over ? "warn" : "number3");
     tokens_->setToolTip(over ? "The model reads only the first tokens; the rest of the prompt is cut off."
                              : "Pieces of words as the model's tokenizer makes them, the closing one included.");
+  }
+  if (capture_note_) {
+    const double megabytes = static_cast<double>(session_.capture_bytes()) / 1e6;
+    const bool on = session_.request().capture != CaptureOptions::Level::Off;
+    capture_note_->setText(on && megabytes > 0 ? "at most " + number_span(QString::number(megabytes, 'f', megabytes < 10 ? 1 : 0)) + " MB" : QString());
   }
   QString problem = session_.request_problem();
   if (problem.isEmpty() && info && info->bundled) {

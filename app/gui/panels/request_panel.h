@@ -17,6 +17,7 @@ class Fold;
 class MemoryBar;
 class MethodSection;
 class NumberField;
+class Segments;
 
 /// The left side: everything that decides a run, what it will take, and the button.
 class RequestPanel : public QWidget {
@@ -57,6 +58,8 @@ class RequestPanel : public QWidget {
   ChoiceButton *model_ = nullptr, *size_ = nullptr, *frames_ = nullptr, *sampler_ = nullptr;
   NumberField *steps_ = nullptr, *seed_ = nullptr, *guidance_ = nullptr;
   QToolButton* lock_ = nullptr;
+  Segments* capture_ = nullptr;
+  QLabel* capture_note_ = nullptr;
   QVBoxLayout* methods_ = nullptr;
   std::vector<MethodSection*> sections_;
   QPushButton *add_method_ = nullptr, *generate_ = nullptr, *queue_ = nullptr;

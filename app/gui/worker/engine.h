@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 
+#include "core/capture/capture_options.h"
+#include "core/capture/exact_attention.h"
 #include "core/pipeline/generator.h"
 
 namespace ditscope::gui {
@@ -19,9 +21,13 @@ class Engine {
   virtual Request complete(const Request& request) = 0;
   virtual std::map<std::string, std::int64_t> estimate_bytes(const Request& request) = 0;
   virtual int count_tokens(const std::filesystem::path& model, const std::string& text) = 0;
-  virtual RunResult run(const Request& request, EventSink& sink, RunControl& control) = 0;
+  /// @param capture  where the run is recorded; null: nowhere
+  virtual RunResult run(const Request& request, EventSink& sink, RunControl& control, CaptureWriter* capture) = 0;
   virtual RunResult resume(const RunResult& stopped, EventSink& sink, RunControl& control) = 0;
   virtual RunResult decode(const RunResult& stopped, EventSink& sink, RunControl& control) = 0;
+  virtual CaptureSizes capture_sizes(const Request& request) = 0;
+  virtual AttentionOperands replay(const CaptureReader& capture, int run_id, int step, int layer, int branch, EventSink& sink,
+                                   RunControl& control) = 0;
   virtual void unload() = 0;
 };
 

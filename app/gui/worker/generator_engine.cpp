@@ -14,14 +14,19 @@ class GeneratorEngine final : public Engine {
   int count_tokens(const std::filesystem::path& model, const std::string& text) override {
     return generator_.count_tokens(model, text);
   }
-  RunResult run(const Request& request, EventSink& sink, RunControl& control) override {
-    return generator_.run(request, sink, control);
+  RunResult run(const Request& request, EventSink& sink, RunControl& control, CaptureWriter* capture) override {
+    return generator_.run(request, sink, control, capture);
   }
   RunResult resume(const RunResult& stopped, EventSink& sink, RunControl& control) override {
     return generator_.resume(stopped, sink, control);
   }
   RunResult decode(const RunResult& stopped, EventSink& sink, RunControl& control) override {
     return generator_.decode(stopped, sink, control);
+  }
+  CaptureSizes capture_sizes(const Request& request) override { return Generator::capture_sizes(request); }
+  AttentionOperands replay(const CaptureReader& capture, int run_id, int step, int layer, int branch, EventSink& sink,
+                           RunControl& control) override {
+    return generator_.replay(capture, run_id, step, layer, branch, {}, sink, control);
   }
   void unload() override { generator_.unload(); }
 

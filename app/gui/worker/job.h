@@ -1,11 +1,13 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/capture/capture_options.h"
 #include "core/pipeline/generator.h"
 #include "kernels/error.h"
 #include "views/state/results.h"
@@ -17,6 +19,7 @@ namespace ditscope::gui {
 struct PairRequest {
   Request base;                       ///< its `method` is not used
   std::vector<MethodChoice> methods;  ///< 1..4
+  CaptureOptions::Level capture = CaptureOptions::Level::Off;  ///< of this press; no part of the history
   Request request_of(std::size_t run) const {
     Request request = base;
     request.method = methods.at(run);
@@ -48,6 +51,7 @@ struct JobView {
   Job job;
   std::vector<std::shared_ptr<const RunView>> runs;
   double finished_at = 0;  ///< seconds since 1970
+  std::filesystem::path capture;  ///< what it is recorded into; empty: nothing
   bool finished() const;   ///< every run Done
   bool stopped() const;
   bool failed() const;

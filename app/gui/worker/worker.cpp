@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 #include <new>
 
+#include "core/capture/capture_writer.h"
 #include "core/metrics/psnr.h"
 #include "core/metrics/ssim.h"
 namespace ditscope::gui {
@@ -59,8 +61,24 @@ class Worker::Sink final : public EventSink {
   Clock::time_point started_ = Clock::now();
 };
 
-Worker::Worker(EngineFactory make_engine, Callbacks callbacks)
-    : make_engine_(std::move(make_engine)), callbacks_(std::move(callbacks)), thread_([this] { loop(); }) {}
+/// Work that another thread waits for.
+struct Worker::Called {
+  Work work;
+  RunControl control;
+  std::promise<void> done;
+  void perform(Engine& engine) {
+    try {
+      work(engine, control);
+      done.set_value();
+    } catch (...) {
+      done.set_exception(std::current_exception());
+    }
+  }
+  void refuse() { done.set_exception(std::make_exception_ptr(Error(ErrorKind::Cancelled, "Stopped before it began."))); }
+};
+
+Worker::Worker(EngineFactory make_engine, Callbacks callbacks, std::filesystem::path captures)
+    : make_engine_(std::move(make_engine)), callbacks_(std::move(callbacks)), captures_(std::move(captures)), thread_([this] { loop(); }) {}
 
 Worker::~Worker() {
   {
@@ -75,7 +93,7 @@ Worker::~Worker() {
 void Worker::enqueue(const Job& job, bool ahead) {
   {
     std::lock_guard lock(mutex_);
-    tasks_.insert(ahead ? tasks_.begin() : tasks_.end(), {Task::Kind::Run, job, nullptr});
+    tasks_.insert(ahead ? tasks_.begin() : tasks_.end(), {Task::Kind::Run, job, nullptr, nullptr});
   }
   wake_.notify_all();
   report_queue();
@@ -135,7 +153,7 @@ void Worker::go_on() {
 void Worker::resume(std::shared_ptr<const JobView> stopped) {
   {
     std::lock_guard lock(mutex_);
-    tasks_.push_front({Task::Kind::Resume, stopped->job, stopped});
+    tasks_.push_front({Task::Kind::Resume, stopped->job, stopped, nullptr});
   }
   wake_.notify_all();
 }
@@ -143,7 +161,7 @@ void Worker::resume(std::shared_ptr<const JobView> stopped) {
 void Worker::decode(std::shared_ptr<const JobView> stopped) {
   {
     std::lock_guard lock(mutex_);
-    tasks_.push_front({Task::Kind::Decode, stopped->job, stopped});
+    tasks_.push_front({Task::Kind::Decode, stopped->job, stopped, nullptr});
   }
   wake_.notify_all();
 }
@@ -151,9 +169,29 @@ void Worker::decode(std::shared_ptr<const JobView> stopped) {
 void Worker::unload() {
   {
     std::lock_guard lock(mutex_);
-    tasks_.push_front({Task::Kind::Unload, {}, nullptr});
+    tasks_.push_front({Task::Kind::Unload, {}, nullptr, nullptr});
   }
   wake_.notify_all();
+}
+
+void Worker::call(Work work, const std::function<bool()>& stopped) {
+  const auto called = std::make_shared<Called>();
+  called->work = std::move(work);
+  std::future<void> done = called->done.get_future();
+  {
+    std::lock_guard lock(mutex_);
+    if (quit_) return called->refuse(), done.get();
+    tasks_.push_front({Task::Kind::Call, {}, nullptr, called});
+  }
+  wake_.notify_all();
+  while (done.wait_for(std::chrono::milliseconds(30)) != std::future_status::ready) {
+    if (!stopped()) continue;
+    std::lock_guard lock(mutex_);
+    called->control.request_stop();
+    // Still in line: nobody else will answer.
+    if (std::erase_if(tasks_, [&](const Task& task) { return task.called == called; }) > 0) called->refuse();
+  }
+  done.get();
 }
 
 std::shared_ptr<const Snapshot> Worker::snapshot() const {
@@ -196,7 +234,12 @@ void Worker::loop() {
     {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [&] { return quit_ || !tasks_.empty(); });
-      if (quit_) return;
+      if (quit_) {
+        for (const Task& waiting : tasks_) {
+          if (waiting.called) waiting.called->refuse();
+        }
+        return;
+      }
       task = std::move(tasks_.front());
       tasks_.pop_front();
       pending_stop_ = RunControl::Stop::None;
@@ -205,8 +248,22 @@ void Worker::loop() {
       engine->unload();
       continue;
     }
+    if (task.kind == Task::Kind::Call) {
+      task.called->perform(*engine);
+      continue;
+    }
     perform(*engine, std::move(task));
   }
+}
+
+std::unique_ptr<CaptureWriter> Worker::begin_capture(JobView& view) {
+  CaptureOptions options;
+  options.level = view.job.pair.capture;
+  options.runs = static_cast<int>(view.runs.size());
+  if (options.level == CaptureOptions::Level::Off || captures_.empty()) return nullptr;
+  std::filesystem::create_directories(captures_);
+  view.capture = captures_ / (std::to_string(view.job.id) + ".ditcap");
+  return std::make_unique<CaptureWriter>(view.capture, options);
 }
 
 void Worker::perform(Engine& engine, Task task) {
@@ -226,11 +283,23 @@ void Worker::perform(Engine& engine, Task task) {
     }
     report_queue();
   }
+  std::unique_ptr<CaptureWriter> capture;
+  try {
+    if (!goes_on) capture = begin_capture(view);
+  } catch (const std::exception& problem) {
+    view.capture.clear();
+    if (callbacks_.capture_failed) callbacks_.capture_failed(problem.what());
+  }
   for (std::size_t i = first; i < view.runs.size(); ++i) {
     const std::shared_ptr<const RunView> former = view.runs[i];
     const bool again = goes_on && i == first && former->result;
-    if (!perform_run(engine, view, i, again ? former->result.get() : nullptr, task.kind == Task::Kind::Decode)) break;
+    if (!perform_run(engine, view, i, again ? former->result.get() : nullptr, task.kind == Task::Kind::Decode, capture.get())) break;
     if (task.kind == Task::Kind::Decode) break;
+  }
+  if (capture) {
+    capture->close(view.stopped() ? "stopped: by the user" : view.failed() ? "stopped: the run failed" : "complete");
+    const std::string message = capture->totals().message;
+    if (!message.empty() && callbacks_.capture_failed) callbacks_.capture_failed(message);
   }
   view.finished_at = now_seconds();
   const auto ended = std::make_shared<const JobView>(view);
@@ -244,7 +313,8 @@ void Worker::perform(Engine& engine, Task task) {
   });
 }
 
-bool Worker::perform_run(Engine& engine, JobView& view, std::size_t index, const RunResult* stopped, bool decode_only) {
+bool Worker::perform_run(Engine& engine, JobView& view, std::size_t index, const RunResult* stopped, bool decode_only,
+                         CaptureWriter* capture) {
   const auto control = std::make_shared<RunControl>();
   {
     std::lock_guard lock(mutex_);
@@ -276,7 +346,7 @@ bool Worker::perform_run(Engine& engine, JobView& view, std::size_t index, const
   try {
     auto result = std::make_shared<RunResult>(decode_only ? engine.decode(*stopped, sink, *control)
                                               : stopped   ? engine.resume(*stopped, sink, *control)
-                                                          : engine.run(view.job.pair.request_of(index), sink, *control));
+                                                          : engine.run(view.job.pair.request_of(index), sink, *control, capture));
     change([&](RunView& run) {
       run.state = result->stopped ? RunState::Stopped : RunState::Done;
       run.steps = result->steps;

@@ -19,9 +19,11 @@ class Worker {
   struct Callbacks {
     std::function<void()> changed;                               ///< a new snapshot; called often, on the worker's thread
     std::function<void(std::shared_ptr<const JobView>)> ended;   ///< done, stopped or failed; on the worker's thread
+    std::function<void(const std::string&)> capture_failed;      ///< the run goes on without; on the worker's thread
     std::function<void(const std::vector<Job>&)> queue_changed;  ///< for the journal; on the caller's or worker's thread
   };
-  Worker(EngineFactory make_engine, Callbacks callbacks);
+  /// @param captures  folder of the .ditcap files of recorded jobs: <id>.ditcap
+  Worker(EngineFactory make_engine, Callbacks callbacks, std::filesystem::path captures = {});
   /// Stops what runs and waits for it. Jobs in line stay in the journal.
   ~Worker();
   Worker(const Worker&) = delete;
@@ -43,18 +45,27 @@ class Worker {
   /// Frees the loaded model as soon as nothing runs.
   void unload();
 
+  /// Does something with the engine between runs, ahead of the line; the caller, any thread but the worker's, waits. What `work` throws is
+  /// thrown here. @param stopped  asked again and again: true ends the work, or takes it out of the line
+  /// @throws Error{Cancelled} where it was ended before it began
+  using Work = std::function<void(Engine&, RunControl&)>;
+  void call(Work work, const std::function<bool()>& stopped);
+
   std::shared_ptr<const Snapshot> snapshot() const;
 
  private:
   class Sink;
+  struct Called;
   struct Task {
-    enum class Kind { Run, Resume, Decode, Unload } kind = Kind::Run;
+    enum class Kind { Run, Resume, Decode, Unload, Call } kind = Kind::Run;
     Job job;
     std::shared_ptr<const JobView> stopped;
+    std::shared_ptr<Called> called;
   };
   void loop();
   void perform(Engine& engine, Task task);
-  bool perform_run(Engine& engine, JobView& view, std::size_t index, const RunResult* stopped, bool decode_only);
+  bool perform_run(Engine& engine, JobView& view, std::size_t index, const RunResult* stopped, bool decode_only, CaptureWriter* capture);
+  std::unique_ptr<CaptureWriter> begin_capture(JobView& view);
   void measure(JobView& view, std::size_t index);
   void publish(std::function<void(Snapshot&)> change);
   std::vector<Job> waiting_jobs_locked() const;
@@ -62,6 +73,7 @@ class Worker {
 
   EngineFactory make_engine_;
   Callbacks callbacks_;
+  std::filesystem::path captures_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Task> tasks_;

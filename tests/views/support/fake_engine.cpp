@@ -84,7 +84,7 @@ class FakeEngine final : public gui::Engine {
     return count;
   }
 
-  RunResult run(const Request& request, EventSink& sink, RunControl& control) override {
+  RunResult run(const Request& request, EventSink& sink, RunControl& control, CaptureWriter*) override {
     ++behaviour_->runs;
     if (behaviour_->out_of_memory)
       throw Error(ErrorKind::OutOfMemory, "Out of memory in VAE decode: needs 4.5 GB, 1.9 free. Use fewer frames.");
@@ -103,6 +103,19 @@ class FakeEngine final : public gui::Engine {
     RunResult result = stopped;
     result.frames = frames_of(result.request, 0.2);
     return result;
+  }
+  CaptureSizes capture_sizes(const Request& request) override {
+    CaptureSizes sizes;
+    sizes.steps = request.steps;
+    sizes.layers = sizes.heads = 8;
+    sizes.branches = 2;
+    sizes.head_width = 48;
+    sizes.tokens = 800;
+    sizes.text_tokens = 32;
+    return sizes;
+  }
+  AttentionOperands replay(const CaptureReader&, int, int, int, int, EventSink&, RunControl&) override {
+    throw Error(ErrorKind::NotFound, "Replay is off: this machine does not have the model of this capture. Maps, masks and curves come from the file.");
   }
   void unload() override {}
 
