@@ -14,6 +14,9 @@
 
 #include "app/gui/compare/compare_panel.h"
 #include "app/gui/compare/compare_view.h"
+#include "app/gui/inspect/inspect_workspace.h"
+#include "app/gui/inspect/recorded_run.h"
+#include "app/gui/inspect/screenshot_tour.h"
 #include "app/gui/main_window.h"
 #include "app/gui/style/style.h"
 #include "views/gl/gl_objects.h"
@@ -51,7 +54,7 @@ Check choose_gl_format() {
 struct Automation {
   QString screenshot;
   QSize size;
-  QString page, prompt;
+  QString page, prompt, view;
   bool run = false;
   int at_step = -1, mode = -1, frame = -1, steps = 0;
 };
@@ -71,8 +74,20 @@ void take_screenshot(MainWindow& window, const Automation& wanted) {
   });
 }
 
+/// @return the exit code
+int screenshot_tour(MainWindow& window, const QString& folder, const QString& capture) {
+  QCoreApplication::processEvents();
+  if (!window.open_capture(capture.isEmpty() ? recorded_run() : std::filesystem::path(capture.toStdString()))) {
+    std::fprintf(stderr, "%s\n", window.session().messages().front().text.toLocal8Bit().constData());
+    return 1;
+  }
+  std::printf("%s\n", take_screenshot_tour(window, folder.toStdString()).c_str());
+  return 0;
+}
+
 void automate(MainWindow& window, const Automation& wanted) {
   Session& session = window.session();
+  if (window.inspect() && !wanted.view.isEmpty()) window.inspect()->show_view(wanted.view.toStdString());
   if (wanted.page == "first-run") window.set_page(MainWindow::Page::FirstRun);
   if (wanted.page == "generate") window.set_page(MainWindow::Page::Generate);
   if (!wanted.run) {
@@ -115,7 +130,7 @@ void add_options(QCommandLineParser& parser) {
   parser.setApplicationDescription("Generates videos with diffusion transformers and shows what their attention does.");
   parser.addHelpOption();
   parser.addVersionOption();
-  parser.addPositionalArgument("file", "a model folder, or a saved MP4, GIF or PNG whose settings come back", "[file]");
+  parser.addPositionalArgument("file", "a model folder, a capture (.ditcap), or a saved MP4, GIF or PNG whose settings come back", "[file]");
   const auto option = [&](const char* name, const char* help, const char* value, bool hidden) {
     QCommandLineOption made(name, help, value);
     if (hidden) made.setFlags(QCommandLineOption::HiddenFromHelp);
@@ -124,9 +139,12 @@ void add_options(QCommandLineParser& parser) {
   option("model", "open this diffusers folder", "folder", false);
   option("prompt", "start with this prompt", "text", false);
   option("data-folder", "keep history and settings here", "folder", false);
+  option("screenshot-tour", "write a picture of every view of the recorded run, print how long each takes to paint (JSON), and end", "folder", false);
+  option("capture", "the capture of the tour, instead of the one that comes with the program", "file", false);
+  option("view", "of the Inspect workspace", "id", true);
   option("screenshot", "write a picture of the window and end", "file", true);
   option("size", "of the window", "WxH", true);
-  option("page", "first-run or generate", "page", true);
+  option("page", "first-run, generate or inspect", "page", true);
   parser.addOption([] {
     QCommandLineOption run("run", "generate at once");
     run.setFlags(QCommandLineOption::HiddenFromHelp);
@@ -193,7 +211,7 @@ int run_application(int argc, char** argv, EngineFactory make_engine) {
     if (!prompt.isEmpty()) session.edit("", [&](PairRequest& pair) { pair.base.prompt = prompt.toStdString(); });
     session.open_model(parser.value("model").toStdString());
 
-    Automation wanted{parser.value("screenshot"),   {}, parser.value("page"), prompt, parser.isSet("run"), -1, -1, -1,
+    Automation wanted{parser.value("screenshot"),   {}, parser.value("page"), prompt, parser.value("view"), parser.isSet("run"), -1, -1, -1,
                       parser.value("steps").toInt()};
     if (parser.isSet("at-step")) wanted.at_step = parser.value("at-step").toInt();
     if (parser.isSet("mode")) wanted.mode = parser.value("mode").toInt();
@@ -204,6 +222,7 @@ int run_application(int argc, char** argv, EngineFactory make_engine) {
     if (size.size() != 2) window.restoreGeometry(QSettings().value("layout/geometry").toByteArray());
     window.set_gl_check(gl_check);
     window.show();
+    if (parser.isSet("screenshot-tour")) return screenshot_tour(window, parser.value("screenshot-tour"), parser.value("capture"));
     for (const QString& file : parser.positionalArguments()) session.open_path(file.toStdString());
     automate(window, wanted);
     return QApplication::exec();

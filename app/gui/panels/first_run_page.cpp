@@ -19,8 +19,11 @@
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
 #include "app/gui/widgets/value_slider.h"
+#include "app/gui/inspect/recorded_run.h"
 #include "core/training/world/caption.h"
 #include "core/training/world/renderer.h"
+#include "views/inspect/colour_map.h"
+#include "views/inspect/inspection.h"
 #include "views/state/words.h"
 
 namespace ditscope::gui {
@@ -93,6 +96,62 @@ class PairPicture : public QWidget {
       painter.drawText(badge, Qt::AlignCenter, QString(QChar('A' + run)));
     }
   }
+};
+
+/// Attention maps of four heads of the recorded run, read from it on another thread.
+class RecordedPicture : public QWidget {
+ public:
+  RecordedPicture() {
+    setMinimumHeight(Style::current().px(kPictureHeight_px));
+    setMaximumHeight(Style::current().px(kPictureHeight_px + 140));
+    setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Expanding);
+    setAccessibleName("Attention maps of the recorded run");
+    QPointer<RecordedPicture> self(this);
+    QThreadPool::globalInstance()->start([self, theme = Style::current().theme()] {
+      QVector<QImage> images;
+      try {
+        views::Inspection inspection(views::Inspection::Loading::AtOnce);
+        inspection.open(recorded_run());
+        const CaptureRun& run = inspection.run(0).record;
+        for (int i = 0; i < 4; ++i) {
+          const auto map = inspection.map({0, run.steps / 2, (1 + 2 * i) % std::max(run.model.layers, 1), i % std::max(run.model.heads, 1), 0});
+          if (!map) continue;
+          QImage image(map->cells, map->cells, QImage::Format_RGBA8888);
+          views::ColourMap("magma", theme).paint(map->values, {views::ValueScale::Kind::Log10, 1e-6}, {-4.5, -0.7}, image.bits());
+          images << image;
+        }
+      } catch (const std::exception&) {
+        images.clear();  // the button says what is missing
+      }
+      QMetaObject::invokeMethod(
+          qApp,
+          [self, images] {
+            if (!self) return;
+            self->images_ = images;
+            self->update();
+          },
+          Qt::QueuedConnection);
+    });
+  }
+
+ protected:
+  void paintEvent(QPaintEvent*) override {
+    const Style& style = Style::current();
+    QPainter painter(this);
+    painter.setRenderHint(QPainter::Antialiasing);
+    painter.setClipPath(card_top(rect(), style.px(6)));
+    painter.fillRect(rect(), style.colour("view"));
+    const int gap = style.px(2);
+    for (int i = 0; i < images_.size(); ++i) {
+      // The first one large, the others in a column beside it.
+      const QRect large(0, 0, width() - height() / 3, height());
+      const QRect small(large.right() + gap, (i - 1) * height() / 3, height() / 3 - gap, height() / 3 - gap);
+      painter.drawImage(i == 0 ? large : small, images_[i]);
+    }
+  }
+
+ private:
+  QVector<QImage> images_;
 };
 
 /// What a model folder has to look like.
