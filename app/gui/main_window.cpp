@@ -293,6 +293,10 @@ void MainWindow::set_workspace(int index) {
 }
 
 void MainWindow::peel() {
+  if (auto* tour = findChild<GuidedTour*>()) {
+    tour->deleteLater();
+    return;
+  }
   if (workspace_ == 1 && inspect_->peel()) return;
   if (alone_) {
     toggle_view_alone();
@@ -342,10 +346,10 @@ bool MainWindow::handle_view_key(QKeyEvent* event) {
     show_key_sheet(commands_, this);
     return true;
   }
+  if (event->key() == Qt::Key_Space && qobject_cast<QAbstractButton*>(focus)) return false;
   if (workspace_ == 1) return inspect_->handle_key(*event);
   if (!compare_ || workspace_ != 0 || !compare_->view()->has_clip()) return false;
   if (event->modifiers() & ~(Qt::ShiftModifier | Qt::KeypadModifier)) return false;
-  if (event->key() == Qt::Key_Space && qobject_cast<QAbstractButton*>(focus)) return false;
   for (const Command& command : commands_) {
     if (command.view_key && command.keys == QKeySequence(event->key())) {
       command.run();

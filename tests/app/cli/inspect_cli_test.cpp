@@ -1,0 +1,100 @@
+// The command inspect on the recorded run, as people run it.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tests/support/temporary_folder.h"
+
+namespace ditscope {
+namespace {
+
+using Json = nlohmann::json;
+
+class InspectCli : public ::testing::Test {
+ protected:
+  /// @return the exit code; what it printed is in `out`
+  int inspect(const std::string& arguments) {
+    const std::string command = "\"" + std::string(DITSCOPE_CLI) + "\" inspect '" + DITSCOPE_SOURCE_DIR + "/resources/captures/tour.ditcap' " + arguments +
+                                " 2> '" + (folder_ / "stderr").string() + "'";
+    out.clear();
+    FILE* stream = popen(command.c_str(), "r");
+    char buffer[4096];
+    for (std::size_t n; (n = std::fread(buffer, 1, sizeof buffer, stream)) > 0;) out.append(buffer, n);
+    const int status = pclose(stream);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+  }
+  std::string file(const std::string& name) const { return "'" + (folder_ / name).string() + "'"; }
+  std::string begin_of(const std::string& name, std::size_t count) const {
+    std::ifstream stream(folder_ / name, std::ios::binary);
+    std::string begin(count, '\0');
+    stream.read(begin.data(), static_cast<std::streamsize>(count));
+    return begin.substr(0, static_cast<std::size_t>(stream.gcount()));
+  }
+  test::TemporaryFolder folder_;
+  std::string out;
+};
+
+TEST_F(InspectCli, WritesPicturesOfEachKind) {
+  ASSERT_EQ(inspect("--view summary --size 300x200 --dpi 192 -o " + file("a.png")), 0);
+  EXPECT_EQ(begin_of("a.png", 4), "\x89PNG");
+  const std::string header = begin_of("a.png", 24);
+  EXPECT_EQ(static_cast<unsigned char>(header[18]) * 256 + static_cast<unsigned char>(header[19]), 600);
+  EXPECT_EQ(inspect("--view summary --light -o " + file("a.svg")), 0);
+  EXPECT_EQ(begin_of("a.svg", 5), "<?xml");
+  EXPECT_EQ(inspect("--view summary -o " + file("a.pdf")), 0);
+  EXPECT_EQ(begin_of("a.pdf", 5), "%PDF-");
+}
+
+TEST_F(InspectCli, SweepsOverTheSteps) {
+  ASSERT_EQ(inspect("--view summary --sweep step --size 160x120 --fps 10 -o " + file("a.gif")), 0);
+  EXPECT_EQ(begin_of("a.gif", 3), "GIF");
+  EXPECT_EQ(inspect("--view summary --sweep step -o " + file("a.png")), 2);
+}
+
+TEST_F(InspectCli, EndsWithEightWhereAnAssertionFails) {
+  EXPECT_EQ(inspect("--run B --assert 'recall>0.1' --assert 'kept<0.9'"), 0);
+  EXPECT_EQ(inspect("--run B --assert 'recall>0.1' --assert 'recall_min>=1.5'"), 8);
+  EXPECT_NE(out.find("FAILS: recall_min>=1.5"), std::string::npos);
+  EXPECT_EQ(inspect("--run B --assert 'beauty>1'"), 2);
+  EXPECT_EQ(inspect("--run B --assert 'recall=>1'"), 2);
+  EXPECT_EQ(inspect("--run A --assert 'rho_used>0'"), 3) << "full attention has none";
+}
+
+TEST_F(InspectCli, JudgesASingleStepWhereOneIsNamed) {
+  ASSERT_EQ(inspect("--run B --step 0 --assert 'kept==1' --json"), 0);
+  EXPECT_EQ(Json::parse(out)["assertions"][0]["value"], 1.0);
+  EXPECT_EQ(inspect("--run B --step 4 --assert 'kept==1'"), 8);
+}
+
+TEST_F(InspectCli, PrintsAllFiguresOfTheCursor) {
+  ASSERT_EQ(inspect("--run B --step 4 --layer 3 --head 2 --json"), 0);
+  const Json json = Json::parse(out);
+  EXPECT_EQ(json["letter"], "B");
+  EXPECT_EQ(json["cursor"]["layer"], 3);
+  EXPECT_EQ(json["call"]["heads"].size(), 8u);
+  EXPECT_TRUE(json["call"]["heads"][2]["recall"].is_number());
+  EXPECT_EQ(json["run"]["steps"], 10);
+}
+
+TEST_F(InspectCli, SaysWhatThereIsWhereAPlaceIsNotThere) {
+  EXPECT_EQ(inspect("--run C"), 2);
+  EXPECT_EQ(inspect("--layer 8"), 2);
+  EXPECT_EQ(inspect("--view nonsense -o " + file("a.png")), 3);
+  EXPECT_EQ(inspect("--view summary"), 2) << "nothing says where to";
+  EXPECT_EQ(inspect("--view summary --set loud=on -o " + file("a.png")), 2);
+  EXPECT_EQ(inspect("--lock 99,0,0"), 2);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "a.png"));
+}
+
+TEST_F(InspectCli, ListsViewsWithTheirControls) {
+  ASSERT_EQ(inspect("--list"), 0);
+  EXPECT_NE(out.find("summary"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace ditscope

@@ -1,0 +1,272 @@
+// The Inspect workspace as a person uses it: real mouse and keyboard events on the recorded run.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "app/gui/inspect/cursor_bar.h"
+#include "app/gui/inspect/export_menu.h"
+#include "app/gui/inspect/guided_tour.h"
+#include "app/gui/inspect/inspect_workspace.h"
+#include "app/gui/widgets/basics.h"
+#include "core/capture/bookmarks.h"
+#include "tests/views/window/window_fixture.h"
+
+namespace ditscope::test {
+namespace {
+
+class InspectTest : public WindowTest {
+ protected:
+  void SetUp() override {
+    WindowTest::SetUp();
+    file_ = folder_.path() / "run.ditcap";
+    std::filesystem::copy_file(std::filesystem::path(DITSCOPE_SOURCE_DIR) / "resources/captures/tour.ditcap", file_);
+  }
+  void open() {
+    ASSERT_TRUE(window_->open_capture(file_));
+    settle();
+  }
+  /// Until what was asked for has loaded and is painted.
+  void settle(int ms = 150) { QTest::qWait(ms); }
+  views::Inspection& inspection() { return window_->inspect_session().inspection(); }
+  gui::InspectWorkspace& work() { return *window_->inspect(); }
+  gui::ViewWidget* view(const char* id) {
+    work().show_view(id);
+    settle();
+    return work().view(id);
+  }
+  /// A view with a key or pointer of its own may be missing from a build; the summary is always there.
+  gui::ViewWidget* any_view() { return work().view("summary"); }
+  void key(Qt::Key key, Qt::KeyboardModifiers modifiers = {}) {
+    QWidget* focus = QApplication::focusWidget() ? QApplication::focusWidget() : window_.get();
+    QTest::keyClick(focus, key, modifiers);
+  }
+  std::filesystem::path file_;
+};
+
+TEST_F(InspectTest, SaysWhatToDoWhereNoRunIsOpen) {
+  QTest::keyClick(window_.get(), Qt::Key_2, Qt::AltModifier);
+  bool found = false;
+  for (const QPushButton* button : work().findChildren<QPushButton*>()) found = found || (button->isVisible() && button->text().contains("Open a capture"));
+  EXPECT_TRUE(found);
+}
+
+TEST_F(InspectTest, OpensACaptureThatIsDroppedAndShowsItsRuns) {
+  QMimeData data;
+  data.setUrls({QUrl::fromLocalFile(QString::fromStdString(file_.string()))});
+  QDropEvent drop(QPointF(100, 100), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+  QApplication::sendEvent(window_.get(), &drop);
+  settle();
+  ASSERT_EQ(inspection().runs().size(), 2u);
+  const auto chips = work().findChildren<gui::RunChip*>();
+  ASSERT_EQ(chips.size(), 2);
+  EXPECT_TRUE(chips[1]->isChecked()) << "the sparse run is what one looks at";
+  QTest::mouseClick(chips[0], Qt::LeftButton);
+  EXPECT_EQ(inspection().cursor().run, 0);
+}
+
+TEST_F(InspectTest, LeavesTheOpenCaptureWhereAnotherCannotBeRead) {
+  open();
+  const auto bad = folder_.path() / "bad.ditcap";
+  std::ofstream(bad) << "no capture";
+  EXPECT_FALSE(window_->open_capture(bad));
+  EXPECT_EQ(inspection().runs().size(), 2u);
+  ASSERT_FALSE(session_->messages().empty());
+  EXPECT_EQ(session_->messages().front().kind, gui::Message::Kind::Error);
+}
+
+TEST_F(InspectTest, MovesTheCursorByKeys) {
+  open();
+  any_view()->setFocus();
+  const views::InspectCursor before = inspection().cursor();
+  key(Qt::Key_BracketRight);
+  EXPECT_EQ(inspection().cursor().step, before.step + 1);
+  key(Qt::Key_BracketLeft);
+  EXPECT_EQ(inspection().cursor().step, before.step);
+  key(Qt::Key_Down);
+  EXPECT_EQ(inspection().cursor().layer, before.layer + 1);
+  key(Qt::Key_Up);
+  key(Qt::Key_Up);
+  EXPECT_EQ(inspection().cursor().layer, 0) << "not beyond the first";
+  key(Qt::Key_Right);
+  EXPECT_EQ(inspection().cursor().head, before.head + 1);
+  key(Qt::Key_Left);
+  EXPECT_EQ(inspection().cursor().head, before.head);
+}
+
+TEST_F(InspectTest, TakesATypedStepAndClampsIt) {
+  open();
+  auto* edit = work().findChild<QLineEdit*>("stepper-step");
+  ASSERT_NE(edit, nullptr);
+  edit->setFocus();
+  edit->selectAll();
+  QTest::keyClicks(edit, "99");
+  QTest::keyClick(edit, Qt::Key_Return);
+  EXPECT_EQ(inspection().cursor().step, inspection().run(0).record.steps - 1);
+  // Keys of the cursor are letters here.
+  const int layer = inspection().cursor().layer;
+  QTest::keyClick(edit, Qt::Key_Down);
+  EXPECT_EQ(inspection().cursor().layer, layer);
+}
+
+TEST_F(InspectTest, KeepsTheCursorOfALockedTab) {
+  open();
+  gui::ViewWidget* locked = any_view();
+  locked->setFocus();
+  const int step = inspection().cursor().step;
+  key(Qt::Key_L);
+  EXPECT_TRUE(window_->inspect_session().locked("summary"));
+  key(Qt::Key_BracketRight);
+  EXPECT_EQ(inspection().cursor().step, step + 1);
+  EXPECT_EQ(locked->view_context().cursor.step, step);
+  key(Qt::Key_L);
+  EXPECT_EQ(locked->view_context().cursor.step, step + 1);
+}
+
+TEST_F(InspectTest, PeelsALockWithEscapeBeforeAnythingElse) {
+  open();
+  inspection().set_locked({40});
+  settle();
+  auto* chip = work().findChild<QPushButton*>("tokenChip");
+  ASSERT_NE(chip, nullptr);
+  EXPECT_TRUE(chip->isVisible());
+  EXPECT_TRUE(chip->text().contains("Token"));
+  any_view()->setFocus();
+  key(Qt::Key_Escape);
+  EXPECT_TRUE(inspection().locked().empty());
+  settle();
+  EXPECT_FALSE(chip->isVisible());
+}
+
+TEST_F(InspectTest, LocksTheTokenThatIsClickedInTheMapAndInTheOutputs) {
+  open();
+  for (const char* id : {"map", "outputs"}) {
+    gui::ViewWidget* target = view(id);
+    if (!target) GTEST_SKIP() << "this build has no view " << id;
+    inspection().unlock_all();
+    settle();
+    bool locked = false;
+    // Somewhere near its middle there are data.
+    for (const double part : {0.5, 0.35, 0.65, 0.25}) {
+      const QPoint at(static_cast<int>(target->width() * part), static_cast<int>(target->height() * part));
+      QTest::mouseMove(target, at);
+      settle(60);
+      QTest::mouseClick(target, Qt::LeftButton, {}, at);
+      settle(60);
+      if ((locked = !inspection().locked().empty())) break;
+    }
+    EXPECT_TRUE(locked) << id;
+  }
+}
+
+TEST_F(InspectTest, PreviewsTheTokenUnderTheMouseAndForgetsItOutside) {
+  open();
+  gui::ViewWidget* map = view("map");
+  if (!map) GTEST_SKIP() << "this build has no map";
+  QTest::mouseMove(map, QPoint(map->width() / 2, map->height() / 2));
+  settle();
+  EXPECT_GE(inspection().hover().query, 0);
+  QEvent leave(QEvent::Leave);
+  QApplication::sendEvent(map, &leave);
+  EXPECT_LT(inspection().hover().query, 0);
+}
+
+TEST_F(InspectTest, MakesWidgetsOfControlsThatChangeTheView) {
+  open();
+  for (gui::ViewWidget* one : work().views()) {
+    const auto controls = one->view().controls(one->view_context());
+    for (const views::Control& control : controls) {
+      if (control.kind != views::Control::Kind::Switch) continue;
+      work().show_view(one->id());
+      settle(60);
+      auto* button = one->parentWidget()->findChild<QPushButton*>("control-" + QString::fromStdString(control.name));
+      ASSERT_NE(button, nullptr) << one->id() << " " << control.name;
+      button->click();
+      for (const views::Control& now : one->view().controls(one->view_context())) {
+        if (now.name == control.name) {
+          EXPECT_NE(now.value, control.value) << one->id() << " " << control.name;
+        }
+      }
+      button->click();
+    }
+  }
+}
+
+TEST_F(InspectTest, GoesToABookmarkAndBack) {
+  open();
+  window_->inspect_session().set_cursor({1, 3, 2, 1, 1});
+  inspection().set_locked({40, 41});
+  key(Qt::Key_D, Qt::ControlModifier);
+  ASSERT_EQ(read_bookmarks(file_).size(), 1u);
+  window_->inspect_session().set_cursor({0, 0, 0, 0, 0});
+  inspection().unlock_all();
+  any_view()->setFocus();
+  key(Qt::Key_1, Qt::ControlModifier);
+  EXPECT_EQ(inspection().cursor(), (views::InspectCursor{1, 3, 2, 1, 1}));
+  EXPECT_EQ(inspection().locked(), (std::vector<std::int64_t>{40, 41}));
+}
+
+TEST_F(InspectTest, ExportsAPictureOfTheViewOnScreen) {
+  open();
+  gui::ViewWidget* summary = view("summary");
+  const auto png = folder_.path() / "summary.png";
+  gui::export_from(window_->inspect_session(), *summary, png);
+  const QImage image(QString::fromStdString(png.string()));
+  EXPECT_EQ(image.size(), summary->size() * 2);
+  EXPECT_THROW(gui::export_from(window_->inspect_session(), *summary, folder_.path() / "a.xyz"), Error);
+}
+
+TEST_F(InspectTest, KeepsCaptureAndCursorWhenTheLookChanges) {
+  open();
+  window_->inspect_session().set_cursor({1, 4, 3, 2, 1});
+  QSettings().setValue("look/textScale", 1.3);
+  window_->apply_look();
+  settle();
+  EXPECT_EQ(inspection().cursor(), (views::InspectCursor{1, 4, 3, 2, 1}));
+  EXPECT_EQ(work().findChildren<gui::RunChip*>().size(), 2);
+  gui::Style::current().apply(gui::Light::Dark, 1);
+}
+
+TEST_F(InspectTest, PlacesEveryViewInEveryWidthClass) {
+  for (const int width : {1280, 1600, 2300}) {
+    window_->resize(width, 900);
+    settle();
+    for (const std::string& id : views::inspect_view_ids()) EXPECT_NE(work().view(id), nullptr) << id << " at " << width;
+  }
+}
+
+TEST_F(InspectTest, TellsScreenReadersWhatIsLocked) {
+  open();
+  for (gui::ViewWidget* one : work().views()) {
+    EXPECT_FALSE(one->accessibleName().isEmpty());
+    EXPECT_FALSE(one->view().spoken(one->view_context()).empty()) << one->id();
+  }
+}
+
+TEST_F(InspectTest, TakesAFirstTimeUserRound) {
+  window_->open_recorded_run();
+  settle();
+  auto* tour = window_->findChild<gui::GuidedTour*>();
+  ASSERT_NE(tour, nullptr);
+  EXPECT_EQ(tour->stop(), 0);
+  const int stops = tour->stops();
+  for (int i = 1; i < stops; ++i) {
+    QTest::keyClick(QApplication::focusWidget(), Qt::Key_Space);
+    EXPECT_EQ(tour->stop(), i);
+    EXPECT_TRUE(window_->rect().contains(tour->geometry())) << i;
+  }
+  QTest::keyClick(QApplication::focusWidget(), Qt::Key_Escape);
+  EXPECT_TRUE(wait([&] { return window_->findChild<gui::GuidedTour*>() == nullptr; }));
+}
+
+TEST_F(InspectTest, ShowsTheBytesThatACaptureWillTake) {
+  const auto note = [&] { return session_->capture_bytes(); };
+  EXPECT_EQ(note(), 0);
+  session_->edit("", [](gui::PairRequest& pair) { pair.capture = CaptureOptions::Level::Summary; });
+  ASSERT_TRUE(wait([&] { return note() > 0; }));
+  const std::int64_t summary = note();
+  session_->edit("", [](gui::PairRequest& pair) { pair.capture = CaptureOptions::Level::Full; });
+  EXPECT_TRUE(wait([&] { return note() > summary; }));
+}
+
+}  // namespace
+}  // namespace ditscope::test
