@@ -26,30 +26,6 @@ void expect_short(const std::string& text, const char* name) {
 
 }  // namespace
 
-std::vector<CaptureBookmark> read_bookmarks(const std::filesystem::path& capture) {
-  CaptureSource source(capture);
-  return source.read([](sqlite::Database& database) {
-    std::vector<CaptureBookmark> found;
-    sqlite::Statement rows(database,
-                           "SELECT bookmark_id, title, note, colour, run_id, step, layer, head, branch, view FROM bookmarks "
-                           "ORDER BY bookmark_id LIMIT 1000");
-    while (rows.step()) {
-      CaptureBookmark& bookmark = found.emplace_back();
-      bookmark.id = rows.integer(0);
-      bookmark.title = rows.text(1);
-      bookmark.note = rows.text(2);
-      bookmark.colour = rows.text(3);
-      bookmark.run_id = static_cast<int>(rows.integer(4));
-      bookmark.step = static_cast<int>(rows.integer(5));
-      bookmark.layer = static_cast<int>(rows.integer(6));
-      bookmark.head = static_cast<int>(rows.integer(7));
-      bookmark.branch = static_cast<int>(rows.integer(8));
-      bookmark.view = rows.text(9);
-    }
-    return found;
-  });
-}
-
 std::int64_t add_bookmark(const std::filesystem::path& capture, const CaptureBookmark& bookmark) {
   expect_short(bookmark.title, "title");
   expect_short(bookmark.note, "note");

@@ -105,6 +105,11 @@ bool Inspection::refresh() {
   return news;
 }
 
+void Inspection::reread() {
+  for (const std::filesystem::path& capture : captures_) loader_->forget(capture.string() + "\nrun ");
+  changed();
+}
+
 std::size_t Inspection::steps_of(int capture) const {
   std::size_t steps = 0;
   for (const InspectedRun& run : runs_) steps += run.capture == capture ? run.steps.size() : 0;

@@ -74,6 +74,8 @@ class Inspection {
   void close_all();
   /// Looks again at captures that are being written. @return whether something is new
   bool refresh();
+  /// Something of whole runs was written into a capture (a bookmark): what was asked for of them is asked for again.
+  void reread();
 
   const std::vector<InspectedRun>& runs() const { return runs_; }
   const std::vector<std::filesystem::path>& captures() const { return captures_; }

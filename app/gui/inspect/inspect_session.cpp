@@ -169,11 +169,17 @@ void InspectSession::read_bookmarks() {
   bookmarks_.clear();
   for (std::size_t i = 0; i < inspection_.captures().size(); ++i) {
     try {
-      for (CaptureBookmark& mark : ditscope::read_bookmarks(inspection_.captures()[i])) bookmarks_.push_back({static_cast<int>(i), std::move(mark)});
+      const CaptureReader reader(inspection_.captures()[i]);
+      for (const CaptureRun& run : reader.runs()) {
+        for (CaptureBookmark& mark : reader.bookmarks(run.run_id)) bookmarks_.push_back({static_cast<int>(i), std::move(mark)});
+      }
     } catch (const Error& problem) {
       session_.say(Message::Kind::Warning, "Bookmarks cannot be read: " + QString::fromUtf8(problem.what()));
     }
   }
+  std::sort(bookmarks_.begin(), bookmarks_.end(), [](const Bookmark& a, const Bookmark& b) {
+    return std::pair(a.capture, a.mark.bookmark_id) < std::pair(b.capture, b.mark.bookmark_id);
+  });
   Q_EMIT bookmarks_changed();
 }
 
@@ -195,16 +201,18 @@ void InspectSession::add_bookmark(const QString& title) {
     session_.say(Message::Kind::Error, QString::fromUtf8(problem.what()));
     return;
   }
+  inspection_.reread();
   read_bookmarks();
 }
 
 void InspectSession::remove_bookmark(std::size_t index) {
   if (index >= bookmarks_.size()) return;
   try {
-    ditscope::remove_bookmark(inspection_.captures().at(static_cast<std::size_t>(bookmarks_[index].capture)), bookmarks_[index].mark.id);
+    ditscope::remove_bookmark(inspection_.captures().at(static_cast<std::size_t>(bookmarks_[index].capture)), bookmarks_[index].mark.bookmark_id);
   } catch (const Error& problem) {
     session_.say(Message::Kind::Error, QString::fromUtf8(problem.what()));
   }
+  inspection_.reread();
   read_bookmarks();
 }
 

@@ -45,12 +45,12 @@ class Bookmarks : public ::testing::Test {
 
 TEST_F(Bookmarks, ComeBackAsTheyWereAddedOldestFirst) {
   writer_->close();
-  CaptureBookmark first{0, "Drift begins", "λ too large", "#2EE6C5", 1, 12, 5, 3, 1, R"({"locked":[412]})"};
+  CaptureBookmark first{0, "Drift begins", "λ too large", "#2EE6C5", R"({"locked":[412]})", 1, 12, 5, 3, 1};
   const std::int64_t id = add_bookmark(file_, first);
-  add_bookmark(file_, {0, "Later", "", "", 1, 17, 5, 3, 1, "{}"});
-  const std::vector<CaptureBookmark> found = read_bookmarks(file_);
+  add_bookmark(file_, {0, "Later", "", "", "{}", 1, 17, 5, 3, 1});
+  const std::vector<CaptureBookmark> found = CaptureReader(file_).bookmarks(1);
   ASSERT_EQ(found.size(), 2u);
-  EXPECT_EQ(found[0].id, id);
+  EXPECT_EQ(found[0].bookmark_id, id);
   EXPECT_EQ(found[0].title, first.title);
   EXPECT_EQ(found[0].note, first.note);
   EXPECT_EQ(found[0].step, 12);
@@ -59,28 +59,28 @@ TEST_F(Bookmarks, ComeBackAsTheyWereAddedOldestFirst) {
   EXPECT_EQ(found[0].view, first.view);
   EXPECT_EQ(found[1].title, "Later");
   remove_bookmark(file_, id);
-  EXPECT_EQ(read_bookmarks(file_).size(), 1u);
+  EXPECT_EQ(CaptureReader(file_).bookmarks(1).size(), 1u);
 }
 
 TEST_F(Bookmarks, LeaveTheRestOfTheCaptureAlone) {
   writer_->close();
-  add_bookmark(file_, {0, "Here", "", "", 1, 0, 0, 0, 0, "{}"});
+  add_bookmark(file_, {0, "Here", "", "", "{}", 1, 0, 0, 0, 0});
   const CaptureReader reader(file_);
   EXPECT_EQ(reader.meta().state, "complete");
   EXPECT_EQ(reader.steps(1).size(), 1u);
 }
 
 TEST_F(Bookmarks, AreRefusedWhileARunRecords) {
-  EXPECT_THROW(add_bookmark(file_, {0, "Here", "", "", 1, 0, 0, 0, 0, "{}"}), Error);
-  EXPECT_TRUE(read_bookmarks(file_).empty());
+  EXPECT_THROW(add_bookmark(file_, {0, "Here", "", "", "{}", 1, 0, 0, 0, 0}), Error);
+  EXPECT_TRUE(CaptureReader(file_).bookmarks(1).empty());
   writer_->close();
-  EXPECT_NO_THROW(add_bookmark(file_, {0, "Here", "", "", 1, 0, 0, 0, 0, "{}"}));
+  EXPECT_NO_THROW(add_bookmark(file_, {0, "Here", "", "", "{}", 1, 0, 0, 0, 0}));
 }
 
 TEST_F(Bookmarks, AreRefusedWithTextsThatAreTooLong) {
   writer_->close();
-  EXPECT_THROW(add_bookmark(file_, {0, std::string(5000, 'x'), "", "", 1, 0, 0, 0, 0, "{}"}), Error);
-  EXPECT_THROW(add_bookmark(folder_.path() / "none.ditcap", {0, "Here", "", "", 1, 0, 0, 0, 0, "{}"}), Error);
+  EXPECT_THROW(add_bookmark(file_, {0, std::string(5000, 'x'), "", "", "{}", 1, 0, 0, 0, 0}), Error);
+  EXPECT_THROW(add_bookmark(folder_.path() / "none.ditcap", {0, "Here", "", "", "{}", 1, 0, 0, 0, 0}), Error);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include "app/gui/inspect/guided_tour.h"
 #include "app/gui/inspect/inspect_workspace.h"
 #include "app/gui/widgets/basics.h"
-#include "core/capture/bookmarks.h"
+#include "core/capture/capture_reader.h"
 #include "tests/views/window/window_fixture.h"
 
 namespace ditscope::test {
@@ -196,7 +196,7 @@ TEST_F(InspectTest, GoesToABookmarkAndBack) {
   window_->inspect_session().set_cursor({1, 3, 2, 1, 1});
   inspection().set_locked({40, 41});
   key(Qt::Key_D, Qt::ControlModifier);
-  ASSERT_EQ(read_bookmarks(file_).size(), 1u);
+  ASSERT_EQ(CaptureReader(file_).bookmarks(2).size(), 1u);
   window_->inspect_session().set_cursor({0, 0, 0, 0, 0});
   inspection().unlock_all();
   any_view()->setFocus();
