@@ -71,8 +71,8 @@ TEST(DataFile, WritesSafetensorsWithWhatTheyAre) {
   const auto header = nlohmann::json::parse(bytes.substr(8, length));
   EXPECT_EQ(header["__metadata__"]["step"], "8");
   EXPECT_EQ(header["map"]["dtype"], "F64");
-  EXPECT_EQ(header["map"]["shape"], (std::vector<int>{2, 3}));
-  EXPECT_EQ(header["rows"]["data_offsets"], (std::vector<int>{48, 56}));
+  EXPECT_EQ(header["map"]["shape"].get<std::vector<int>>(), (std::vector<int>{2, 3}));
+  EXPECT_EQ(header["rows"]["data_offsets"].get<std::vector<int>>(), (std::vector<int>{48, 56}));
   EXPECT_EQ(bytes.size(), 8 + length + 56);
   EXPECT_EQ((8 + length) % 8, 0u);
 }

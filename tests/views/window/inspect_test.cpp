@@ -7,8 +7,10 @@
 #include "app/gui/inspect/export_menu.h"
 #include "app/gui/inspect/guided_tour.h"
 #include "app/gui/inspect/inspect_workspace.h"
+#include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
 #include "core/capture/capture_reader.h"
+#include "kernels/error.h"
 #include "tests/views/window/window_fixture.h"
 
 namespace ditscope::test {
