@@ -84,7 +84,7 @@ void MainWindow::rebuild() {
   layout->addWidget(new MessageBar(session_));
   workspaces_ = new QStackedWidget;
   workspaces_->addWidget(build_generate());
-  inspect_ = new InspectWorkspace(*inspect_session_, static_cast<InspectWorkspace::Width>(built_width_));
+  inspect_ = new InspectWorkspace(*inspect_session_, static_cast<InspectWorkspace::Width>(built_width_), size());
   connect(inspect_, &InspectWorkspace::open_asked, this, &MainWindow::choose_capture);
   connect(inspect_, &InspectWorkspace::tour_asked, this, &MainWindow::open_recorded_run);
   connect(inspect_, &InspectWorkspace::status_changed, this, &MainWindow::refresh_status);

@@ -68,11 +68,11 @@ QWidget* ControlBar::make_control(const views::Control& control) {
     made = button;
   } else if (control.kind == views::Control::Kind::Number) {
     auto* field = new NumberField(label);
-    const double span = control.most - control.least;
-    const bool whole = span > 2 && control.least == std::round(control.least);
-    field->set_range({control.least, control.most, whole ? 1 : span / 20, whole ? 0 : 3});
+    // A value that is written without a fraction has none.
+    const bool whole = control.value.find_first_of(".e") == std::string::npos;
+    field->set_range({control.least, control.most, whole ? 1 : std::max((control.most - control.least) / 100, 0.001), whole ? 0 : 3});
     field->set_prefix(label + " ");
-    field->setFixedWidth(Style::current().px(120));
+    field->setFixedWidth(QFontMetrics(Style::current().words(13)).horizontalAdvance(label) + Style::current().px(72));
     connect(field, &NumberField::changed, this, [this, name = control.name](double value) {
       char digits[40];
       std::snprintf(digits, sizeof digits, "%.9g", value);

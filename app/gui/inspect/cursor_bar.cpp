@@ -198,12 +198,13 @@ void CursorBar::refresh() {
   branch_->set_current(at.branch);
   branch_->setVisible(branches.size() > 1);
   const auto& locked = inspection.locked();
-  token_->setVisible(!locked.empty());
   if (!locked.empty()) {
     const QString more = locked.size() > 1 ? QString(" and %1 more").arg(locked.size() - 1) : QString();
     token_->setText(" Token " + session_.token_name(locked.front()) + more + QString::fromUtf8("  \u2715"));
     token_->setAccessibleName("Locked token " + session_.token_name(locked.front()) + more);
+    token_->setFixedWidth(QFontMetrics(Style::current().words(13)).horizontalAdvance(token_->text()) + Style::current().px(40));
   }
+  token_->setVisible(!locked.empty());
 }
 
 void CursorBar::show_bookmarks() {

@@ -34,7 +34,7 @@ std::string key_name(const QKeyEvent& event) {
 
 }  // namespace
 
-InspectWorkspace::InspectWorkspace(InspectSession& session, Width width, QWidget* parent) : QWidget(parent), session_(session) {
+InspectWorkspace::InspectWorkspace(InspectSession& session, Width width, QSize room, QWidget* parent) : QWidget(parent), session_(session) {
   setObjectName("inspectWorkspace");
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
@@ -48,7 +48,7 @@ InspectWorkspace::InspectWorkspace(InspectSession& session, Width width, QWidget
   auto* bar = new CursorBar(session_, width == Width::Compact);
   connect(bar, &CursorBar::open_asked, this, &InspectWorkspace::open_asked);
   column->addWidget(bar);
-  column->addWidget(build_docks(width), 1);
+  column->addWidget(build_docks(width, room), 1);
   pages_->addWidget(work);
   layout->addWidget(pages_);
   const auto refresh = [this] { pages_->setCurrentIndex(session_.inspection().empty() ? 0 : 1); };
@@ -87,11 +87,11 @@ QWidget* InspectWorkspace::build_empty() {
   return page;
 }
 
-ViewDock* InspectWorkspace::add_dock(const QString& name, std::vector<std::string> ids) {
+ViewDock* InspectWorkspace::add_dock(const QString& name, std::vector<std::string> ids, bool low) {
   const auto& known = views::inspect_view_ids();
   std::erase_if(ids, [&](const std::string& id) { return std::find(known.begin(), known.end(), id) == known.end(); });
   if (ids.empty()) return nullptr;
-  auto* dock = new ViewDock(session_, name, ids);
+  auto* dock = new ViewDock(session_, name, ids, low);
   docks_.push_back(dock);
   connect(dock, &ViewDock::entered, this, [this](const std::string& id) {
     const views::ViewInfo& info = session_.view(id).info();
@@ -104,7 +104,7 @@ ViewDock* InspectWorkspace::add_dock(const QString& name, std::vector<std::strin
   return dock;
 }
 
-QWidget* InspectWorkspace::build_docks(Width width) {
+QWidget* InspectWorkspace::build_docks(Width width, QSize room) {
   const Style& style = Style::current();
   std::vector<std::string> heads{"heads", "layer_head"}, outputs{"outputs", "summary"}, map{"map", "rows", "qk"}, mask{"mask", "overlap", "age"},
       drift{"drift", "histogram", "violin"}, error{"error"};
@@ -120,6 +120,8 @@ QWidget* InspectWorkspace::build_docks(Width width) {
   };
   auto* rows = make_splitter(Qt::Vertical, "inspectRows");
   auto* columns = make_splitter(Qt::Horizontal, "inspectColumns");
+  // Sizes that add up to the room there will be: a splitter that is squeezed first keeps that proportion.
+  const int low = style.px(width == Width::Compact ? 128 : 176), high = std::max(room.height() - style.px(104) - low, style.px(200));
   std::vector<int> widths;
   const auto add_column = [&](const std::vector<ViewDock*>& docks, const char* name, std::vector<int> heights, int column_width, bool side) {
     auto* column = make_splitter(Qt::Vertical, name);
@@ -127,13 +129,16 @@ QWidget* InspectWorkspace::build_docks(Width width) {
     for (std::size_t i = 0; i < docks.size(); ++i) {
       if (!docks[i]) continue;
       column->addWidget(docks[i]);
-      sizes << style.px(heights[i]);
+      sizes << heights[i];
       if (side) side_docks_.push_back(docks[i]);
     }
     if (sizes.empty()) {
       delete column;
       return;
     }
+    double sum = 0;
+    for (const int size : sizes) sum += size;
+    for (int& size : sizes) size = static_cast<int>(size * high / sum);
     column->setSizes(sizes);
     columns->addWidget(column);
     columns->setStretchFactor(columns->count() - 1, side ? 0 : 1);
@@ -150,14 +155,16 @@ QWidget* InspectWorkspace::build_docks(Width width) {
     add_column({add_dock("Mask", mask), add_dock("Drift", wide ? drift : joined(drift, error))}, "inspectRight", {380, 350}, 592, true);
     if (wide) add_column({add_dock("Error", error), add_dock("Layer by head", {"layer_head"})}, "inspectFourth", {400, 400}, 440, true);
   }
+  double sum = 0;
+  for (const int one : widths) sum += one;
+  for (int& one : widths) one = static_cast<int>(one * room.width() / sum);
   columns->setSizes(QList<int>(widths.begin(), widths.end()));
   rows->addWidget(columns);
   rows->setStretchFactor(0, 1);
-  if (ViewDock* timeline = add_dock("Timeline", {"timeline"})) {
+  if (ViewDock* timeline = add_dock("Timeline", {"timeline"}, true)) {
     rows->addWidget(timeline);
     side_docks_.push_back(timeline);
-    const int height = style.px(width == Width::Compact ? 132 : 196);
-    rows->setSizes({style.px(720), height});
+    rows->setSizes({high, low});
   }
   return rows;
 }

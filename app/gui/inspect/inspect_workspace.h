@@ -17,7 +17,8 @@ class InspectWorkspace : public QWidget {
   Q_OBJECT
  public:
   enum class Width { Compact, Standard, Wide };
-  InspectWorkspace(InspectSession& session, Width width, QWidget* parent = nullptr);
+  /// @param room  of the window, for the first sizes of the docks
+  InspectWorkspace(InspectSession& session, Width width, QSize room, QWidget* parent = nullptr);
 
   /// Keys of the cursor, of the view that has the focus, then of the outputs and the timeline. @return whether one took it
   bool handle_key(const QKeyEvent& event);
@@ -44,8 +45,8 @@ class InspectWorkspace : public QWidget {
 
  private:
   QWidget* build_empty();
-  QWidget* build_docks(Width width);
-  ViewDock* add_dock(const QString& name, std::vector<std::string> ids);
+  QWidget* build_docks(Width width, QSize room);
+  ViewDock* add_dock(const QString& name, std::vector<std::string> ids, bool low = false);
 
   InspectSession& session_;
   std::vector<ViewDock*> docks_, side_docks_;

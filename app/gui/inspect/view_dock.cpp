@@ -16,7 +16,7 @@ QString text_of(const std::string& text) { return QString::fromStdString(text); 
 
 }  // namespace
 
-ViewDock::ViewDock(InspectSession& session, const QString& name, const std::vector<std::string>& ids, QWidget* parent)
+ViewDock::ViewDock(InspectSession& session, const QString& name, const std::vector<std::string>& ids, bool low, QWidget* parent)
     : QWidget(parent), session_(session) {
   const Style& style = Style::current();
   setObjectName("panel");
@@ -34,13 +34,19 @@ ViewDock::ViewDock(InspectSession& session, const QString& name, const std::vect
   header->setContentsMargins(0, 0, style.px(6), 0);
   header->setSpacing(0);
   pages_ = new QStackedWidget;
+  QWidget* low_controls = nullptr;
   for (const std::string& id : ids) {
     auto* view = new ViewWidget(session_, id);
     auto* page = new QWidget;
     auto* column = new QVBoxLayout(page);
     column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(0);
-    column->addWidget(new ControlBar(*view));
+    auto* controls = new ControlBar(*view);
+    if (low && views_.empty()) {
+      low_controls = controls;
+    } else {
+      column->addWidget(controls);
+    }
     column->addWidget(view, 1);
     const int index = pages_->addWidget(page);
     auto* tab = make_button(text_of(view->view().info().title), {}, "tab");
@@ -55,7 +61,12 @@ ViewDock::ViewDock(InspectSession& session, const QString& name, const std::vect
   more_ = make_icon_button("chevron-down", "More views");
   connect(more_, &QToolButton::clicked, this, &ViewDock::show_more);
   header->addWidget(more_);
-  header->addStretch(1);
+  if (low_controls) {
+    bar->setFixedHeight(style.px(32));
+    header->addWidget(low_controls, 1);
+  } else {
+    header->addStretch(1);
+  }
   own_ = make_label("", "ticks");
   header->addWidget(own_);
   lock_ = make_icon_button("unlock", "Lock this tab to its step, layer and head (L)");

@@ -14,11 +14,11 @@ class QToolButton;
 namespace ditscope::gui {
 
 /// A dock of the Inspect workspace: tabs of views, and for the one that is shown lock, export and help. Tabs that do not fit are in
-/// a menu.
+/// a menu. A low dock has the toolbar of its first view in its header.
 class ViewDock : public QWidget {
   Q_OBJECT
  public:
-  ViewDock(InspectSession& session, const QString& name, const std::vector<std::string>& ids, QWidget* parent = nullptr);
+  ViewDock(InspectSession& session, const QString& name, const std::vector<std::string>& ids, bool low = false, QWidget* parent = nullptr);
   ViewWidget* current() const;
   ViewWidget* view(const std::string& id) const;  ///< null: not of this dock
   const std::vector<ViewWidget*>& views() const { return views_; }
