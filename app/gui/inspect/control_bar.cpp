@@ -43,6 +43,9 @@ ControlBar::ControlBar(ViewWidget& view, QWidget* parent) : QWidget(parent), vie
   QSizePolicy policy(QSizePolicy::Preferred, QSizePolicy::Minimum);
   policy.setHeightForWidth(true);
   setSizePolicy(policy);
+  more_ = make_icon_button("chevron-down", "More controls");
+  more_->setCheckable(true);
+  connect(more_, &QToolButton::toggled, this, &ControlBar::fold);
   connect(&view_, &ViewWidget::controls_asked, this, &ControlBar::refresh);
   refresh();
 }
@@ -126,8 +129,10 @@ void ControlBar::refresh() {
   const std::vector<views::Control> now = view_.view().controls(view_.view_context());
   if (!same_shape(now, shown_) || widgets_.empty()) {
     while (QLayoutItem* item = layout()->takeAt(0)) {
-      item->widget()->hide();
-      item->widget()->deleteLater();
+      if (item->widget() != more_) {
+        item->widget()->hide();
+        item->widget()->deleteLater();
+      }
       delete item;
     }
     widgets_.clear();
@@ -135,11 +140,35 @@ void ControlBar::refresh() {
       widgets_.push_back(make_control(control));
       layout()->addWidget(widgets_.back());
     }
+    layout()->addWidget(more_);
     setVisible(!now.empty());
     updateGeometry();
   }
   shown_ = now;
   for (std::size_t i = 0; i < now.size(); ++i) show_value(widgets_[i], now[i]);
+  fold();
+}
+
+void ControlBar::resizeEvent(QResizeEvent* event) {
+  QWidget::resizeEvent(event);
+  fold();
+}
+
+void ControlBar::fold() {
+  const int gap = Style::current().px(6), more = more_->sizeHint().width() + gap;
+  int room = width() - layout()->contentsMargins().left() - layout()->contentsMargins().right(), all = 0;
+  const auto wide = [](const QWidget* widget) { return std::clamp(widget->sizeHint().width(), widget->minimumWidth(), widget->maximumWidth()); };
+  for (const QWidget* widget : widgets_) all += wide(widget) + gap;
+  const bool fits = all <= room + gap;
+  room -= more;
+  bool open = true;
+  for (QWidget* widget : widgets_) {
+    room -= wide(widget) + gap;
+    // In their order: what comes after the first that does not fit waits as well.
+    open = open && (fits || room + gap >= 0);
+    widget->setVisible(open || more_->isChecked());
+  }
+  more_->setVisible(!fits);
 }
 
 }  // namespace ditscope::gui

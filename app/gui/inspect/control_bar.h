@@ -1,4 +1,5 @@
 #pragma once
+#include <QToolButton>
 #include <QWidget>
 #include <vector>
 
@@ -6,14 +7,19 @@
 
 namespace ditscope::gui {
 
-/// The toolbar of a view, made from its controls: choices, switches, numbers. Follows what the view says they are now.
+/// The toolbar of a view, made from its controls: choices, switches, numbers. Follows what the view says they are now. One line; what
+/// does not fit comes out with the button at its end.
 class ControlBar : public QWidget {
   Q_OBJECT
  public:
   explicit ControlBar(ViewWidget& view, QWidget* parent = nullptr);
   void refresh();
 
+ protected:
+  void resizeEvent(QResizeEvent* event) override;
+
  private:
+  void fold();
   QWidget* make_control(const views::Control& control);
   void show_value(QWidget* widget, const views::Control& control);
   void set(const std::string& name, const std::string& value);
@@ -21,6 +27,7 @@ class ControlBar : public QWidget {
   ViewWidget& view_;
   std::vector<views::Control> shown_;
   std::vector<QWidget*> widgets_;
+  QToolButton* more_ = nullptr;
 };
 
 }  // namespace ditscope::gui
