@@ -25,6 +25,7 @@
 #include "core/attention/branch_states.h"
 #include "core/attention/methods.h"
 #include "core/bridge/block_scores.h"
+#include "kernels/keep_reason.h"
 
 namespace ditscope {
 namespace {
@@ -102,8 +103,9 @@ class AdaSpa final : public Planner {
 
   at::Tensor build(const at::Tensor& mass, const BlockGrid& grid) const {
     const std::int64_t heads = mass.size(0), n = grid.blocks();
-    const auto kept_at = [&](double ratio, std::int64_t head) {  // (n,n) bool
-      at::Tensor kept = at::zeros({1, n, n}, at::kBool);
+    const int top_k = static_cast<int>(KeepReason::TopK);
+    const auto kept_at = [&](double ratio, std::int64_t head) {  // (n,n) KeepReason
+      at::Tensor kept = at::zeros({1, n, n}, at::kByte);
       grid.keep_text(kept);
       const std::int64_t text = grid.text_blocks(), visual = grid.visual_blocks();
       const auto k = std::max<std::int64_t>(std::llround(ratio * static_cast<double>(n)), 1);
@@ -111,13 +113,13 @@ class AdaSpa final : public Planner {
       if (p_.rows) {
         const std::int64_t count = std::clamp<std::int64_t>(p_.text_in_budget ? k - text : k, text == 0 ? 1 : 0, visual);
         const at::Tensor best = at::argsort(among, /*stable=*/true, 1, /*descending=*/true).slice(1, 0, count);
-        kept[0].slice(0, 0, visual).slice(1, 0, visual).scatter_(1, best, true);
+        kept[0].slice(0, 0, visual).slice(1, 0, visual).scatter_(1, best, top_k);
       } else {
         const std::int64_t all = std::llround(ratio * static_cast<double>(n * n));
         const std::int64_t count =
             std::clamp<std::int64_t>(p_.text_in_budget ? all - (n * n - visual * visual) : all, 0, visual * visual);
         const at::Tensor best = at::argsort(among.flatten(), true, 0, true).slice(0, 0, count);
-        at::Tensor flat = at::zeros({visual * visual}, at::kBool).scatter_(0, best, true);
+        at::Tensor flat = at::zeros({visual * visual}, at::kByte).scatter_(0, best, top_k);
         kept[0].slice(0, 0, visual).slice(1, 0, visual).copy_(flat.view({visual, visual}));
       }
       return kept[0];
@@ -126,7 +128,7 @@ class AdaSpa final : public Planner {
     std::vector<double> recall;
     for (std::int64_t h = 0; h < heads; ++h) {
       kept.push_back(kept_at(p_.kept_ratio, h));
-      recall.push_back((mass[h] * kept.back()).sum().item<double>() / std::max(mass[h].sum().item<double>(), 1e-30));
+      recall.push_back((mass[h] * kept.back().ne(0)).sum().item<double>() / std::max(mass[h].sum().item<double>(), 1e-30));
     }
     if (p_.head_adaptive) {
       std::vector<std::int64_t> order(static_cast<std::size_t>(heads));  // best recall first

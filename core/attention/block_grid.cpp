@@ -6,6 +6,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "kernels/keep_reason.h"
+
 namespace ditscope {
 namespace {
 
@@ -69,13 +71,15 @@ at::Tensor BlockGrid::means(const at::Tensor& rows) const {
 }
 
 void BlockGrid::keep_text(at::Tensor& kept) const {
-  kept.slice(1, visual_blocks_).fill_(true);
-  kept.slice(2, visual_blocks_).fill_(true);
+  const int keeps = kept.scalar_type() == at::kByte ? static_cast<int>(KeepReason::Text) : 1;
+  kept.slice(1, visual_blocks_).fill_(keeps);
+  kept.slice(2, visual_blocks_).fill_(keeps);
 }
 
 std::shared_ptr<const Selection> select(const std::shared_ptr<const BlockGrid>& grid, const at::Tensor& kept_anywhere) {
   const BlockGrid& g = *grid;
-  const at::Tensor kept = kept_anywhere.to(at::kCPU).contiguous();  // (1 or H, N, N)
+  const at::Tensor given = kept_anywhere.to(at::kCPU).contiguous();                              // (1 or H, N, N)
+  const at::Tensor kept = given.scalar_type() == at::kByte ? given.ne(0).contiguous() : given;  // bool
   const std::int64_t planes = kept.size(0), parts = g.block_tokens_ / kBlockTokens;
   const std::int64_t fine = (g.slots_ + kBlockTokens - 1) / kBlockTokens;  // 64-token blocks
   MaskDescription d;
@@ -104,6 +108,7 @@ std::shared_ptr<const Selection> select(const std::shared_ptr<const BlockGrid>& 
   auto selection = std::make_shared<Selection>(std::make_shared<const BlockMask>(d), g.arrangement_, ratio,
                                                visits / (own_blocks * own_blocks));
   selection->set_blocks(grid, kept);
+  if (given.scalar_type() == at::kByte) selection->set_reasons(given);
   return selection;
 }
 

@@ -36,7 +36,7 @@ class BlockGrid {
   /// Sum of the rows of each block, and their mean. @param rows (H,S,C), zeros in empty slots
   at::Tensor sums(const at::Tensor& rows) const;   // (H,N,C)
   at::Tensor means(const at::Tensor& rows) const;  // (H,N,C) float32
-  /// Keeps text rows and columns in `kept`.
+  /// Keeps text rows and columns in `kept`, for being text where it holds reasons.
   void keep_text(at::Tensor& kept) const;
 
  private:
@@ -47,7 +47,7 @@ class BlockGrid {
   std::vector<std::uint64_t> valid_keys_;  ///< empty: no empty slots
 };
 
-/// The pairs of kept blocks. @param kept (1 or H, N, N) bool; one plane for all heads
+/// The pairs of kept blocks. @param kept (1 or H, N, N) bool, or uint8: KeepReason of kept blocks, 0 of the others; one plane for all heads
 std::shared_ptr<const Selection> select(const std::shared_ptr<const BlockGrid>& grid, const at::Tensor& kept);
 
 bool same_layout(const TokenLayout& a, const TokenLayout& b);

@@ -22,7 +22,7 @@ class BlockPlanner : public Planner {
  protected:
   virtual BlockGrid lay_out(const TokenLayout& layout) const = 0;
   /// @param one  a batch element, tokens in the slots of the grid
-  virtual at::Tensor choose(const LayerCall& one, const BlockGrid& grid) const = 0;  // (1 or H, N, N) bool
+  virtual at::Tensor choose(const LayerCall& one, const BlockGrid& grid) const = 0;  // (1 or H, N, N) bool, or KeepReason
 
   const std::shared_ptr<const BlockGrid>& grid_of(const TokenLayout& layout) {
     return grids_.of(layout, [&] { return std::make_shared<const BlockGrid>(lay_out(layout)); });
@@ -45,7 +45,7 @@ class StaticBlockPlanner : public Planner {
 
  protected:
   virtual BlockGrid lay_out(const TokenLayout& layout) const = 0;
-  virtual at::Tensor choose(const TokenLayout& layout, const BlockGrid& grid) const = 0;  // (1,N,N) bool
+  virtual at::Tensor choose(const TokenLayout& layout, const BlockGrid& grid) const = 0;  // (1,N,N) bool, or KeepReason
 
  private:
   PerLayout<Selection> selections_;

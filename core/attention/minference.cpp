@@ -20,6 +20,7 @@
 
 #include "core/attention/block_planner.h"
 #include "core/attention/methods.h"
+#include "kernels/keep_reason.h"
 
 namespace ditscope {
 namespace {
@@ -61,14 +62,14 @@ class MInference final : public Planner {
     for (std::int64_t h = 0; h < heads; ++h) {
       const std::int64_t which = pattern_ == "a-shape" ? 0 : pattern_ == "vertical-slash" ? 1 : pattern_ == "block-sparse" ? 2 : best[h].item<std::int64_t>();
       keys.push_back(as_they_come);
-      kept.push_back(which == 0 ? a_shape : sparse[h]);
+      kept.push_back(which == 0 ? a_shape_reasons(a_shape, budget) : best_of_rows(sparse[h]));
       if (which != 1) continue;
       if (columns == 0) {
-        kept.back() = slash[h];
+        kept.back() = best_of_rows(slash[h]);
         continue;
       }
       moved = true;
-      kept.back() = columns_first(slash[h], best_keys[h], tokens, blocks, keys.back());
+      kept.back() = best_of_rows(columns_first(slash[h], best_keys[h], tokens, blocks, keys.back()));
     }
     TokenLayout plain;
     plain.columns = tokens;
@@ -76,7 +77,11 @@ class MInference final : public Planner {
     const auto selected = select(grid, at::stack(kept));
     Planned planned{selected};
     planned.search_kept_ratio = static_cast<double>(mass.size(1)) / static_cast<double>(tokens);
-    if (moved) planned.selection = std::make_shared<const Selection>(selected->shared_mask(), Arrangement::make(tokens, as_they_come, at::stack(keys)));
+    if (moved) {
+      auto by_columns = std::make_shared<Selection>(selected->shared_mask(), Arrangement::make(tokens, as_they_come, at::stack(keys)));
+      by_columns->set_reasons(selected->reasons());
+      planned.selection = by_columns;
+    }
     return planned;
   }
 
@@ -110,6 +115,14 @@ class MInference final : public Planner {
     const at::Tensor m = at::arange(blocks, at::kLong).unsqueeze(1), n = at::arange(blocks, at::kLong).unsqueeze(0);
     const at::Tensor begin = (m - local / 2).clamp(0, std::max<std::int64_t>(blocks - local, 0));  // shifted at the ends
     return n.lt(first).logical_or(n.ge(begin).logical_and(n.lt(begin + local)));
+  }
+
+  static at::Tensor best_of_rows(const at::Tensor& kept) { return kept.to(at::kByte) * static_cast<int>(KeepReason::TopK); }
+
+  static at::Tensor a_shape_reasons(const at::Tensor& a_shape, std::int64_t budget) {
+    at::Tensor reasons = a_shape.to(at::kByte) * static_cast<int>(KeepReason::Window);
+    if (budget > 1) reasons.narrow(1, 0, std::max<std::int64_t>(budget / 9, 1)).fill_(static_cast<int>(KeepReason::Sink));
+    return reasons;
   }
 
   /// The `count` heaviest columns of each head, the first ones among them, ascending.

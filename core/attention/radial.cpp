@@ -18,6 +18,7 @@
 
 #include "core/attention/block_planner.h"
 #include "core/attention/methods.h"
+#include "kernels/keep_reason.h"
 
 namespace ditscope {
 namespace {
@@ -38,7 +39,7 @@ class Radial final : public StaticBlockPlanner {
   BlockGrid lay_out(const TokenLayout& l) const override { return BlockGrid(l, p_.block_tokens, BlockGrid::Text::Joined); }
 
   at::Tensor choose(const TokenLayout& l, const BlockGrid& grid) const override {
-    at::Tensor kept = at::zeros({1, grid.blocks(), grid.blocks()}, at::kBool);
+    at::Tensor kept = at::zeros({1, grid.blocks(), grid.blocks()}, at::kByte);
     const bool sink = p_.sink == "on" || (p_.sink == "auto" && l.text_tokens == 0);
     for (std::int64_t i = 0; i < l.frames; ++i) {
       for (std::int64_t j = 0; j < l.frames; ++j) {
@@ -62,7 +63,7 @@ class Radial final : public StaticBlockPlanner {
 
   /// The blocks of one frame pair whose first tokens are at `row` and `column`.
   void add_frame_pair(std::int64_t row, std::int64_t column, std::int64_t sites, double width, at::Tensor& kept) const {
-    auto keeps = kept.accessor<bool, 3>();
+    auto keeps = kept.accessor<std::uint8_t, 3>();
     const std::int64_t block = p_.block_tokens, reach = static_cast<std::int64_t>(std::floor(width));
     for (std::int64_t m = row / block; m * block < row + sites; ++m) {
       const std::int64_t first = std::max(m * block - row, std::int64_t{0}), last = std::min(m * block + block - row, sites);
@@ -73,7 +74,7 @@ class Radial final : public StaticBlockPlanner {
           on += rows > 0;
           dense += static_cast<double>(rows) / static_cast<double>(block) > 1.0 / 3;
         }
-        if (static_cast<double>(dense) > 0.6 * static_cast<double>(on)) keeps[0][m][n] = true;
+        if (static_cast<double>(dense) > 0.6 * static_cast<double>(on)) keeps[0][m][n] = static_cast<std::uint8_t>(KeepReason::Window);
       }
     }
   }

@@ -24,6 +24,7 @@
 #include "core/attention/block_grid.h"
 #include "core/attention/methods.h"
 #include "core/attention/pooled.h"
+#include "kernels/keep_reason.h"
 #include "kernels/permutation.h"
 
 namespace ditscope {
@@ -39,7 +40,7 @@ std::pair<at::Tensor, at::Tensor> text_of(const LayerCall& call, std::int64_t ba
 
 struct Layout {
   std::shared_ptr<const BlockGrid> grid;
-  at::Tensor always;  // (1,N,N) bool: neighbours, first blocks, text
+  at::Tensor always;  // (1,N,N) KeepReason: neighbours, first blocks, text
 };
 
 /// Nb_ij: a token of block j lies in the 3 x 3 x 3 around a token of block i.
@@ -47,7 +48,7 @@ void keep_neighbours(const TokenLayout& layout, const Permutation& order, std::i
   std::vector<std::int64_t> block_of(order.size());
   for (std::size_t place = 0; place < order.size(); ++place)
     block_of[static_cast<std::size_t>(order[place])] = static_cast<std::int64_t>(place) / block_tokens;
-  auto keeps = kept.accessor<bool, 3>();
+  auto keeps = kept.accessor<std::uint8_t, 3>();
   const auto at = [&](std::int64_t f, std::int64_t y, std::int64_t x) {
     return block_of[static_cast<std::size_t>((f * layout.rows + y) * layout.columns + x)];
   };
@@ -57,7 +58,7 @@ void keep_neighbours(const TokenLayout& layout, const Permutation& order, std::i
         for (int d = 0; d < 27; ++d) {
           const std::int64_t nf = f + d / 9 - 1, ny = y + d / 3 % 3 - 1, nx = x + d % 3 - 1;
           if (nf < 0 || ny < 0 || nx < 0 || nf >= layout.frames || ny >= layout.rows || nx >= layout.columns) continue;
-          keeps[0][at(f, y, x)][at(nf, ny, nx)] = true;
+          keeps[0][at(f, y, x)][at(nf, ny, nx)] = static_cast<std::uint8_t>(KeepReason::Neighbour);
         }
       }
     }
@@ -91,10 +92,13 @@ class RectifiedSpaAttn final : public Planner {
     const auto [sorted, order] = at::sort(columns, /*stable=*/true, 2, /*descending=*/true);
     const auto top_k = static_cast<std::int64_t>(p_.kept_ratio * static_cast<double>(visual));
     const at::Tensor count = (sorted.cumsum(2).le(p_.top_p).sum(2, true) + 1).clamp_min(top_k);         // (H,V,1)
-    const at::Tensor chosen = at::arange(columns.size(2), at::kLong).view({1, 1, -1}).lt(count);         // (H,V,V+1)
-    const at::Tensor best = at::zeros(columns.sizes(), at::kBool).scatter_(2, order, chosen);            // (H,V,V+1)
+    const at::Tensor rank = at::arange(columns.size(2), at::kLong).view({1, 1, -1});
+    const at::Tensor reason = at::where(rank.lt(top_k), static_cast<int>(KeepReason::TopK), static_cast<int>(KeepReason::Cumulative));
+    const at::Tensor chosen = (reason * rank.lt(count)).to(at::kByte);                                   // (H,V,V+1)
+    const at::Tensor best = at::zeros(columns.sizes(), at::kByte).scatter_(2, order, chosen).narrow(2, 0, visual);  // (H,V,V)
     at::Tensor kept = layout.always.repeat({heads, 1, 1});                                               // (H,N,N)
-    kept.slice(1, 0, visual).slice(2, 0, visual).logical_or_(best.narrow(2, 0, visual));
+    const at::Tensor among = kept.slice(1, 0, visual).slice(2, 0, visual);
+    among.copy_(at::where(best.ne(0), best, among));
     return {select(layout.grid, kept)};
   }
 
@@ -110,9 +114,9 @@ class RectifiedSpaAttn final : public Planner {
     const Permutation order = hilbert_order({layout.frames, layout.rows, layout.columns});
     Layout made{std::make_shared<const BlockGrid>(layout, p_.block_tokens, BlockGrid::Text::Apart, order), {}};
     const std::int64_t blocks = made.grid->blocks(), first = std::min(p_.first_blocks, made.grid->visual_blocks());
-    made.always = at::zeros({1, blocks, blocks}, at::kBool);
+    made.always = at::zeros({1, blocks, blocks}, at::kByte);
     keep_neighbours(layout, order, p_.block_tokens, made.always);
-    made.always.slice(1, 0, first).slice(2, 0, first).fill_(true);
+    made.always.slice(1, 0, first).slice(2, 0, first).fill_(static_cast<int>(KeepReason::Sink));
     made.grid->keep_text(made.always);
     return made;
   }

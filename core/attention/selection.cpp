@@ -149,7 +149,7 @@ at::Tensor Selection::kept_tokens(std::int64_t heads, at::IntArrayRef rows) cons
 std::int64_t Selection::bytes() const {
   std::int64_t masks = 0;
   for (const auto& mask : masks_) masks += mask->bytes();
-  return masks + (skipped_ ? skipped_->bytes() : 0) + (arrangement_ ? arrangement_->bytes() : 0) + bytes_of(kept_blocks_);
+  return masks + (skipped_ ? skipped_->bytes() : 0) + (arrangement_ ? arrangement_->bytes() : 0) + bytes_of(kept_blocks_) + bytes_of(reasons_);
 }
 
 LayerCall element_in_slots(const LayerCall& call, std::int64_t batch, const Arrangement* arrangement) {

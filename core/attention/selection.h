@@ -57,6 +57,10 @@ class Selection {
   const at::Tensor& pv_skip() const { return pv_skip_; }
   void set_pv_skip(const at::Tensor& of_heads) { pv_skip_ = of_heads; }
   void set_blocks(std::shared_ptr<const BlockGrid> grid, const at::Tensor& kept_blocks);
+  /// Why each kept block is kept, where the method says so: KeepReason of the blocks of the grid, or of 64 x 64 slots without one;
+  /// (1,1,1) where one reason holds for all.
+  const at::Tensor& reasons() const { return reasons_; }  // (1 or H, N, N) uint8, CPU; undefined: not said
+  void set_reasons(const at::Tensor& reasons) { reasons_ = reasons; }
   /// Whether skipped() can be asked for: one mask, and no arrangement, whose empty slots it would keep.
   bool has_complement() const { return !arrangement_ && !by_head(); }
   /// The complement of the mask, made at the first call.
@@ -70,7 +74,7 @@ class Selection {
   std::shared_ptr<const Arrangement> arrangement_;
   double kept_ratio_, kept_ratio_blocks_;
   std::shared_ptr<const BlockGrid> grid_;
-  at::Tensor kept_blocks_, pv_skip_;
+  at::Tensor kept_blocks_, pv_skip_, reasons_;
   mutable std::shared_ptr<const BlockMask> skipped_;
 };
 

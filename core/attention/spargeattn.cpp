@@ -22,6 +22,7 @@
 #include "core/attention/block_planner.h"
 #include "core/attention/calibration.h"
 #include "core/attention/methods.h"
+#include "kernels/keep_reason.h"
 #include "kernels/permutation.h"
 
 namespace ditscope {
@@ -88,8 +89,12 @@ class SpargeAttn final : public BlockPlanner {
     const bool top_k = p_.top_k && !p_.tuned;
     const at::Tensor tau = of_heads("cdf", one, p_.cdf).to(q.device());                                 // (H)
     at::Tensor kept = top_k ? best_columns(scores, count) : best_columns(scores, tau, false, 1);        // (H,M,N)
-    kept = kept.logical_or(good_k.logical_not().unsqueeze(1)).logical_or(good_q.logical_not().unsqueeze(2));
-    if (p_.sink) kept.select(2, 0).fill_(true);
+    kept = kept.to(at::kByte) * static_cast<int>(top_k ? KeepReason::TopK : KeepReason::Cumulative);
+    const auto also = [&](const at::Tensor& where, KeepReason reason) {
+      kept = at::where(kept.eq(0).logical_and(where), at::full({}, static_cast<int>(reason), kept.options()), kept);
+    };
+    if (p_.sink) also(at::arange(blocks, kept.options().dtype(at::kLong)).eq(0), KeepReason::Sink);
+    also(good_k.logical_not().unsqueeze(1).logical_or(good_q.logical_not().unsqueeze(2)), KeepReason::Other);
     return kept.repeat_interleave(2, 1).narrow(1, 0, blocks);
   }
 

@@ -21,6 +21,7 @@
 #include "core/attention/calibration.h"
 #include "core/attention/methods.h"
 #include "kernels/error.h"
+#include "kernels/keep_reason.h"
 #include "kernels/permutation.h"
 
 namespace ditscope {
@@ -43,7 +44,7 @@ BlockGrid grid_in_tiles(const TokenLayout& l, const Size3& t) {
 }
 
 /// The blocks that a window keeps.
-at::Tensor window_plane(const TokenLayout& l, const Size3& t, const BlockGrid& grid, const Size3& window) {  // (1,N,N) bool
+at::Tensor window_plane(const TokenLayout& l, const Size3& t, const BlockGrid& grid, const Size3& window) {  // (1,N,N) KeepReason
   const Size3 n{(l.frames + t.frames - 1) / t.frames, (l.rows + t.rows - 1) / t.rows, (l.columns + t.columns - 1) / t.columns};
   const TiledOrder tiles = tile_order({l.frames, l.rows, l.columns}, {t.frames, t.rows, t.columns});
   std::vector<Size3> tile_of_block;  // small tiles at a border take fewer blocks
@@ -57,13 +58,14 @@ at::Tensor window_plane(const TokenLayout& l, const Size3& t, const BlockGrid& g
     const std::int64_t half = along / 2, last = std::max(half, tiles_along - 1 - half);
     return std::abs(std::clamp(query, half, last) - key) <= half;
   };
-  at::Tensor kept = at::zeros({1, grid.blocks(), grid.blocks()}, at::kBool);
-  auto keeps = kept.accessor<bool, 3>();
+  at::Tensor kept = at::zeros({1, grid.blocks(), grid.blocks()}, at::kByte);
+  auto keeps = kept.accessor<std::uint8_t, 3>();
   for (std::size_t i = 0; i < tile_of_block.size(); ++i) {
     for (std::size_t j = 0; j < tile_of_block.size(); ++j) {
       const Size3 &q = tile_of_block[i], &k = tile_of_block[j];
-      keeps[0][i][j] = sees(q.frames, k.frames, window.frames, n.frames) && sees(q.rows, k.rows, window.rows, n.rows) &&
-                       sees(q.columns, k.columns, window.columns, n.columns);
+      const bool seen = sees(q.frames, k.frames, window.frames, n.frames) && sees(q.rows, k.rows, window.rows, n.rows) &&
+                        sees(q.columns, k.columns, window.columns, n.columns);
+      keeps[0][i][j] = static_cast<std::uint8_t>(seen ? KeepReason::Window : KeepReason::None);
     }
   }
   grid.keep_text(kept);

@@ -20,6 +20,7 @@
 #include "core/attention/methods.h"
 #include "core/attention/block_grid.h"
 #include "core/attention/window_plan.h"
+#include "kernels/keep_reason.h"
 
 namespace ditscope {
 
@@ -78,8 +79,10 @@ class Window final : public Planner {
     return {selection_.of(call.layout, [&] {
       const TokenLayout& l = call.layout;
       auto mask = std::make_shared<const BlockMask>(band_ ? band_mask(l, kept_ratio_) : window_mask(l, kept_ratio_));
-      if (!band_ || l.order == TokenOrder::FrameMajor) return std::make_shared<const Selection>(std::move(mask));
-      return std::make_shared<const Selection>(std::move(mask), frames_in_order(l));
+      const bool reordered = band_ && l.order != TokenOrder::FrameMajor;
+      auto selection = reordered ? std::make_shared<Selection>(std::move(mask), frames_in_order(l)) : std::make_shared<Selection>(std::move(mask));
+      selection->set_reasons(at::full({1, 1, 1}, static_cast<int>(KeepReason::Window), at::kByte));
+      return std::shared_ptr<const Selection>(selection);
     })};
   }
 

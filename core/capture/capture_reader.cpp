@@ -360,6 +360,11 @@ std::shared_ptr<const CapturePlan> CaptureReader::plan(std::int64_t plan_id, std
       std::memcpy(p->partial_bits.data(), bits.data(), bits.size());
       if (!std::is_sorted(p->partial_blocks.begin(), p->partial_blocks.end())) corrupt("cut blocks in order", "another order");
     }
+    const auto reasons = impl_->arrays("WHERE run_id = 0 AND kind = 'mask_reasons' AND step = ?", [&](Statement& rows) { rows.bind(plan_id); });
+    if (!reasons.empty()) {
+      p->reasons = impl_->whole(reasons[0].tensor_id, "mask_reasons", "|u1", std::int64_t{p->q_blocks} * p->k_blocks);
+      for (std::uint8_t& reason : p->reasons) reason = std::min(reason, static_cast<std::uint8_t>(KeepReason::Other));
+    }
     return p;
   });
   if (impl_->plans.size() >= 64) impl_->plans.clear();

@@ -12,7 +12,7 @@
 namespace ditscope::capture_file {
 
 inline constexpr std::int64_t kApplicationId = 0x44695463;  ///< "DiTc", bytes 68..71 of the file
-inline constexpr int kMajor = 1, kMinor = 0;
+inline constexpr int kMajor = 1, kMinor = 1;
 inline constexpr int kPage_bytes = 4096;
 inline constexpr std::int64_t kChunksPerTensor = std::int64_t{1} << 20;
 inline constexpr std::size_t kLargestChunk_bytes = std::size_t{4} << 20;

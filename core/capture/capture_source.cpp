@@ -156,8 +156,8 @@ void CaptureSource::check() {
   for (const auto& [name, object] : expected_objects()) {
     const auto there = found.find(name);
     if (there == found.end()) no_capture(file_, "the table " + name + " is missing");
-    // A newer minor version may have added columns; our own is known to the letter.
-    if (version_ == 1000 * capture_file::kMajor + capture_file::kMinor && there->second.sql != object.sql) no_capture(file_, "the table " + name + " is another");
+    // A newer minor version may have added columns; those up to our own are known to the letter.
+    if (version_ <= 1000 * capture_file::kMajor + capture_file::kMinor && there->second.sql != object.sql) no_capture(file_, "the table " + name + " is another");
     if (object.type != "table") continue;
     sqlite::Statement columns(*database_, "SELECT count(*) FROM pragma_table_xinfo(?) WHERE hidden <> 0");
     columns.bind(name);

@@ -267,7 +267,7 @@ std::int64_t CaptureStore::plan_id(const std::shared_ptr<const CapturePlan>& pla
   hash.add(Json{plan->q_block_tokens, plan->k_block_tokens, plan->q_blocks, plan->k_blocks, plan->tokens, plan->queries, plan->keys}.dump());
   hash.add(bytes_of(plan->q_order.data(), plan->q_order.size() * 4)).add(bytes_of(plan->k_order.data(), plan->k_order.size() * 4));
   hash.add(plan->block_bits).add(bytes_of(plan->partial_blocks.data(), plan->partial_blocks.size() * 4));
-  hash.add(bytes_of(plan->partial_bits.data(), plan->partial_bits.size() * 8));
+  hash.add(bytes_of(plan->partial_bits.data(), plan->partial_bits.size() * 8)).add(plan->reasons);
   const std::string text = Sha256::hex(hash.finish());
   const auto [found, fresh] = ids_.try_emplace("plan\n" + text, next_plan_);
   if (fresh) {
@@ -317,6 +317,16 @@ std::int64_t CaptureStore::insert_plan(const CapturePlan& p, const std::string& 
       .bind(id).bind(hash).bind(p.kind).bind(p.q_block_tokens).bind(p.k_block_tokens).bind(p.q_blocks).bind(p.k_blocks).bind(p.tokens)
       .bind(p.queries).bind(p.keys).bind(p.kept_blocks).bind(p.kept_ratio).bind(mask_id).bind(blocks_id).bind(bits_id).bind(q_order_id)
       .bind(k_order_id).run();
+  if (!p.reasons.empty()) {
+    CaptureTensor reasons = mask;
+    reasons.kind = "mask_reasons";
+    reasons.encoding = "plain";
+    reasons.filter = "up";
+    reasons.step = static_cast<int>(id);
+    reasons.shape = {p.q_blocks, p.k_blocks};
+    reasons.bytes = p.reasons;
+    insert(reasons, 0, true);
+  }
   return id;
 }
 

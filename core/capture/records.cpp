@@ -40,6 +40,51 @@ std::vector<std::uint8_t> CapturePlan::row(std::int64_t query) const {
   return kept;
 }
 
+template <typename CellOf>
+void CapturePlan::add_ordered_pairs(const CellOf& cell_of, std::size_t cells, std::vector<double>& counts) const {
+  const auto cells_of = [&](const std::vector<std::uint32_t>& order, std::int64_t slots) {  // cell of each slot, -1 where it is empty
+    std::vector<std::int32_t> result;
+    for (std::int64_t slot = 0; slot < slots; ++slot) {
+      const std::int64_t token = order.empty() ? slot : order[static_cast<std::size_t>(slot)];
+      result.push_back(token < tokens ? static_cast<std::int32_t>(cell_of(token)) : -1);
+    }
+    return result;
+  };
+  const std::vector<std::int32_t> q_cells = cells_of(q_order, queries), k_cells = cells_of(k_order, keys);
+  std::vector<double> whole(cells);  // keys of the whole blocks of a row of blocks, by cell
+  std::size_t partial = 0;
+  for (int m = 0; m < q_blocks; ++m) {
+    std::fill(whole.begin(), whole.end(), 0.0);
+    const std::int64_t first_row = std::int64_t{m} * q_block_tokens, last_row = std::min<std::int64_t>(first_row + q_block_tokens, queries);
+    for (int n = 0; n < k_blocks; ++n) {
+      if (!keeps_block(m, n)) continue;
+      const std::int64_t first = std::int64_t{n} * k_block_tokens, last = std::min<std::int64_t>(first + k_block_tokens, keys);
+      const auto number = static_cast<std::uint32_t>(m) * static_cast<std::uint32_t>(k_blocks) + static_cast<std::uint32_t>(n);
+      while (partial < partial_blocks.size() && partial_blocks[partial] < number) ++partial;
+      if (partial == partial_blocks.size() || partial_blocks[partial] != number) {
+        for (std::int64_t key = first; key < last; ++key)
+          if (const std::int32_t cell = k_cells[static_cast<std::size_t>(key)]; cell >= 0) ++whole[static_cast<std::size_t>(cell)];
+        continue;
+      }
+      for (std::int64_t row = first_row; row < last_row; ++row) {
+        const std::int32_t q_cell = q_cells[static_cast<std::size_t>(row)];
+        std::uint64_t bits = partial_bits[partial * static_cast<std::size_t>(q_block_tokens) + static_cast<std::size_t>(row - first_row)];
+        for (; q_cell >= 0 && bits != 0; bits &= bits - 1) {
+          const std::int64_t key = first + std::countr_zero(bits);
+          if (key >= last) break;
+          if (const std::int32_t cell = k_cells[static_cast<std::size_t>(key)]; cell >= 0) ++counts[static_cast<std::size_t>(q_cell) * cells + static_cast<std::size_t>(cell)];
+        }
+      }
+    }
+    for (std::int64_t row = first_row; row < last_row; ++row) {
+      const std::int32_t q_cell = q_cells[static_cast<std::size_t>(row)];
+      if (q_cell < 0) continue;
+      double* of_row = counts.data() + static_cast<std::size_t>(q_cell) * cells;
+      for (std::size_t column = 0; column < cells; ++column) of_row[column] += whole[column];
+    }
+  }
+}
+
 std::vector<float> CapturePlan::kept_ratios(const std::vector<std::int64_t>& edges) const {
   const std::size_t cells = edges.size() - 1;
   std::vector<float> ratios(cells * cells, dense() ? 1.0F : 0.0F);
@@ -48,14 +93,7 @@ std::vector<float> CapturePlan::kept_ratios(const std::vector<std::int64_t>& edg
     return static_cast<std::size_t>(std::upper_bound(edges.begin(), edges.end(), token) - edges.begin()) - 1;
   };
   std::vector<double> counts(cells * cells, 0.0);
-  if (!q_order.empty() || !k_order.empty()) {
-    for (std::int64_t query = 0; query < tokens; ++query) {
-      const std::vector<std::uint8_t> kept = row(query);
-      double* of_row = counts.data() + cell_of(query) * cells;
-      for (std::size_t column = 0; column < cells; ++column)
-        of_row[column] += static_cast<double>(std::count(kept.begin() + edges[column], kept.begin() + edges[column + 1], 1));
-    }
-  }
+  if (!q_order.empty() || !k_order.empty()) add_ordered_pairs(cell_of, cells, counts);
   std::size_t partial = 0;
   for (int m = 0; m < q_blocks && q_order.empty() && k_order.empty(); ++m) {
     const std::int64_t first_row = std::int64_t{m} * q_block_tokens, last_row = std::min<std::int64_t>(first_row + q_block_tokens, queries);
@@ -87,7 +125,7 @@ std::vector<float> CapturePlan::kept_ratios(const std::vector<std::int64_t>& edg
   for (std::size_t i = 0; i < cells; ++i) {
     for (std::size_t j = 0; j < cells; ++j) {
       const double pairs = static_cast<double>(edges[i + 1] - edges[i]) * static_cast<double>(edges[j + 1] - edges[j]);
-      ratios[i * cells + j] = static_cast<float>(counts[i * cells + j] / pairs);
+      ratios[i * cells + j] = static_cast<float>(std::min(counts[i * cells + j] / pairs, 1.0));  // a key may lie in two slots
     }
   }
   return ratios;

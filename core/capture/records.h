@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/keep_reason.h"
+
 namespace ditscope {
 
 // The rows of a capture, the same for who writes them and who reads them. Ids start at 1; -1: the axis does not apply; an empty
@@ -40,10 +42,17 @@ struct CapturePlan {
   std::vector<std::uint32_t> partial_blocks; ///< (P) q_block * k_blocks + k_block, ascending: blocks with some pairs
   std::vector<std::uint64_t> partial_bits;   ///< (P, q_block_tokens): bit j of row i keeps key j of the block
 
+  std::vector<std::uint8_t> reasons;         ///< (q_blocks, k_blocks) of KeepReason; empty: the method does not say
+
   std::vector<std::uint32_t> q_order, k_order;  ///< slot -> token, `tokens` where a slot is empty; empty: tokens as they come
 
   bool dense() const { return kind == "dense"; }
   bool keeps_block(int q_block, int k_block) const;
+  /// None where it is skipped or not said.
+  KeepReason reason(int q_block, int k_block) const {
+    return reasons.empty() ? KeepReason::None
+                           : static_cast<KeepReason>(reasons[static_cast<std::size_t>(q_block) * static_cast<std::size_t>(k_blocks) + static_cast<std::size_t>(k_block)]);
+  }
   bool keeps_slots(std::int64_t query_slot, std::int64_t key_slot) const;
   /// One byte a key token, 1 where the query token keeps it.
   std::vector<std::uint8_t> row(std::int64_t query) const;  // (tokens)
@@ -51,6 +60,10 @@ struct CapturePlan {
   std::vector<float> kept_ratios(const std::vector<std::int64_t>& edges) const;  // (C,C)
   /// Blocks that both keep over blocks that either keeps; 1 where both keep nothing.
   static double block_iou(const CapturePlan& a, const CapturePlan& b);
+
+ private:
+  template <typename CellOf>
+  void add_ordered_pairs(const CellOf& cell_of, std::size_t cells, std::vector<double>& counts) const;
 };
 
 struct CaptureHead {

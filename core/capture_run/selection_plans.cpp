@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <map>
 
+#include "core/attention/block_grid.h"
+
 namespace ditscope {
 namespace {
 
@@ -16,7 +18,8 @@ std::vector<std::uint32_t> order_of(const at::Tensor& slots, std::int64_t head) 
   return order;
 }
 
-std::shared_ptr<CapturePlan> plan_of(const BlockMask& mask, int list) {
+/// @param reasons  (N,N) uint8 of blocks of `parts` x `parts` of the mask's, or (1,1) for all; undefined: not said
+std::shared_ptr<CapturePlan> plan_of(const BlockMask& mask, int list, const at::Tensor& reasons, std::int64_t parts) {
   auto plan = std::make_shared<CapturePlan>();
   plan->queries = mask.queries();
   plan->keys = mask.keys();
@@ -24,11 +27,16 @@ std::shared_ptr<CapturePlan> plan_of(const BlockMask& mask, int list) {
   plan->k_blocks = mask.key_blocks();
   const std::size_t row_bytes = (static_cast<std::size_t>(plan->k_blocks) + 7) / 8;
   plan->block_bits.assign(static_cast<std::size_t>(plan->q_blocks) * row_bytes, 0);
+  const at::Tensor why = reasons.defined() ? reasons.contiguous() : reasons;
+  if (why.defined()) plan->reasons.assign(static_cast<std::size_t>(plan->q_blocks) * static_cast<std::size_t>(plan->k_blocks), 0);
   for (int m = 0; m < plan->q_blocks; ++m) {
     for (const BlockMask::Visit* visit = mask.visits_begin(list, m); visit != mask.visits_end(list, m); ++visit) {
       plan->block_bits[static_cast<std::size_t>(m) * row_bytes + static_cast<std::size_t>(visit->key_block) / 8] |=
           static_cast<std::uint8_t>(1 << (visit->key_block % 8));
       ++plan->kept_blocks;
+      if (why.defined())
+        plan->reasons[static_cast<std::size_t>(m) * static_cast<std::size_t>(plan->k_blocks) + static_cast<std::size_t>(visit->key_block)] =
+            why.const_data_ptr<std::uint8_t>()[why.numel() == 1 ? 0 : m / parts * why.size(1) + visit->key_block / parts];
       if (visit->bits == BlockMask::kWhole) continue;
       plan->partial_blocks.push_back(static_cast<std::uint32_t>(m) * static_cast<std::uint32_t>(plan->k_blocks) +
                                      static_cast<std::uint32_t>(visit->key_block));
@@ -54,7 +62,8 @@ std::vector<std::shared_ptr<const CapturePlan>> selection_plans(const Selection&
     const int list = mask.list_of_head(selection.by_head() ? 0 : h);
     std::shared_ptr<CapturePlan> plan = own_orders || selection.by_head() ? nullptr : of_list[list];
     if (!plan) {
-      plan = plan_of(mask, list);
+      const at::Tensor& all = selection.reasons();  // (1 or H, N, N)
+      plan = plan_of(mask, list, all.defined() ? all[all.size(0) == 1 ? 0 : h] : all, selection.grid() ? selection.grid()->block_tokens() / kBlockTokens : 1);
       plan->tokens = tokens;
       if (arrangement) {
         plan->q_order = order_of(arrangement->queries, h);

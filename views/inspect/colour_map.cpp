@@ -79,9 +79,9 @@ std::string ValueScale::text(double axis) const {
   if (kind == Kind::Log10 && std::abs(axis - std::round(axis)) < 1e-9) {
     std::snprintf(buffer, sizeof buffer, "1e%d", static_cast<int>(std::lround(axis)));
   } else if (value != 0 && (std::abs(value) < 1e-3 || std::abs(value) >= 1e5)) {
-    std::snprintf(buffer, sizeof buffer, "%.2e", value);
+    std::snprintf(buffer, sizeof buffer, "%.1e", value);
   } else {
-    std::snprintf(buffer, sizeof buffer, "%.4g", value);
+    std::snprintf(buffer, sizeof buffer, kind == Kind::Linear ? "%.4g" : "%.2g", value);
   }
   return buffer;
 }

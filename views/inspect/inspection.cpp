@@ -4,22 +4,13 @@
 
 #include "kernels/error.h"
 #include "views/inspect/loader.h"
+#include "views/inspect/map_data.h"
 
 namespace ditscope::views {
 namespace {
 
 std::string call_key(const InspectCursor& at) {
   return std::to_string(at.step) + " " + std::to_string(at.layer) + " " + std::to_string(at.branch);
-}
-
-/// The share of the softmax: the finest map of a call, the exact one where there are two of a size.
-CaptureArrayInfo best_map(const CaptureReader& reader, int run_id, const InspectCursor& at) {
-  const std::vector<CaptureArrayInfo> maps = reader.arrays(run_id, {"map", at.step, at.layer, at.branch});
-  if (maps.empty()) return reader.get(run_id, {"map", at.step, at.layer, at.branch});  // says what is there instead
-  return *std::min_element(maps.begin(), maps.end(), [](const CaptureArrayInfo& a, const CaptureArrayInfo& b) {
-    const bool a_sampled = a.header.source == "sampled", b_sampled = b.header.source == "sampled";
-    return a_sampled != b_sampled ? b_sampled : a.header.block_tokens < b.header.block_tokens;
-  });
 }
 
 std::vector<float> optional_row(const CaptureReader& reader, int run_id, const char* kind, const InspectCursor& at) {
@@ -223,7 +214,7 @@ Datum<Inspection::Map> Inspection::map(const InspectCursor& at) {
   return fetch<Map>(
       at.run, "map " + call_key(at) + " " + std::to_string(at.head),
       [at, id = record.run_id, text = record.text_tokens, first = record.text_first, tokens](CaptureReader& reader) {
-        const CaptureArrayInfo info = best_map(reader, id, at);
+        const CaptureArrayInfo info = best_map(reader, id, at.step, at.layer, at.branch);
         if (at.head >= info.header.shape.at(0)) {
           throw Error{ErrorKind::Corrupt, "the map of step " + std::to_string(at.step) + " has no head " + std::to_string(at.head)};
         }
@@ -361,41 +352,48 @@ Inspection::Load Inspection::load_operands(const InspectCursor& at) {
 Datum<Inspection::ExactRow> Inspection::exact_row(const InspectCursor& at, std::int64_t query) {
   const InspectedRun& of = run(at.run);
   const std::int64_t tokens = of.geometry.tokens();
-  Datum<ExactRow> datum;
   if (query < 0 || query >= tokens) {
+    Datum<ExactRow> datum;
     datum.problem = "No token is locked. Click one on an output, a map or a word.";
     return datum;
   }
-  const Load load = [this, at, query, id = of.record.run_id, geometry = of.geometry, all = load_operands(at),
-                     key = key_of(at.run, "operands " + call_key(at)),
-                     bytes = operand_bytes(of.record)](CaptureReader& reader) -> std::shared_ptr<const void> {
-    const auto operands = std::static_pointer_cast<const AttentionOperands>(loader_->now(reader, key, all, bytes));
-    ExactRow row;
-    std::vector<float> log_sum_exp;
-    const std::vector<float> probability = attention_rows(*operands, at.head, {geometry.to_call(query)}, &log_sum_exp);
-    if (static_cast<std::int64_t>(probability.size()) != geometry.tokens()) {
-      throw Error{ErrorKind::Corrupt, "q and k have " + std::to_string(probability.size()) + " tokens, the run has " + std::to_string(geometry.tokens())};
-    }
-    row.log_sum_exp = log_sum_exp.at(0);
-    std::vector<std::uint8_t> kept(probability.size(), 1);
-    if (const auto call = reader.call(id, at.step, at.layer, at.branch)) {
-      for (const CaptureHead& head : call->heads) {
-        if (head.head == at.head && head.plan_id > 0) kept = reader.plan(head.plan_id, geometry.tokens())->row(geometry.to_call(query));
-      }
-    }
-    row.probability.resize(probability.size());
-    row.kept.resize(probability.size());
-    for (std::size_t call = 0; call < probability.size(); ++call) {
-      const auto token = static_cast<std::size_t>(geometry.from_call(static_cast<std::int64_t>(call)));
-      row.probability[token] = probability[call];
-      row.kept[token] = kept[call];
-    }
-    return std::make_shared<const ExactRow>(std::move(row));
+  return fetch_exact<ExactRow>(
+      at, "row " + std::to_string(at.head) + " " + std::to_string(query),
+      [at, query, id = of.record.run_id, geometry = of.geometry](const AttentionOperands& operands, CaptureReader& reader) {
+        ExactRow row;
+        std::vector<float> log_sum_exp;
+        const std::vector<float> probability = attention_rows(operands, at.head, {geometry.to_call(query)}, &log_sum_exp);
+        if (static_cast<std::int64_t>(probability.size()) != geometry.tokens()) {
+          throw Error{ErrorKind::Corrupt, "q and k have " + std::to_string(probability.size()) + " tokens, the run has " + std::to_string(geometry.tokens())};
+        }
+        row.log_sum_exp = log_sum_exp.at(0);
+        std::vector<std::uint8_t> kept(probability.size(), 1);
+        if (const auto call = reader.call(id, at.step, at.layer, at.branch)) {
+          for (const CaptureHead& head : call->heads) {
+            if (head.head == at.head && head.plan_id > 0) kept = reader.plan(head.plan_id, geometry.tokens())->row(geometry.to_call(query));
+          }
+        }
+        row.probability.resize(probability.size());
+        row.kept.resize(probability.size());
+        for (std::size_t call = 0; call < probability.size(); ++call) {
+          const auto token = static_cast<std::size_t>(geometry.from_call(static_cast<std::int64_t>(call)));
+          row.probability[token] = probability[call];
+          row.kept[token] = kept[call];
+        }
+        return row;
+      },
+      5 * tokens);
+}
+
+std::shared_ptr<const void> Inspection::fetch_exact_any(const InspectCursor& at, const std::string& key, Make make, std::int64_t bytes,
+                                                        std::string* problem) {
+  const InspectedRun& of = run(at.run);
+  const Load load = [this, all = load_operands(at), operands_key = key_of(at.run, "operands " + call_key(at)),
+                     operands_bytes = operand_bytes(of.record), make = std::move(make)](CaptureReader& reader) {
+    const auto operands = std::static_pointer_cast<const AttentionOperands>(loader_->now(reader, operands_key, all, operands_bytes));
+    return make(*operands, reader);
   };
-  datum.value = std::static_pointer_cast<const ExactRow>(
-      loader_->fetch(captures_[of.capture], key_of(at.run, "row " + call_key(at) + " " + std::to_string(at.head) + " " + std::to_string(query)),
-                     load, 5 * tokens, key_of(at.run, call_key(at)), &datum.problem));
-  return datum;
+  return loader_->fetch(captures_[of.capture], key_of(at.run, "exact " + call_key(at) + " " + key), load, bytes, key_of(at.run, call_key(at)), problem);
 }
 
 }  // namespace ditscope::views

@@ -133,6 +133,10 @@ class Inspection {
     double log_sum_exp = 0;
   };
   Datum<ExactRow> exact_row(const InspectCursor& at, std::int64_t query);
+  /// A value made of q, k and v of a call, on the thread of slow loads. @param key  names it among the values of the call
+  template <class T>
+  Datum<T> fetch_exact(const InspectCursor& at, const std::string& key, std::function<T(const AttentionOperands&, CaptureReader&)> make,
+                       std::int64_t bytes);
 
  private:
   struct Loader;
@@ -140,6 +144,8 @@ class Inspection {
   std::shared_ptr<const void> fetch_any(int run, const std::string& key, Load load, std::int64_t bytes, std::string* problem);
   std::string key_of(int run, const std::string& key) const;
   Load load_operands(const InspectCursor& at);
+  using Make = std::function<std::shared_ptr<const void>(const AttentionOperands&, CaptureReader&)>;
+  std::shared_ptr<const void> fetch_exact_any(const InspectCursor& at, const std::string& key, Make make, std::int64_t bytes, std::string* problem);
   static std::int64_t operand_bytes(const CaptureRun& record);
   void changed();
   void reload(int capture, const CaptureReader& reader);
@@ -159,6 +165,19 @@ Datum<T> Inspection::fetch(int run, const std::string& key, std::function<T(Capt
   datum.value = std::static_pointer_cast<const T>(fetch_any(
       run, key,
       [load = std::move(load)](CaptureReader& reader) -> std::shared_ptr<const void> { return std::make_shared<const T>(load(reader)); },
+      bytes, &datum.problem));
+  return datum;
+}
+
+template <class T>
+Datum<T> Inspection::fetch_exact(const InspectCursor& at, const std::string& key, std::function<T(const AttentionOperands&, CaptureReader&)> make,
+                                 std::int64_t bytes) {
+  Datum<T> datum;
+  datum.value = std::static_pointer_cast<const T>(fetch_exact_any(
+      at, key,
+      [make = std::move(make)](const AttentionOperands& operands, CaptureReader& reader) -> std::shared_ptr<const void> {
+        return std::make_shared<const T>(make(operands, reader));
+      },
       bytes, &datum.problem));
   return datum;
 }

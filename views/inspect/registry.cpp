@@ -16,6 +16,13 @@ struct Entry {
 /// In the order of docs/inspector.md.
 constexpr Entry kViews[] = {
     {"summary", make_summary_view},
+    {"heads", make_heads_view},
+    {"map", make_map_view},
+    {"rows", make_rows_view},
+    {"qk", make_qk_view},
+    {"mask", make_mask_view},
+    {"overlap", make_overlap_view},
+    {"age", make_age_view},
     {"drift", make_drift_view},
     {"histogram", make_histogram_view},
     {"violin", make_violin_view},

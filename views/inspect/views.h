@@ -15,5 +15,12 @@ std::unique_ptr<InspectView> make_layer_head_view();
 std::unique_ptr<InspectView> make_error_view();
 std::unique_ptr<InspectView> make_outputs_view();
 std::unique_ptr<InspectView> make_timeline_view();
+std::unique_ptr<InspectView> make_heads_view();
+std::unique_ptr<InspectView> make_map_view();
+std::unique_ptr<InspectView> make_rows_view();
+std::unique_ptr<InspectView> make_qk_view();
+std::unique_ptr<InspectView> make_mask_view();
+std::unique_ptr<InspectView> make_overlap_view();
+std::unique_ptr<InspectView> make_age_view();
 
 }  // namespace ditscope::views

@@ -9,6 +9,7 @@
 #include "core/attention/registry.h"
 #include "core/attention/svg_band.h"
 #include "core/bridge/clusters.h"
+#include "kernels/keep_reason.h"
 #include "kernels/permutation.h"
 #include "tests/core/attention/calls.h"
 
@@ -344,6 +345,31 @@ TEST(Svg2, ClustersOfQueriesKeepTheClustersOfKeysThatMatter) {
     expected.slice(1, 0, 9).fill_(true);
     EXPECT_TRUE(at::equal(pairs[1][h], expected)) << h;
     EXPECT_LT(kept.to(at::kDouble).mean().item<double>(), 0.9);
+  }
+}
+
+TEST(Reasons, AreSaidOfTheKeptBlocksAndOfNoOther) {
+  const TokenLayout l = grid(4, 16, 16, 64);
+  const LayerCall call = make_call(l, 0, 4, 1, 1, 2);
+  const auto number = [](KeepReason reason) { return static_cast<int>(reason); };
+  for (const MethodChoice& method : {MethodChoice{"radial", {}}, {"sta", {}}, {"spargeattn", {{"kept_ratio", 0.2}}}, {"adaspa", {{"kept_ratio", 0.2}}},
+                                     {"rectified-spaattn", {{"kept_ratio", 0.1}}}, {"minference", {{"pattern", std::string("a-shape")}}}}) {
+    MethodChoice choice = method;
+    if (method.key == "adaspa")
+      choice.parameters["search_steps"] = std::string("0");
+    else
+      choice.parameters["warmup_steps"] = std::int64_t{0};
+    const BlockPlan plan = make_method(choice, 4)->plan(call);
+    const Selection& selection = *plan.selections.front();
+    ASSERT_TRUE(selection.reasons().defined()) << method.key;
+    EXPECT_TRUE(selection.reasons().ne(0).equal(selection.kept_blocks())) << method.key;
+    if (method.key == "rectified-spaattn") {  // text is apart, at the end; the best of each row are the best
+      const at::Tensor reasons = selection.reasons()[0];
+      EXPECT_TRUE(reasons.select(1, reasons.size(1) - 1).eq(number(KeepReason::Text)).all().item<bool>());
+      const at::Tensor best = reasons.eq(number(KeepReason::TopK)).sum(1);  // text competes as one of the columns
+      EXPECT_LE(best.max().item<std::int64_t>(), static_cast<std::int64_t>(0.1 * static_cast<double>(selection.grid()->visual_blocks())));
+      EXPECT_TRUE(reasons.eq(number(KeepReason::Neighbour)).any().item<bool>());
+    }
   }
 }
 

@@ -69,6 +69,7 @@ std::shared_ptr<CapturePlan> small_plan() {
   plan->kept_blocks = 7;
   plan->partial_blocks = {1, 5};  // (0,1) and (1,2)
   plan->partial_bits.assign(2 * 64, 0xF0F0);
+  plan->reasons = {5, 1, 0, 0, 2, 3, 5, 4, 6};
   return plan;
 }
 
@@ -215,6 +216,18 @@ TEST(CapturePlans, OrdersLeadFromSlotsToTokens) {
     for (std::int64_t key = 0; key < kTokens; ++key)
       ASSERT_EQ(row[static_cast<std::size_t>((key + 7) % kTokens)], plan.keeps_slots(kTokens - 1 - query, key));
   }
+  const auto edges = map_edges(11, true, kTokens, 64);
+  const auto ratios = plan.kept_ratios(edges);
+  const std::size_t cells = edges.size() - 1;
+  std::vector<double> kept(cells * cells, 0.0);
+  for (std::size_t i = 0; i < cells; ++i) {
+    for (std::int64_t query = edges[i]; query < edges[i + 1]; ++query) {
+      const auto row = plan.row(query);
+      for (std::size_t j = 0; j < cells; ++j) kept[i * cells + j] += static_cast<double>(std::count(row.begin() + edges[j], row.begin() + edges[j + 1], 1));
+    }
+    for (std::size_t j = 0; j < cells; ++j)
+      EXPECT_NEAR(ratios[i * cells + j], kept[i * cells + j] / static_cast<double>((edges[i + 1] - edges[i]) * (edges[j + 1] - edges[j])), 1e-6);
+  }
 }
 
 class Captures : public ::testing::Test {
@@ -250,6 +263,8 @@ TEST_F(Captures, ComeBackAsTheyWereWritten) {
   const auto plan = reader.plan(calls[0].heads[0].plan_id, run.tokens());
   EXPECT_EQ(plan->partial_bits, small_plan()->partial_bits);
   EXPECT_EQ(plan->block_bits, small_plan()->block_bits);
+  EXPECT_EQ(plan->reasons, small_plan()->reasons);
+  EXPECT_EQ(plan->reason(1, 2), KeepReason::Neighbour);
   EXPECT_TRUE(reader.plan(0, run.tokens())->dense());
 
   const auto latents = reader.get(1, {"latents", 3, {}, {}});

@@ -1,0 +1,211 @@
+// How much masks have in common: between steps, heads, layers or runs.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include "kernels/error.h"
+#include "views/inspect/colour_map.h"
+#include "views/inspect/heads_data.h"
+#include "views/inspect/views.h"
+
+namespace ditscope::views {
+namespace {
+
+struct Overlap {
+  std::vector<int> items;       ///< steps, heads, layers or runs
+  std::vector<double> iou;      // (n,n)
+};
+
+class OverlapView final : public InspectView {
+ public:
+  const ViewInfo& info() const override {
+    static const ViewInfo kInfo{"overlap", "Overlap", "How much two masks have in common, between steps, heads, layers or runs.",
+                                "IoU = blocks that both keep / blocks that either keeps, in blocks of 64 x 64", "AdaSpa, Sec. 3: masks of neighbouring steps", "click goes there", 280};
+    return kInfo;
+  }
+  std::vector<Control> controls(const ViewContext&) const override {
+    return {{"between", "Between", Control::Kind::Choice, {"steps", "heads", "layers", "runs"}, between_, 0, 1, "What lies along both axes; the rest is the cursor's"}};
+  }
+  void set_control(const std::string& name, const std::string& value) override {
+    if (name != "between") return InspectView::set_control(name, value);
+    if (value != "steps" && value != "heads" && value != "layers" && value != "runs") {
+      throw Error{ErrorKind::InvalidArgument, "expected between of steps, heads, layers, runs, got '" + value + "'"};
+    }
+    between_ = value;
+  }
+
+  void paint(Canvas& canvas, const ViewContext& context) override {
+    if (context.inspection.empty()) return paint_notice(canvas, context, context.area, "No run is open. Open a capture, or generate with capture on.");
+    const double u = context.unit;
+    std::string problem;
+    const std::shared_ptr<const Overlap> overlap = load(context, &problem);
+    const Rect area{context.area.x + 40 * u, context.area.y + 26 * u, context.area.width - 52 * u, context.area.height - 52 * u};
+    const int count = overlap ? static_cast<int>(overlap->items.size()) : 0;
+    layout_ = grid_layout(area, std::max(count, 1), std::max(count, 1), 64 * u, u);
+    if (!overlap || count == 0) {
+      canvas.outline({area.x, area.y, layout_.cell, layout_.cell}, context.theme.colour("line"));
+      return paint_notice(canvas, context, area, !problem.empty() ? problem : overlap ? "No masks were captured here." : "Comparing masks.");
+    }
+    const ColourMap map("viridis", context.theme);
+    std::vector<float> values(overlap->iou.begin(), overlap->iou.end());
+    std::vector<std::uint8_t> rgba(values.size() * 4);
+    map.paint(values, {}, {0, 1}, rgba.data());
+    if (rgba != rgba_ || !bitmap_) {
+      rgba_ = rgba;
+      bitmap_ = make_bitmap(count, count, std::move(rgba));
+    }
+    const double side = layout_.cell * count;
+    canvas.image(bitmap_, {layout_.x, layout_.y, side, side}, {0, 0, double(count), double(count)});
+    TextStyle style;
+    style.face = Face::Numbers;
+    style.size = 11;
+    style.vertical = Align::Middle;
+    const int every = std::max(1, static_cast<int>(std::ceil(22 * u / layout_.cell)));
+    const int own = own_item(context);
+    for (int i = 0; i < count; ++i) {
+      const bool here = overlap->items[i] == own;
+      if (i % every != 0 && !here) continue;
+      style.colour = context.theme.colour(here ? "text" : "text2");
+      style.horizontal = Align::Middle;
+      const std::string label = between_ == "runs" ? std::string(1, context.inspection.run(overlap->items[i]).letter) : std::to_string(overlap->items[i]);
+      canvas.text({layout_.x + (i + 0.5) * layout_.cell, layout_.y - 9 * u}, label, style);
+      style.horizontal = Align::End;
+      canvas.text({layout_.x - 5 * u, layout_.y + (i + 0.5) * layout_.cell}, label, style);
+    }
+    style.horizontal = Align::Middle;
+    for (int i = 0; layout_.cell >= 30 * u && i < count; ++i) {
+      for (int j = 0; j < count; ++j) {
+        const double iou = overlap->iou[static_cast<std::size_t>(i) * count + j];
+        char text[16];
+        std::snprintf(text, sizeof text, "%.2f", iou);
+        style.colour = contrast_ratio(map.at(iou), Rgb{}) > contrast_ratio(map.at(iou), Rgb{1, 1, 1}) ? Rgb{} : Rgb{1, 1, 1};
+        canvas.text({layout_.x + (j + 0.5) * layout_.cell, layout_.y + (i + 0.5) * layout_.cell}, std::isnan(iou) ? "-" : text, style);
+      }
+    }
+    for (int i = 0; i < count; ++i) {
+      if (overlap->items[i] == own) canvas.outline({layout_.x + i * layout_.cell, layout_.y, layout_.cell, side}, context.theme.colour("accent"), 1.5);
+    }
+    style.horizontal = Align::Begin;
+    style.face = Face::Words;
+    style.colour = context.theme.colour("text2");
+    canvas.text({context.area.x + 8 * u, context.area.bottom() - 12 * u}, "IoU of masks between " + between_ + ", 0 dark to 1 light", style);
+  }
+
+  bool pointer(const PointerEvent& event, const ViewContext& context) override {
+    if (event.kind != PointerEvent::Kind::Press || !event.left || context.inspection.empty()) return false;
+    std::string problem;
+    const auto overlap = load(context, &problem);
+    const int cell = layout_.pick(event.at);
+    if (!overlap || cell < 0) return false;
+    const int item = overlap->items[static_cast<std::size_t>(cell % layout_.columns)];
+    InspectCursor cursor = context.inspection.cursor();
+    (between_ == "steps" ? cursor.step : between_ == "heads" ? cursor.head : between_ == "layers" ? cursor.layer : cursor.run) = item;
+    context.inspection.set_cursor(cursor);
+    return true;
+  }
+
+  std::string tooltip(Point at, const ViewContext& context) override {
+    std::string problem;
+    const auto overlap = context.inspection.empty() ? nullptr : load(context, &problem);
+    const int cell = layout_.pick(at);
+    if (!overlap || cell < 0 || cell >= static_cast<int>(overlap->iou.size())) return {};
+    char text[96];
+    std::snprintf(text, sizeof text, "%s %d and %d: IoU %.3f", between_.c_str(), overlap->items[static_cast<std::size_t>(cell / layout_.columns)],
+                  overlap->items[static_cast<std::size_t>(cell % layout_.columns)], overlap->iou[static_cast<std::size_t>(cell)]);
+    return text;
+  }
+
+  std::vector<DataArray> data(const ViewContext& context) override {
+    std::string problem;
+    const auto overlap = context.inspection.empty() ? nullptr : load(context, &problem);
+    if (!overlap) return {};
+    const auto count = static_cast<std::int64_t>(overlap->items.size());
+    return {{"iou", {count, count}, overlap->iou, {}}, {between_, {count}, {overlap->items.begin(), overlap->items.end()}, {}}};
+  }
+
+ private:
+  int own_item(const ViewContext& context) const {
+    const InspectCursor& at = context.cursor;
+    return between_ == "steps" ? at.step : between_ == "heads" ? at.head : between_ == "layers" ? at.layer : at.run;
+  }
+
+  std::shared_ptr<const Overlap> load(const ViewContext& context, std::string* problem) {
+    const InspectCursor at = context.cursor;
+    if (between_ == "runs") return between_runs(context, problem);
+    const CaptureRun& record = context.inspection.run(at.run).record;
+    std::vector<int> items;
+    if (between_ == "steps") {
+      for (const CaptureStep& step : context.inspection.run(at.run).steps) items.push_back(step.step);
+    } else {
+      for (int i = 0; i < (between_ == "heads" ? record.model.heads : record.model.layers); ++i) items.push_back(i);
+    }
+    const std::string rest = std::to_string(between_ == "steps" ? -1 : at.step) + " " + std::to_string(between_ == "layers" ? -1 : at.layer) + " " +
+                             std::to_string(between_ == "heads" ? -1 : at.head) + " " + std::to_string(at.branch);
+    const auto load = [at, items, between = between_, id = record.run_id, tokens = record.tokens()](CaptureReader& reader) {
+      Overlap overlap;
+      std::vector<std::int64_t> ids;
+      for (const int item : items) {
+        const int step = between == "steps" ? item : at.step, layer = between == "layers" ? item : at.layer, wanted = between == "heads" ? item : at.head;
+        const std::optional<CaptureCall> call = reader.call(id, step, layer, at.branch);
+        if (!call) continue;
+        for (const CaptureHead& head : call->heads) {
+          if (head.head != wanted) continue;
+          overlap.items.push_back(item);
+          ids.push_back(head.plan_id);
+        }
+      }
+      const std::size_t count = ids.size();
+      overlap.iou.assign(count * count, 1.0);
+      std::map<std::pair<std::int64_t, std::int64_t>, double> known;
+      for (std::size_t i = 0; i < count; ++i) {
+        for (std::size_t j = i + 1; j < count; ++j) {
+          const auto [it, fresh] = known.try_emplace(std::minmax(ids[i], ids[j]), 1.0);
+          if (fresh && ids[i] != ids[j]) it->second = CapturePlan::block_iou(*reader.plan(ids[i], tokens), *reader.plan(ids[j], tokens));
+          overlap.iou[i * count + j] = overlap.iou[j * count + i] = it->second;
+        }
+      }
+      return overlap;
+    };
+    const Datum<Overlap> datum = context.inspection.fetch<Overlap>(at.run, (between_ == "steps" ? "run overlap " : "overlap ") + between_ + " " + rest, load, 8 * 64 * 64);
+    *problem = datum.problem;
+    return datum.value;
+  }
+
+  /// Runs may lie in two files: their masks come one by one.
+  std::shared_ptr<const Overlap> between_runs(const ViewContext& context, std::string* problem) {
+    auto overlap = std::make_shared<Overlap>();
+    std::vector<std::shared_ptr<const CapturePlan>> plans;
+    for (int run = 0; run < static_cast<int>(context.inspection.runs().size()); ++run) {
+      InspectCursor at = context.cursor;
+      at.run = run;
+      const Datum<CapturePlan> plan = context.inspection.plan(at);
+      if (plan.loading()) return nullptr;
+      if (!plan) {
+        *problem = plan.problem;
+        continue;
+      }
+      overlap->items.push_back(run);
+      plans.push_back(plan.value);
+    }
+    if (!plans.empty()) problem->clear();
+    for (const auto& a : plans) {
+      for (const auto& b : plans) {
+        const bool other = a->tokens != b->tokens || (!a->dense() && !b->dense() && (a->q_order != b->q_order || a->block_bits.size() != b->block_bits.size()));
+        overlap->iou.push_back(a == b ? 1.0 : other ? NAN : CapturePlan::block_iou(*a, *b));
+      }
+    }
+    return overlap;
+  }
+
+  std::string between_ = "steps";
+  GridLayout layout_;
+  std::vector<std::uint8_t> rgba_;
+  std::shared_ptr<const Bitmap> bitmap_;
+};
+
+}  // namespace
+
+std::unique_ptr<InspectView> make_overlap_view() { return std::make_unique<OverlapView>(); }
+
+}  // namespace ditscope::views
