@@ -117,6 +117,7 @@ CaptureEstimate estimate_capture(const CaptureOptions& options, const CaptureSiz
   parts["maps"] = s.steps * heads * rows * rows;
   if (full) parts["row log-sum-exp"] = s.dense_steps * heads * s.tokens * 2;
   parts["masks"] = (s.steps - s.dense_steps) * heads * blocks * ((blocks + 7) / 8);
+  parts["mask reasons"] = (full ? (s.steps - s.dense_steps) * heads : kSummaryReasons) * blocks * blocks;
   if (shadowed > 0) {
     const std::int64_t cells = cells_of(map_block_tokens(s.text_tokens, true, s.tokens, kMap_cells));
     parts["shadow"] = shadowed * heads * (s.tokens * 4 + cells * cells);

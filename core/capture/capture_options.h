@@ -61,6 +61,8 @@ struct CaptureEstimate {
 /// What a run will write at most; masks of methods that choose anew at every call are counted as such.
 CaptureEstimate estimate_capture(const CaptureOptions& options, const CaptureSizes& sizes);
 
+/// A summary keeps the reasons of as many masks of a file; methods that choose anew at every call have one a head and call.
+inline constexpr std::int64_t kSummaryReasons = 16;
 /// Cells of a map along each axis, at most.
 inline constexpr int kMap_cells = 512;
 /// Cells of the sampled maps, at most; each has one query row that is measured at every call. A summary takes 16 to 64, by the number

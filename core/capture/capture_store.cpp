@@ -317,15 +317,16 @@ std::int64_t CaptureStore::insert_plan(const CapturePlan& p, const std::string& 
       .bind(id).bind(hash).bind(p.kind).bind(p.q_block_tokens).bind(p.k_block_tokens).bind(p.q_blocks).bind(p.k_blocks).bind(p.tokens)
       .bind(p.queries).bind(p.keys).bind(p.kept_blocks).bind(p.kept_ratio).bind(mask_id).bind(blocks_id).bind(bits_id).bind(q_order_id)
       .bind(k_order_id).run();
-  if (!p.reasons.empty()) {
+  if (!p.reasons.empty() && (id <= kSummaryReasons || options_.level == CaptureOptions::Level::Full)) {
     CaptureTensor reasons = mask;
+    reasons.essential = false;
     reasons.kind = "mask_reasons";
     reasons.encoding = "plain";
     reasons.filter = "up";
     reasons.step = static_cast<int>(id);
     reasons.shape = {p.q_blocks, p.k_blocks};
     reasons.bytes = p.reasons;
-    insert(reasons, 0, true);
+    if (fits(reasons)) insert(reasons, 0, true);
   }
   return id;
 }

@@ -63,6 +63,18 @@ constexpr std::array<std::uint8_t, 4> kNanBytes{255, 0, 0, 255}, kInfinityBytes{
 
 }  // namespace
 
+std::string exponent_text(double value, int digits) {
+  char buffer[48];
+  std::snprintf(buffer, sizeof buffer, "%.*e", digits, value);
+  std::string text = buffer;
+  if (const std::size_t e = text.find('e'); e != std::string::npos) {
+    if (text[e + 1] == '+') text.erase(e + 1, 1);
+    const std::size_t digit = e + (text[e + 1] == '-' ? 2 : 1);
+    while (digit + 1 < text.size() && text[digit] == '0') text.erase(digit, 1);
+  }
+  return text;
+}
+
 double ValueScale::to_axis(double value) const {
   if (kind == Kind::Linear || !std::isfinite(value)) return value;
   const double positive = std::max(value, floor);
@@ -79,7 +91,7 @@ std::string ValueScale::text(double axis) const {
   if (kind == Kind::Log10 && std::abs(axis - std::round(axis)) < 1e-9) {
     std::snprintf(buffer, sizeof buffer, "1e%d", static_cast<int>(std::lround(axis)));
   } else if (value != 0 && (std::abs(value) < 1e-3 || std::abs(value) >= 1e5)) {
-    std::snprintf(buffer, sizeof buffer, "%.1e", value);
+    return exponent_text(value, 1);
   } else {
     std::snprintf(buffer, sizeof buffer, kind == Kind::Linear ? "%.4g" : "%.2g", value);
   }

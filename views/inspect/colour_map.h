@@ -9,6 +9,9 @@
 
 namespace ditscope::views {
 
+/// "2.81e-3": printf's %e without zeros in front of the exponent. @param digits  after the point
+std::string exponent_text(double value, int digits);
+
 /// How numbers lie along an axis or a colour map: as they are, or by their logarithm.
 struct ValueScale {
   enum class Kind { Linear, Log10, Log2 };

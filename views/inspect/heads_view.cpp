@@ -238,12 +238,13 @@ class HeadsView final : public InspectView {
     const bool pictures = *quantity.column == 0;
     const Atlas* atlas_there = pictures ? &atlas(context) : nullptr;
     const HeadTable& recall = table(context, *find_quantity("recall"));
+    const HeadTable* figures = pictures ? nullptr : &table(context, quantity);
     const int cells = layers_ * heads_;
     for (int place = 0; place < cells; ++place) {
       const int cell = order_.empty() ? place : order_[static_cast<std::size_t>(place)];
       const Rect rect = rect_of(place);
       if (!pictures) {
-        const double value = table(context, quantity).values[static_cast<std::size_t>(cell)];
+        const double value = figures->values[static_cast<std::size_t>(cell)];
         canvas.fill(rect, colour_of(context, quantity, value));
         if (rect.width >= 34 * context.unit) paint_number(canvas, context, rect, value, colour_of(context, quantity, value));
       } else if (shown_[static_cast<std::size_t>(cell / heads_)]) {
@@ -361,7 +362,7 @@ class HeadsView final : public InspectView {
     style.colour = context.theme.colour("text2");
     std::string text = solo_ ? "L" + std::to_string(*solo_ / heads_) + " H" + std::to_string(*solo_ % heads_) + " alone; double-click shows all"
                        : layout_.cell < kSmallestThumbnail * u ? std::string("one colour a cell: ") + figure().label
-                                                               : std::string("right bars: mean recall 0.5\u20131");
+                                                               : sort_ != "layer, head" ? "sorted by " + sort_ + ", highest first" : std::string("right bars: mean recall 0.5\u20131");
     if (!missing_.empty() && !solo_) text = missing_;
     const double x = context.area.x + 8 * u, room = context.area.width - 16 * u;
     canvas.push_clip({x, y - 8 * u, room, 16 * u});

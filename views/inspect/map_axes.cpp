@@ -185,7 +185,7 @@ void paint_labels(Canvas& canvas, const ViewContext& context, const MapAxes& axe
     if (keys) {
       canvas.text({middle, plot.y - labels_px / 2}, label, style);
     } else {
-      canvas.text({plot.x - 5 * context.unit, middle}, label, style);
+      canvas.text({plot.x - 9 * context.unit, middle}, label, style);
     }
   }
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <numeric>
 
 #include "views/inspect/colour_map.h"
@@ -14,14 +13,7 @@ std::int64_t row_query(const Inspection& inspection) {
   return inspection.hover().query;
 }
 
-std::string probability_text(double p) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.2e", p);
-  std::string text = buffer;
-  // "2.81e-03" -> "2.81e-3"
-  if (const std::size_t e = text.find('e'); e != std::string::npos && text.size() == e + 4 && text[e + 2] == '0') text.erase(e + 2, 1);
-  return text;
-}
+std::string probability_text(double p) { return exponent_text(p, 2); }
 
 std::shared_ptr<const RowProfile> row_profile(Inspection& inspection, const InspectCursor& at, const InspectCursor& mask_at, std::int64_t query, bool allow_exact,
                                               std::string* problem) {
@@ -58,7 +50,9 @@ std::shared_ptr<const RowProfile> row_profile(Inspection& inspection, const Insp
                (exact.loading() && allow_exact ? "; the exact row is on its way" : "; the exact value needs q and k");
   }
   row->kept.assign(row->probability.size(), 1);
-  if (const Datum<CapturePlan> plan = inspection.plan(mask_at); plan && !plan->dense() && plan->tokens == geometry.tokens()) {
+  const Datum<CapturePlan> plan = inspection.plan(mask_at);
+  row->settled = !plan.loading() && (row->exact || !allow_exact || !exact.loading());
+  if (plan && !plan->dense() && plan->tokens == geometry.tokens()) {
     const TokenGeometry& of_mask = inspection.run(mask_at.run).geometry;
     const std::vector<std::uint8_t> kept = plan->row(of_mask.to_call(query));
     for (std::size_t call = 0; call < kept.size(); ++call) row->kept[static_cast<std::size_t>(of_mask.from_call(static_cast<std::int64_t>(call)))] = kept[call];

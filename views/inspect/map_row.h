@@ -15,6 +15,7 @@ struct RowProfile {
   std::vector<float> probability;   // (T) raster order
   std::vector<std::uint8_t> kept;   // (T) raster order
   bool exact = false;
+  bool settled = false;             ///< nothing better is on its way
   std::string how;                  ///< "exact, recomputed from q and k", "mean of 64 x 64 tokens"
   double kept_mass = 1;             ///< share of the row that the mask keeps
   double log_sum_exp = 0;           ///< of an exact row

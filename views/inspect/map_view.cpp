@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <map>
 
 #include "kernels/error.h"
@@ -111,7 +110,8 @@ class MapView final : public InspectView {
     resolve(context);
     const Layout l = layout_of(context.area, context.unit);
     const TokenGeometry& geometry = inspection.run(at_.run).geometry;
-    axes_.lay_out(geometry, l.plot, parse_quadrant(quadrant_), !geometry.position_major() || order_ == "raster");
+    orders_differ_ = differs_ && geometry.position_major() != inspection.run(less_.run).geometry.position_major();
+    axes_.lay_out(geometry, l.plot, parse_quadrant(quadrant_), !geometry.position_major() || order_ == "raster" || orders_differ_);
     canvas.fill(l.plot, context.theme.colour("view"));
     const std::string problem = load(context);
     if (level_) {
@@ -177,7 +177,7 @@ class MapView final : public InspectView {
     if (context.inspection.empty()) return {};
     resolve(context);
     load(context);
-    if (!level_) return {};
+    if (!level_ || orders_differ_) return {};
     const std::int64_t cells = level_->cells();
     DataArray map{"map", {cells, cells}, {level_->density.begin(), level_->density.end()}, {}};
     DataArray edges{"first_token", {static_cast<std::int64_t>(level_->edges.size())}, {level_->edges.begin(), level_->edges.end()}, {}};
@@ -228,7 +228,8 @@ class MapView final : public InspectView {
     }
     if (now.value == source_ && before.value == source_less_ && level_) return refit(), "";
     try {
-      level_ = differs_ ? std::make_shared<const MapLevel>(difference(*before, *now)) : now.value;
+      // Cells of other orders hold other tokens: then only exact tiles, which can be reordered, are subtracted.
+      level_ = differs_ && !orders_differ_ ? std::make_shared<const MapLevel>(difference(*before, *now)) : now.value;
     } catch (const Error& error) {
       level_ = nullptr;
       return error.what();
@@ -250,7 +251,7 @@ class MapView final : public InspectView {
 
   /// The first map sets the range; then it stays, unless it is to follow.
   void refit() {
-    const std::string wanted = std::string(differs_ ? "difference " : "map ") + scale_ + over_;
+    const std::string wanted = std::string(differs_ ? "difference " : "map ") + scale_ + over_ + (orders_differ_ ? "tiles" : "");
     RangeControl& range = ranges_[differs_];
     if (fitted_ == wanted && !(range.always_fit && fitted_level_ != level_)) return;
     if (!range.dragging()) range.range = autofit(level_->density, value_scale(), differs_);
@@ -279,20 +280,21 @@ class MapView final : public InspectView {
     const MapLevel& shown = pyramid_[level];
     shown_text_ = "pooled " + std::to_string(shown.block_tokens) + " x " + std::to_string(shown.block_tokens);
     if (shown.source == "sampled") shown_text_ += ", sampled rows";
-    const bool in_place_order = axes_.raster() == !context.inspection.run(at_.run).geometry.position_major() || !axes_.raster();
-    if (in_place_order) {
+    if (!orders_differ_ && axes_.raster() == !context.inspection.run(at_.run).geometry.position_major()) {
       if (bitmaps_.size() < pyramid_.size()) bitmaps_.resize(pyramid_.size());
       if (!bitmaps_[level]) bitmaps_[level] = picture(context, shown.density, shown.cells(), shown.cells());
       paint_cells(canvas, axes_, bitmaps_[level], shown.edges);
     } else {
-      shown_text_ = "raster order needs exact tiles: zoom in, or choose the order of the calls";
+      shown_text_ = "no map in raster order";
+      paint_notice(canvas, context, axes_.plot(), "In raster order there are only exact tiles, from q and k. " +
+                                                      (exact_problem_.empty() ? std::string("Zoom in until they can be computed.") : exact_problem_));
     }
     paint_exact(canvas, context, px);
   }
 
   /// Exact tiles over what is visible, where they are finer than the map.
   void paint_exact(Canvas& canvas, const ViewContext& context, double px) {
-    if (!exact_ || differs_ || pooling().over != MapPooling::Over::None) return;
+    if (!exact_ || pooling().over != MapPooling::Over::None) return;
     const InspectedRun& run = context.inspection.run(at_.run);
     const std::int64_t pool = tile_pool(px, std::max<std::int64_t>(level_->block_tokens, 64), run.record.tokens(), run.record.model.head_width);
     if (pool == 0) return;
@@ -303,7 +305,7 @@ class MapView final : public InspectView {
     bool loading = false;
     ++paints_;
     const std::string call = std::to_string(at_.run) + " " + std::to_string(at_.step) + " " + std::to_string(at_.layer) + " " + std::to_string(at_.head) + " " +
-                             std::to_string(at_.branch) + " ";
+                             std::to_string(at_.branch) + (differs_ ? " less " + std::to_string(less_.run) + " " : " ");
     for (const TileArea& area : areas) {
       Shown& tile = tiles_[call + area.key()];
       tile.painted = paints_;
@@ -313,6 +315,16 @@ class MapView final : public InspectView {
         exact_problem_ = datum.problem;
         if (!datum) continue;
         tile.values = datum.value;
+        if (differs_) {
+          const Datum<std::vector<float>> less = exact_tile(context.inspection, less_, area);
+          loading |= less.loading();
+          tile.values = nullptr;
+          if (!less.problem.empty()) exact_problem_ = less.problem;
+          if (!less) continue;
+          auto values = std::make_shared<std::vector<float>>(*datum);
+          for (std::size_t i = 0; i < values->size(); ++i) (*values)[i] -= (*less)[i];
+          tile.values = values;
+        }
       }
       if (!tile.bitmap) tile.bitmap = picture(context, *tile.values, area.columns(), area.rows());
       paint_tile(canvas, axes_, tile.bitmap, area.query_begin, area.query_end, area.key_begin, area.key_end, area.pool);
@@ -339,7 +351,7 @@ class MapView final : public InspectView {
       for (std::size_t i = 0; i < tile.size(); i += stride) values.push_back(tile[i]);
     }
     range.histogram = histogram_of(values, value_scale());
-    if (fitted_exact_ != fitted_ || range.always_fit) range.range = autofit(values, value_scale());
+    if (fitted_exact_ != fitted_ || range.always_fit) range.range = autofit(values, value_scale(), differs_);
     fitted_exact_ = range.always_fit ? fitted_ + call + look_ : fitted_;
   }
 
@@ -350,6 +362,7 @@ class MapView final : public InspectView {
     style.colour = context.theme.colour("text2");
     std::string text = std::string("L") + std::to_string(at_.layer) + " H" + std::to_string(at_.head) + " step " + std::to_string(at_.step);
     if (over_ != "none" && level_) text = by_ + " of " + std::to_string(level_->maps) + " " + over_ + ", " + text;
+    if (!axes_.raster()) text += ", order (y, x, f)";
     const std::string letters(1, inspection.run(at_.run).letter);
     text = (differs_ ? letters + " - " + std::string(1, inspection.run(less_.run).letter) : letters) + "  " + text;
     const double left = l.header.x, right = l.header.right();
@@ -373,8 +386,9 @@ class MapView final : public InspectView {
     const std::int64_t query = row_query(inspection);
     const InspectCursor mask_at = context.cursor;
     const std::string key = std::to_string(query) + " " + std::to_string(at_.run) + " " + std::to_string(mask_at.run) + " " + std::to_string(at_.step) + " " +
-                            std::to_string(at_.layer) + " " + std::to_string(at_.head) + " " + std::to_string(at_.branch);
-    if (row_ && row_key_ == key && row_->exact) return row_;
+                            std::to_string(at_.layer) + " " + std::to_string(at_.head) + " " + std::to_string(at_.branch) +
+                            (exact_ && !inspection.locked().empty() ? " exact" : "");
+    if (row_ && row_key_ == key && row_->settled) return row_;
     // A hovered row comes from the map; one that is locked is worth q and k.
     row_ = row_profile(inspection, at_, mask_at, query, exact_ && !inspection.locked().empty(), &row_problem_);
     row_key_ = key;
@@ -403,9 +417,7 @@ class MapView final : public InspectView {
     style.horizontal = Align::End;
     char text[64];
     for (const auto& [value, y] : {std::pair{range.white, area.y}, std::pair{range.black, area.bottom() - 12 * context.unit}}) {
-      std::snprintf(text, sizeof text, "%.0e", std::pow(10.0, value));
-      if (text[3] == '0' || text[4] == '0') std::memmove(text + 3, text + 4, 2);  // 3e-03 -> 3e-3
-      canvas.text({area.x - 4 * context.unit, y}, text, style);
+      canvas.text({area.x - 4 * context.unit, y}, exponent_text(std::pow(10.0, value), 0), style);
     }
     style.horizontal = Align::Begin;
     const bool locked = !context.inspection.locked().empty();
@@ -455,7 +467,10 @@ class MapView final : public InspectView {
     *p_out = p;
     std::vector<std::string> lines{"q " + geometry.name(hover.query, at_.branch) + " \u2192 k " + geometry.name(hover.key, at_.branch)};
     char text[96];
-    if (differs_) {
+    if (orders_differ_ && !exact) {
+      how = "the exact tile is not there";
+      std::snprintf(text, sizeof text, "p not known");
+    } else if (differs_) {
       std::snprintf(text, sizeof text, "p %+.2e against A", p);
     } else {
       std::snprintf(text, sizeof text, "p = %s \u00b7 log10 %.2f \u00b7 %.2g\u00d7 uniform", probability_text(p).c_str(), p > 0 ? std::log10(p) : -INFINITY,
@@ -502,7 +517,7 @@ class MapView final : public InspectView {
   bool exact_ = true;
   MapAxes axes_;
   RangeControl ranges_[2];  ///< of maps and of differences
-  bool differs_ = false;
+  bool differs_ = false, orders_differ_ = false;
   InspectCursor at_, less_, loaded_;
   std::shared_ptr<const MapLevel> source_, source_less_, level_, fitted_level_;
   std::vector<MapLevel> pyramid_;

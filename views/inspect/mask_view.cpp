@@ -115,7 +115,9 @@ class MaskView final : public InspectView {
       return true;
     }
     if (event.kind == PointerEvent::Kind::Move && !axes_.dragging()) {
-      context.inspection.set_hover(pair ? InspectHover{pair->query, pair->key, info().id} : InspectHover{});
+      InspectHover hover;
+      if (pair) hover = {pair->query, pair->key, info().id};
+      context.inspection.set_hover(hover);
       return true;
     }
     return moved;
@@ -296,7 +298,11 @@ class MaskView final : public InspectView {
       const double x = bar.x + bar.width * std::clamp(asked, 0.0, 1.0);
       canvas.line({x, bar.y - 3 * u}, {x, bar.bottom() + 3 * u}, context.theme.colour("text"), 2);
       words.size = 11;
-      canvas.text({area.x, y}, "requested " + percent(asked) + " (tick)" + (kept > asked ? ", the rest adds " + percent(kept - asked) : ""), words);
+      canvas.text({area.x, y}, "requested " + percent(asked) + " (tick)", words);
+      if (kept > asked + 5e-4) {
+        y += 13 * u;
+        canvas.text({area.x, y}, "the rest adds " + percent(kept - asked), words);
+      }
       words.size = 12;
     }
     y += 20 * u;
@@ -317,7 +323,7 @@ class MaskView final : public InspectView {
     if (plan_ && !plan_->dense()) {
       if (plan_->reasons.empty()) {
         const Colour swatch = context.theme.run(context.cursor.run);
-        row("Kept, reason not recorded", percent(kept), &swatch);
+        row("Reason not recorded", percent(kept), &swatch);
       } else {
         for (int r = 1; r < kReasons; ++r) {
           if (shares_[static_cast<std::size_t>(r)] <= 0) continue;
@@ -357,7 +363,10 @@ class MaskView final : public InspectView {
       words.size = 11;
       words.colour = context.theme.colour("text3");
       const std::int64_t cell = cells_->edges.size() > 1 ? (map_ && !kernel() ? map_->block_tokens : 64) : 64;
-      canvas.text({area.x, y + 4 * u}, "blocks of 64 x 64 as the kernel ran; drawn by " + std::to_string(cell), words);
+      canvas.text({area.x, y + 4 * u}, "64 x 64 blocks, as the kernel ran", words);
+      std::string drawn = "drawn by " + std::to_string(cell) + " tokens";
+      if (run.geometry.position_major() && !kernel()) drawn += ", order (y, x, f)";
+      canvas.text({area.x, y + 17 * u}, drawn, words);
     }
     canvas.pop_clip();
   }

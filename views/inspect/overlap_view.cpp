@@ -63,9 +63,10 @@ class OverlapView final : public InspectView {
     style.vertical = Align::Middle;
     const int every = std::max(1, static_cast<int>(std::ceil(22 * u / layout_.cell)));
     const int own = own_item(context);
+    const int own_at = static_cast<int>(std::find(overlap->items.begin(), overlap->items.end(), own) - overlap->items.begin());
     for (int i = 0; i < count; ++i) {
       const bool here = overlap->items[i] == own;
-      if (i % every != 0 && !here) continue;
+      if (!here && (i % every != 0 || std::abs(i - own_at) < every)) continue;
       style.colour = context.theme.colour(here ? "text" : "text2");
       style.horizontal = Align::Middle;
       const std::string label = between_ == "runs" ? std::string(1, context.inspection.run(overlap->items[i]).letter) : std::to_string(overlap->items[i]);

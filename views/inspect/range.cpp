@@ -157,7 +157,7 @@ void RangeControl::paint(Canvas& canvas, const ViewContext& context, const Rect&
     const double y = y_of(axis, area);
     if (y < area.y + 6 * u || y > area.bottom() - 6 * u) continue;
     canvas.line({bar.right(), y}, {bar.right() + 3 * u, y}, context.theme.colour("text2"));
-    canvas.text({area.right(), y}, scale.text(axis), tick);
+    canvas.text({area.right() - 12 * u, y}, scale.text(axis), tick);
   }
   for (const auto& [axis, colour] : {std::pair{range.white, Rgb{1, 1, 1}}, std::pair{range.black, Rgb{0.06F, 0.06F, 0.06F}}}) {
     const double y = y_of(axis, area);

@@ -109,10 +109,10 @@ class RowsView final : public InspectView {
     const std::int64_t query = row_query(context.inspection);
     std::string key;
     for (const std::int64_t n : {query, std::int64_t{at.run}, std::int64_t{at.step}, std::int64_t{at.layer}, std::int64_t{at.head}, std::int64_t{at.branch}}) key += std::to_string(n) + " ";
-    if (row_ && key == key_ && (row_->exact || !exact_)) return;
+    key += exact_ ? "exact" : "";
+    if (row_ && key == key_ && row_->settled) return;
     const auto row = row_profile(context.inspection, at, at, query, exact_, problem);
-    const bool finer = row && (!row_ || key != key_ || row->exact != row_->exact);
-    if (!finer && row && row_) return;
+    if (row && row_ && key == key_ && row->exact == row_->exact && row->settled == row_->settled) return;
     row_ = row;
     key_ = key;
     bitmaps_.clear();
@@ -158,7 +158,7 @@ class RowsView final : public InspectView {
     canvas.pop_clip();
     style.horizontal = Align::End;
     for (const auto& [axis, y] : {std::pair{range_.white, l.curve.y}, std::pair{range_.black, l.curve.bottom() - 12 * context.unit}}) {
-      canvas.text({l.curve.x - 4 * context.unit, y}, probability_text(std::pow(10, axis)).substr(0, 1) + "e" + std::to_string(static_cast<int>(std::floor(axis))), style);
+      canvas.text({l.curve.x - 4 * context.unit, y}, exponent_text(std::pow(10, axis), 0), style);
     }
   }
 

@@ -1,4 +1,6 @@
 #pragma once
+#include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <memory>
