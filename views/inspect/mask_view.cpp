@@ -109,7 +109,8 @@ class MaskView final : public InspectView {
     }
     bool clicked = false;
     const bool moved = axes_.pointer(event, context.unit, &clicked);
-    const auto pair = kernel() ? std::nullopt : axes_.pick(event.at);
+    std::optional<MapAxes::Pair> pair;
+    if (!kernel()) pair = axes_.pick(event.at);
     if (clicked && pair) {
       context.inspection.lock(pair->query, event.shift);
       return true;
