@@ -30,14 +30,14 @@ HeadTable head_table(const std::vector<CaptureReader::HeadValue>& values, int la
   return table;
 }
 
-int GridLayout::pick(Point at) const {
+int CellLayout::pick(Point at) const {
   if (cell <= 0 || at.x < x || at.y < y) return -1;
   const int column = static_cast<int>((at.x - x) / cell), row = static_cast<int>((at.y - y) / cell);
   return column < columns && row < rows ? row * columns + column : -1;
 }
 
-GridLayout grid_layout(const Rect& area, int rows, int columns, double most, double unit) {
-  GridLayout layout;
+CellLayout cell_layout(const Rect& area, int rows, int columns, double most, double unit) {
+  CellLayout layout;
   layout.rows = rows;
   layout.columns = columns;
   layout.x = area.x;

@@ -19,14 +19,14 @@ struct HeadTable {
 HeadTable head_table(const std::vector<CaptureReader::HeadValue>& values, int layers, int heads, int step, int branch);
 
 /// Cells of a grid of rows x columns in an area: as large as they go, at most `most` px, square.
-struct GridLayout {
+struct CellLayout {
   int rows = 0, columns = 0;
   double x = 0, y = 0, cell = 0, gap = 0;  ///< pitch is `cell` (gap included)
   Rect rect(int row, int column) const { return {x + column * cell, y + row * cell, cell - gap, cell - gap}; }
   /// Row-major number of the cell under a point; -1: none.
   int pick(Point at) const;
 };
-GridLayout grid_layout(const Rect& area, int rows, int columns, double most, double unit);
+CellLayout cell_layout(const Rect& area, int rows, int columns, double most, double unit);
 
 /// Order of L x H cells by a quantity, highest first, what is not measured last; ties by layer, then head.
 std::vector<int> sorted_cells(const std::vector<double>& values);

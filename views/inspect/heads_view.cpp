@@ -155,7 +155,7 @@ class HeadsView final : public InspectView {
       columns = std::clamp(static_cast<int>(std::ceil(std::sqrt(cells * area.width / area.height))), 1, cells);
       rows = (cells + columns - 1) / columns;
     }
-    layout_ = grid_layout(area, rows, columns, 96 * u, u);
+    layout_ = cell_layout(area, rows, columns, 96 * u, u);
     order_.clear();
     if (!labels) order_ = sorted_cells(table(context, *find_quantity(sort_)).values);
   }
@@ -385,7 +385,7 @@ class HeadsView final : public InspectView {
   std::string quantity_ = "map", sort_ = "layer, head", colours_ = "magma", look_, missing_;
   int layers_ = 1, heads_ = 1, hovered_ = -1;
   std::optional<int> solo_;  ///< layer * heads + head
-  GridLayout layout_;
+  CellLayout layout_;
   std::vector<int> order_;
   std::map<std::string, Known> tables_;
   std::vector<std::shared_ptr<const Thumbnails>> shown_;

@@ -42,7 +42,7 @@ class OverlapView final : public InspectView {
     const std::shared_ptr<const Overlap> overlap = load(context, &problem);
     const Rect area{context.area.x + 40 * u, context.area.y + 26 * u, context.area.width - 52 * u, context.area.height - 52 * u};
     const int count = overlap ? static_cast<int>(overlap->items.size()) : 0;
-    layout_ = grid_layout(area, std::max(count, 1), std::max(count, 1), 64 * u, u);
+    layout_ = cell_layout(area, std::max(count, 1), std::max(count, 1), 64 * u, u);
     if (!overlap || count == 0) {
       canvas.outline({area.x, area.y, layout_.cell, layout_.cell}, context.theme.colour("line"));
       return paint_notice(canvas, context, area, !problem.empty() ? problem : overlap ? "No masks were captured here." : "Comparing masks.");
@@ -200,7 +200,7 @@ class OverlapView final : public InspectView {
   }
 
   std::string between_ = "steps";
-  GridLayout layout_;
+  CellLayout layout_;
   std::vector<std::uint8_t> rgba_;
   std::shared_ptr<const Bitmap> bitmap_;
 };

@@ -15,6 +15,7 @@
 #include "views/inspect/map_data.h"
 #include "views/inspect/map_row.h"
 #include "views/inspect/mask_data.h"
+#include "views/inspect/range.h"
 
 namespace ditscope::views {
 namespace {
@@ -300,7 +301,7 @@ TEST_F(MapViews, TheHeadGridOpensWhatIsClicked) {
   const auto view = make_inspect_view("heads");
   paint(*view, 400, 400);
   const Rect area{34, 20, 400 - 34 - 44, 400 - 20 - 22};
-  const GridLayout layout = grid_layout(area, 5, 6, 96, 1);
+  const CellLayout layout = cell_layout(area, 5, 6, 96, 1);
   for (const int cell : {0, 7, 29}) {
     const Rect rect = layout.rect(cell / 6, cell % 6);
     EXPECT_EQ(layout.pick({rect.x + rect.width / 2, rect.y + rect.height / 2}), cell);
