@@ -132,7 +132,7 @@ TEST_P(Int8Attention, LeavesOutBlocksThatCannotMatter) {
     for (int x = 0; x < 32; ++x)
       for (int h = 0; h < 2; ++h) {
         c.q.at(h, i, x) = std::abs(c.q.at(h, i, x));
-        if (i < 64) c.k.at(h, i, x) = 1.5f;
+        if (i < 64) c.k.at(h, i, x) = 3.0f;
       }
   int8_attention(c.arguments(nullptr), {128, 64, true});
   const std::vector<double> all = c.out.doubles();
