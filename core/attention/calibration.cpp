@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/files/atomic_file.h"
 #include "kernels/error.h"
 
 namespace ditscope {
@@ -119,9 +120,7 @@ void Calibration::write(const std::filesystem::path& file) const {
   for (const auto& [name, table] : tables) tables_json[name] = {{"shape", table.shape}, {"values", table.values}};
   const Json json = {{"format", kFormat}, {"method", method},     {"key", key_json},
                      {"hash", key.hash()}, {"tables", tables_json}, {"settings", settings}};
-  std::ofstream stream(file, std::ios::binary);
-  stream << json.dump(1) << '\n';
-  if (!stream.flush()) throw Error(ErrorKind::Device, "Cannot write " + file.string() + ". Check the folder and its free space.");
+  write_file(file, json.dump(1) + '\n');
 }
 
 bool has_calibration(const MethodChoice& choice) {

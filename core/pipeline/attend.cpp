@@ -224,12 +224,12 @@ AttendResult attend_file(const AttendRequest& r) {
   check(r, in.q.sizes());
   const int steps = static_cast<int>(in.q.size(0)), total = r.total_steps > 0 ? r.total_steps : r.first_step + steps;
 
+  if (has_calibration(r.method))
+    require_calibrations(r.method, {"", r.layers, total, in.q.size(2), in.q.size(4), r.frames, r.rows, r.columns, r.text_tokens});
   if (r.memory_budget_bytes > 0) {
     const MethodSizes sizes{1, in.q.size(1), in.q.size(2), in.q.size(3), in.q.size(4), static_cast<std::int64_t>(in.q.element_size())};
     require_memory_budget(r.method, total, sizes, r.memory_budget_bytes);
   }
-  if (has_calibration(r.method))
-    require_calibrations(r.method, {"", r.layers, total, in.q.size(2), in.q.size(4), r.frames, r.rows, r.columns, r.text_tokens});
   AttendResult result;
   result.shape = in.q.sizes().vec();
   std::vector<StepTensors> written;

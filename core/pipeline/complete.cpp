@@ -3,11 +3,13 @@
 #include <cmath>
 #include <thread>
 
+#include "core/attention/calibration.h"
 #include "core/attention/memory_budget.h"
 #include "core/bridge/device.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/json_file.h"
 #include "core/models/layers.h"
+#include "core/pipeline/calibrate_runs.h"
 #include "core/pipeline/estimate.h"
 #include "core/pipeline/model_configs.h"
 #include "core/schedulers/scheduler.h"
@@ -155,6 +157,8 @@ Request Generator::complete(const Request& asked) {
   complete_size(request, model);
   complete_machine(request, model);
   if (request.memory_budget_bytes < 0) refuse("The memory budget is to be 0 (what is free) or more bytes.");
+  // Before anything makes the method: a calibration of another run may have tables of other sizes.
+  if (has_calibration(request.method)) require_calibrations(request.method, calibration_key(model, request));
   if (request.memory_budget_bytes > 0)
     require_memory_budget(request.method, request.steps, method_sizes(model, request), request.memory_budget_bytes);
   if (!request.latents_in.empty() && !std::filesystem::exists(request.latents_in))

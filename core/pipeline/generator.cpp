@@ -5,7 +5,6 @@
 
 #include <numeric>
 
-#include "core/attention/calibration.h"
 #include "core/attention/memory_budget.h"
 #include "core/attention/registry.h"
 #include "core/capture/capture_options.h"
@@ -97,7 +96,6 @@ std::map<std::string, std::string> Generator::versions() {
 RunResult Generator::run(const Request& asked, EventSink& sink, RunControl& control, CaptureWriter* capture) {
   const Request request = complete(asked);
   require_memory(request);
-  if (has_calibration(request.method)) require_calibrations(request.method, calibration_key(read_model_configs(request.model), request));
   return impl_->guarded(request, sink, control, [&](LoadedModel& model, Watch& watch) {
     watch.capture = capture;
     return generate(model, request, watch);
