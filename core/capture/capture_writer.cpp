@@ -1,5 +1,6 @@
 #include "core/capture/capture_writer.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <condition_variable>
@@ -71,6 +72,9 @@ struct CaptureWriter::Impl {
   }
 
   void work() {
+    // The run's threads wait for each other after each kernel: one that makes room for the writer stops all. On Linux a nice value
+    // belongs to a thread.
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);
     bool open = true;
     while (open) {
       Item item;
