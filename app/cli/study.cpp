@@ -86,7 +86,7 @@ void add_study(CLI::App& app) {
   command->add_option("--steps", s.steps, "Denoising steps")->check(CLI::Range(3, 1000))->capture_default_str();
   command->add_option("--size", options->size, "Height and width, px (default: the model's)")->check(CLI::Range(16, 4096));
   command->add_option("--frames", s.frames, "Pixel frames (default: the model's)");
-  command->add_option("--methods", options->methods, "Methods separated by `;` (default: all, and adaspa+re-ttention)");
+  command->add_option("--methods", options->methods, "Methods separated by `;` (default: all of the catalog, adaspa+re-ttention, adaspa+rectified)");
   command->add_option("--ratios", options->ratios, "Kept ratios that methods are matched at")->capture_default_str();
   command->add_option("--ablation-prompts", s.ablation_prompts, "Prompts of the ablations")->check(CLI::Range(1, 10000))->capture_default_str();
   command->add_option("--other-prompts", s.other_prompts, "Prompts of methods that no claim is about")

@@ -92,6 +92,9 @@ BlockPlan ComposedMethod::plan(const LayerCall& call) {
   if (plan.kind == StepKind::Sparse && searched) plan.kind = StepKind::Search;  // nothing was found before
   if (plan.kind == StepKind::Search && !searched) plan.kind = StepKind::Sparse;
 
+  const double pooled = correction_->pooled_kept_ratio(call);
+  kept += pooled;
+  blocks += pooled;
   const double asked = planner_->requested_kept_ratio().value_or(kept);
   const double over = plan.kind == StepKind::Refresh ? 1 : searching;
   plan.requested = plan.attended.empty() ? over + asked : 1 + over;
@@ -157,10 +160,17 @@ RowCorrection ComposedMethod::attend(const LayerCall& call, std::int64_t batch, 
   LayerCall one = element_in_slots(call, batch, arrangement);
   one.qk = qk_;
   one.pv_skip = selection.pv_skip();
-  const RowCorrection applied = correction_->apply(call, batch, one, selection);
   at::Tensor target = arrangement ? at::empty(one.q.sizes(), one.q.options()) : out.narrow(0, batch, 1);  // (1,H,S,D)
-  selected_attention(one, selection, applied.scale, applied.residual, target);
-  correction_->finish(call, batch, one, selection, target);
+  RowCorrection applied;
+  if (correction_->combines()) {
+    const at::Tensor log_sum_exp = at::empty({one.q.size(1), one.q.size(2)}, one.q.options().dtype(at::kFloat));  // (H,S)
+    selected_attention(one, selection, {}, {}, target, log_sum_exp);
+    applied = correction_->combine(call, batch, one, selection, log_sum_exp, target);
+  } else {
+    applied = correction_->apply(call, batch, one, selection);
+    selected_attention(one, selection, applied.scale, applied.residual, target);
+    correction_->finish(call, batch, one, selection, target);
+  }
   if (arrangement) out[batch].copy_(by_token(target[0], *arrangement));
   return applied;
 }

@@ -31,10 +31,20 @@ class Correction {
   virtual bool needs_residual() const { return false; }
   /// A refresh was measured, by slot.
   virtual void refresh(const LayerCall& /*call*/, std::int64_t /*batch*/, const SplitResult&, const Selection&) {}
+  /// Pairs of means that a sparse step computes besides those of the selection, over all pairs of tokens.
+  virtual double pooled_kept_ratio(const LayerCall&) const { return 0; }
 
   /// What a sparse step applies to a batch element, by slot. `mass` is for captures.
   /// @param in_slots  the batch element, tokens in slots, empty ones 0
   virtual RowCorrection apply(const LayerCall& /*call*/, std::int64_t /*batch*/, const LayerCall& /*in_slots*/, const Selection&) {
+    return {};
+  }
+  /// Whether it works on the log-sum-exp that a sparse step measures: then combine() is asked in place of apply() and finish().
+  virtual bool combines() const { return false; }
+  /// Makes the output of what attention over the kept keys gave. What it returns is for captures.
+  /// @param log_sum_exp (H,S) over the kept keys     @param out (1,H,S,D), in and out
+  virtual RowCorrection combine(const LayerCall& /*call*/, std::int64_t /*batch*/, const LayerCall& /*in_slots*/, const Selection&,
+                                const at::Tensor& /*log_sum_exp*/, at::Tensor& /*out*/) {
     return {};
   }
   /// Changes what a sparse step gave. @param out (1,H,S,D)

@@ -32,6 +32,7 @@ std::unique_ptr<Planner> make_rainfusion1(const ParameterValues& parameters, int
 std::unique_ptr<Planner> make_rainfusion(const ParameterValues& parameters, int steps);
 std::unique_ptr<Planner> make_paroattention(const ParameterValues& parameters, int steps);
 std::unique_ptr<Planner> make_radial(const ParameterValues& parameters, int steps);
+std::unique_ptr<Planner> make_ditscope_auto(const ParameterValues& parameters, int steps);
 std::unique_ptr<Planner> make_sta(const ParameterValues& parameters, int steps);
 
 std::unique_ptr<Correction> make_no_correction(const ParameterValues& parameters);
@@ -40,5 +41,6 @@ std::unique_ptr<Correction> make_window_residual(const ParameterValues& paramete
 std::unique_ptr<Correction> make_rectified(const ParameterValues& parameters);
 std::unique_ptr<Correction> make_two_level_residual(const ParameterValues& parameters);
 std::unique_ptr<Correction> make_delta(const ParameterValues& parameters);
+std::unique_ptr<Correction> make_anchored(const ParameterValues& parameters);
 
 }  // namespace ditscope

@@ -19,7 +19,8 @@ struct PooledAttention {
 
 /// @param q_means, k_means (H,V,D) of visual blocks     @param counts (V) tokens in each
 /// @param text_keys (H,C,D), may have no rows            @param text_mask (C) bool, undefined: every text key counts
+/// @param text_block  1: every text key by itself; more: means of so many, what isolated pooling is held against
 PooledAttention pooled_attention(const at::Tensor& q_means, const at::Tensor& k_means, const at::Tensor& counts,
-                                 const at::Tensor& text_keys, const at::Tensor& text_mask, double scale);
+                                 const at::Tensor& text_keys, const at::Tensor& text_mask, double scale, std::int64_t text_block = 1);
 
 }  // namespace ditscope

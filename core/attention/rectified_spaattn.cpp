@@ -14,6 +14,7 @@
 //   every skipped block give its mean value.
 // - Means of a block that is not full are over the tokens it has, and it weighs as many; the code pads with zeros.
 // - top_k = int(kept N): the code computes int((1 - drop) N), one less where 1 - drop rounds down (0.8 of 900: 179).
+// - `isolated_pooling=off` pools text like the rest, blocks of text apart from visual ones: the paper's ablation.
 // - Sums are float32. The permutation is done in each layer, not once a forward pass: the same numbers.
 // - As a correction of other plans: where a plan keeps part of a block, that share of the block counts as kept.
 #include <ATen/ATen.h>
@@ -68,6 +69,7 @@ void keep_neighbours(const TokenLayout& layout, const Permutation& order, std::i
 struct RectifiedParameters {
   double kept_ratio = 0.2, top_p = 0.3;
   std::int64_t block_tokens = 128, first_blocks = 0;
+  bool isolated = true;
 };
 
 class RectifiedSpaAttn final : public Planner {
@@ -85,7 +87,7 @@ class RectifiedSpaAttn final : public Planner {
     const auto [text_keys, text_mask] = text_of(call, batch);
     const PooledAttention pooled =
         pooled_attention(grid.means(one.q[0]).narrow(1, 0, visual), grid.means(one.k[0]).narrow(1, 0, visual),
-                         grid.counts().narrow(0, 0, visual), text_keys, text_mask, call.scale);
+                         grid.counts().narrow(0, 0, visual), text_keys, text_mask, call.scale, p_.isolated ? 1 : p_.block_tokens);
     const bool text = call.layout.text_tokens > 0;
     at::Tensor columns = text ? at::cat({pooled.visual, pooled.text.unsqueeze(2)}, 2) : pooled.visual;  // (H,V,V+1)
     columns = columns.to(at::kCPU);
@@ -129,7 +131,7 @@ enum class Gain { Fold, Drop, Off };
 
 class Rectification final : public Correction {
  public:
-  explicit Rectification(Gain gain) : gain_(gain) {}
+  Rectification(Gain gain, bool isolated) : gain_(gain), isolated_(isolated) {}
   std::unique_ptr<Correction> clone() const override { return std::make_unique<Rectification>(*this); }
 
   RowCorrection apply(const LayerCall& call, std::int64_t batch, const LayerCall& one, const Selection& selection) override {
@@ -150,7 +152,8 @@ class Rectification final : public Correction {
     if (pooled_call.key_mask.defined()) text_mask = pooled_call.key_mask[0].slice(0, std::min(first_text, pooled_call.k.size(2)));
     const at::Tensor text_keys = rest > 0 ? pooled_call.k[0].narrow(1, first_text, rest) : pooled_call.k[0].narrow(1, 0, 0);
     const PooledAttention p =
-        pooled_attention(q, k, grid->counts().narrow(0, 0, visual), text_keys, rest > 0 ? text_mask : at::Tensor(), call.scale);
+        pooled_attention(q, k, grid->counts().narrow(0, 0, visual), text_keys, rest > 0 ? text_mask : at::Tensor(), call.scale,
+                         isolated_ ? 1 : grid->block_tokens());
 
     const at::Tensor share = (own ? shares(call, selection, *grid) : selection.kept_blocks().to(at::kFloat))
                                  .slice(1, 0, visual)
@@ -272,6 +275,7 @@ class Rectification final : public Correction {
   }
 
   Gain gain_;
+  bool isolated_;
   PerLayout<BlockGrid> fallback_;
   std::shared_ptr<const BlockMask> shares_of_;  ///< the mask and the arrangement that `shares_` was taken of
   std::shared_ptr<const Arrangement> arrangement_of_;
@@ -286,12 +290,14 @@ std::unique_ptr<Planner> make_rectified_spaattn(const ParameterValues& parameter
   p.top_p = std::get<double>(parameters.at("top_p"));
   p.block_tokens = std::stoll(std::get<std::string>(parameters.at("block_tokens")));
   p.first_blocks = std::get<std::int64_t>(parameters.at("first_blocks"));
+  p.isolated = std::get<bool>(parameters.at("isolated_pooling"));
   return std::make_unique<RectifiedSpaAttn>(p);
 }
 
 std::unique_ptr<Correction> make_rectified(const ParameterValues& parameters) {
   const std::string gain = std::get<std::string>(parameters.at("gain"));
-  return std::make_unique<Rectification>(gain == "fold" ? Gain::Fold : gain == "drop" ? Gain::Drop : Gain::Off);
+  return std::make_unique<Rectification>(gain == "fold" ? Gain::Fold : gain == "drop" ? Gain::Drop : Gain::Off,
+                                         std::get<bool>(parameters.at("isolated_pooling")));
 }
 
 }  // namespace ditscope

@@ -18,6 +18,7 @@ using Makers = std::vector<std::pair<std::string, Maker>>;
 const Makers<PlannerMaker>& planners() {
   static const Makers<PlannerMaker> all{
       {"window", make_window},
+      {"ditscope-auto", make_ditscope_auto},
       {"adaspa", make_adaspa},
       {"rectified-spaattn", make_rectified_spaattn},
       {"svg", make_svg},
@@ -43,6 +44,7 @@ const Makers<CorrectionMaker>& correction_makers() {
       {"rectified", make_rectified},
       {"two-level-residual", make_two_level_residual},
       {"delta", make_delta},
+      {"anchored", make_anchored},
   };
   return all;
 }

@@ -59,6 +59,7 @@ CorrectionEntry rectified() {
                                  "gain_ij = |q̄_i k̄_j| > |dq_i k̄_j| + |q̄_i dk_j|; R_i = P_text + Σ_{S ∪ ¬gain} P (fold) or Σ_S P (drop)",
                                  "Rectified SpaAttn, its code and its overview figure disagree"},
                                 "fold", {"fold", "drop", "off"}));
+  c.parameters.push_back(isolated_pooling());
   return c;
 }
 
@@ -96,12 +97,31 @@ CorrectionEntry delta() {
   return c;
 }
 
+CorrectionEntry anchored() {
+  CorrectionEntry c{"anchored",
+                    "Anchored pooling",
+                    "What the skipped pairs gave at the last refresh, moved by the change that attention between group means has seen since; "
+                    "how much the kept ones weigh is measured at every step.",
+                    "DiTScope auto: docs/methods/ditscope-auto.md",
+                    {refresh_period()}};
+  c.parameters.push_back(group_tokens());
+  c.parameters.push_back(on_off({"measured_mass", "Measure what kept pairs weigh",
+                                 "Off: rows keep the rho of the last refresh.",
+                                 "ρ = 1 / (1 + e^(LSE_skipped - LSE_kept)); off: ρ of the refresh", "DiTScope auto"},
+                                true));
+  c.parameters.push_back(on_off({"pooled_change", "Follow the change of means",
+                                 "Off: skipped pairs give what they gave at the last refresh.",
+                                 "O_skipped = O_skipped,r + u - u_r, u attention between group means; off: O_skipped,r", "DiTScope auto"},
+                                true));
+  return c;
+}
+
 }  // namespace
 
 const std::vector<CorrectionEntry>& all_corrections() {
   static const std::vector<CorrectionEntry> entries{
       {"none", "No correction", "Nothing makes up for what is skipped.", "", {}}, rettention(), window_residual(), rectified(), two_level_residual(),
-      delta()};
+      delta(), anchored()};
   return entries;
 }
 

@@ -68,7 +68,7 @@ MethodEntry rectified_spaattn() {
                           "The first blocks of the curve always see each other, as the code has it for Wan.",
                           "keep (i,j) for i < ff and j < ff", "Rectified SpaAttn, its code: 28 for Wan at 720p, else 0"},
                          "blocks", 0, 0, 1024),
-                 layers},
+                 isolated_pooling(), layers},
                 &find_correction("rectified"));
 }
 
@@ -269,12 +269,29 @@ MethodEntry paroattention() {
                 {kept, search, dense_layers("PAROAttention has none")});
 }
 
+MethodEntry ditscope_auto() {
+  return method({"ditscope-auto",
+                 "DiTScope auto",
+                 "The blocks in which group means see most attention, of all heads together; skipped pairs follow the change of the means "
+                 "since the last refresh.",
+                 find_correction("anchored").paper,
+                 {}},
+                {kept_ratio(0.03, "Share of all pairs that the heads of a layer spend together on whole blocks; groups come on top.",
+                            "the densest blocks by Σ n_a P_ac / (n_i n_j) until kept_ratio H T² is spent", "DiTScope auto"),
+                 warmup_steps("as Re-ttention: 15 of 50 steps", 0.3, 15), group_tokens(),
+                 on_off({"share_heads", "Heads share blocks", "Off: every head spends as much.", "one order of the blocks of all heads; off: one a head",
+                         "DiTScope auto"},
+                        true),
+                 dense_layers("none")},
+                &find_correction("anchored"));
+}
+
 }  // namespace
 
 std::vector<MethodEntry> dynamic_methods() {
   return {adaspa(),     rectified_spaattn(), svg(),        svg2(),           minference(),
           spargeattn(), xattention(),        draftattention(), rainfusion1(), rainfusion(),
-          paroattention()};
+          paroattention(), ditscope_auto()};
 }
 
 }  // namespace ditscope::entries

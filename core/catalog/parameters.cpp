@@ -121,6 +121,19 @@ Parameter residual_rank() {
                  "columns", 16, 1, 256);
 }
 
+Parameter group_tokens() {
+  return choice({"group_tokens", "Group", "Neighbouring tokens that one mean stands for; text tokens stand for themselves.",
+                 "groups of so many visual tokens in the order of the plan", "DiTScope auto: 16"},
+                "16", {"8", "16", "32", "64"});
+}
+
+Parameter isolated_pooling() {
+  return on_off({"isolated_pooling", "Text apart", "Off: text keys are pooled in blocks like visual ones, the paper's ablation.",
+                 "P_i,text = Σ_t e^(q̄_i k_t) / Z_i; off: t runs over means of blocks of text, weighed by their tokens",
+                 "Rectified SpaAttn: isolated pooling (IPAR)"},
+                true);
+}
+
 MethodEntry method(MethodEntry about, std::vector<Parameter> plan, const CorrectionEntry* correction) {
   about.plan_parameters = plan;
   about.plan_parameters.push_back(qk());

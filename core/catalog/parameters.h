@@ -33,6 +33,8 @@ Parameter block_tokens(const char* value, const char* source);
 Parameter qk();
 Parameter residual();
 Parameter residual_rank();
+Parameter group_tokens();
+Parameter isolated_pooling();
 
 /// A method whose parameters are those of its plan, those of its correction, and the precision of its sparse steps.
 MethodEntry method(MethodEntry about, std::vector<Parameter> plan, const CorrectionEntry* correction = nullptr);

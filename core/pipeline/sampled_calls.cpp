@@ -56,8 +56,12 @@ double kept_ratio(const SampledCalls& sampled, const MethodChoice& choice) {
   for (const LayerCall& call : sampled.calls) {
     const BlockPlan plan = method->plan(call);
     if (plan.selections.empty()) continue;
-    for (const auto& selection : plan.selections) sum += selection->kept_ratio() / static_cast<double>(plan.selections.size());
     ++planned;
+    if (plan.kind == StepKind::Sparse || plan.kind == StepKind::Refresh) {
+      sum += plan.achieved - (plan.kind == StepKind::Refresh ? 1 : 0);
+      continue;
+    }
+    for (const auto& selection : plan.selections) sum += selection->kept_ratio() / static_cast<double>(plan.selections.size());
   }
   return planned == 0 ? 1 : sum / planned;
 }

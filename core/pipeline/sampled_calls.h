@@ -17,8 +17,8 @@ struct SampledCalls;
 std::shared_ptr<const SampledCalls> sample_attention(LoadedModel& model, const PartialRun& from, const std::vector<int>& steps,
                                                      Watch& watch);
 
-/// Share of all pairs of tokens, text included, that the method's plan keeps of these calls: the mean over those that it plans
-/// sparsely, each met by a method that has seen none before the first of them; 1 where there is none.
+/// Share of all pairs of tokens, text included, that sparse steps of the method compute of these calls, means that a correction
+/// multiplies counted too: the mean over those that it plans sparsely, each met by a method that has seen none before the first of them; 1 where there is none.
 /// @throws Error{NotFound, InvalidArgument} of the choice
 double kept_ratio(const SampledCalls& calls, const MethodChoice& method);
 

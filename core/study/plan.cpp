@@ -10,8 +10,8 @@
 namespace ditscope::study {
 namespace {
 
-constexpr std::array<std::string_view, 7> kLeading{"window", "ditfastattn",        "re-ttention",  "adaspa",
-                                                   "rectified-spaattn", "adaspa+re-ttention", "ditscope-auto"};
+constexpr std::array<std::string_view, 8> kLeading{"window", "ditfastattn", "re-ttention", "adaspa", "adaspa+re-ttention", "adaspa+rectified",
+                                                   "rectified-spaattn", "ditscope-auto"};
 constexpr int kFirstPrompts = 8;    ///< of the leading methods, before the others get theirs
 constexpr double kSparse = 0.13;    ///< ratios up to here come first: that is where methods part
 
@@ -23,6 +23,7 @@ struct Ablation {
   bool own_schedule = false;
 };
 
+// Rectification is tested on AdaSpa's blocks: its own keep all neighbours, half of a small grid.
 // AdaSpa's search steps are those of its paper, {10}, {10,30} and {10,20,30} of 50, as shares of the run.
 constexpr Ablation kAblations[] = {
     {"re-ttention", 0.03125, "lambda=0"},
@@ -36,11 +37,15 @@ constexpr Ablation kAblations[] = {
     {"adaspa", 0.125, "search_steps=20%/40%/60%", true},
     {"adaspa", 0.125, "head_adaptive=off"},
     {"adaspa", 0.125, "selection=head"},
-    {"rectified-spaattn", 0.125, "gain=drop"},
-    {"rectified-spaattn", 0.125, "gain=off"},
-    {"rectified-spaattn", 0.125, "isolated_pooling=off"},
-    {"rectified-spaattn", 0.125, "+none"},
-    {"ditscope-auto", 0.0625, "+none"},
+    {"rectified-spaattn", 0.5, "+none"},
+    {"adaspa+rectified", 0.125, "gain=drop"},
+    {"adaspa+rectified", 0.125, "gain=off"},
+    {"adaspa+rectified", 0.125, "isolated_pooling=off"},
+    {"ditscope-auto", 0.03125, "measured_mass=off"},
+    {"ditscope-auto", 0.03125, "pooled_change=off"},
+    {"ditscope-auto", 0.03125, "share_heads=off"},
+    {"ditscope-auto", 0.03125, "group_tokens=64"},
+    {"ditscope-auto", 0.03125, "+re-ttention"},
 };
 
 bool has_parameter(const MethodEntry& entry, std::string_view key) {
@@ -78,6 +83,7 @@ MethodChoice common_schedule(const std::string& key, int steps) {
   MethodChoice choice{entry.key, {}};
   const int warmup = common_warmup(steps);
   if (has_parameter(entry, "warmup_steps")) choice.parameters["warmup_steps"] = std::int64_t{warmup};
+  if (has_parameter(entry, "block_tokens")) choice.parameters["block_tokens"] = std::string("64");
   if (has_parameter(entry, "search_steps")) {
     const int second = static_cast<int>(std::lround(0.6 * steps));
     choice.parameters["search_steps"] = std::to_string(warmup) + (second > warmup ? "/" + std::to_string(second) : "");
@@ -94,7 +100,7 @@ std::vector<std::string> studied_methods() {
   for (const MethodEntry& entry : methods()) {
     if (entry.key != "full") (leads(entry.key) ? keys : others).push_back(entry.key);
   }
-  keys.push_back("adaspa+re-ttention");
+  keys.insert(keys.end(), {"adaspa+re-ttention", "adaspa+rectified"});
   keys.insert(keys.end(), others.begin(), others.end());
   return keys;
 }

@@ -26,10 +26,11 @@ struct Settings {
 /// How many cells of a study are full for all methods: 30 % of the steps.
 int common_warmup(int steps);
 
-/// A method with the warm-up that all methods of a study share: where it warms up, or searches for the first time.
+/// A method with the warm-up that all methods of a study share, where it warms up or searches for the first time, and with the
+/// smallest blocks it has: on the small grids of a study larger ones cannot skip much.
 MethodChoice common_schedule(const std::string& key, int steps);
 
-/// Methods of the catalog that skip something, the leading ones first, then "adaspa+re-ttention".
+/// Methods of the catalog that skip something, the leading ones first, then AdaSpa's blocks under other corrections.
 std::vector<std::string> studied_methods();
 /// Whether a method gets all prompts: the three of the papers, what they are measured against first, and our own.
 bool leads(const std::string& key);

@@ -71,7 +71,7 @@ std::string summary_text(const Study& study) {
   }
   text += "\n";
   for (const Verdict& v : summary.verdicts) {
-    std::snprintf(line, sizeof line, "%-12s %+6.2f dB [%+.2f, %+.2f] n=%d  ", v.verdict().c_str(), v.difference.mean, v.difference.low, v.difference.high,
+    std::snprintf(line, sizeof line, "%-15s %+6.2f dB [%+.2f, %+.2f] n=%d  ", v.verdict().c_str(), v.difference.mean, v.difference.low, v.difference.high,
                   v.difference.count);
     text += line + v.claim + "\n";
   }

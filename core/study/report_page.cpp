@@ -138,9 +138,10 @@ std::string report_html(const Study& study, const std::filesystem::path& folder)
   page += "<h2>Claims</h2>\n<table><tr><th>claim</th><th>PSNR difference, dB</th><th>prompts</th><th>verdict</th></tr>\n";
   for (const Verdict& v : summary.verdicts)
     page += "<tr><td>" + escaped(v.claim) + "</td><td>" + with_interval(v.difference, 2) + "</td><td>" + std::to_string(v.difference.count) +
-            "</td><td class=\"" + v.verdict() + "\">" + v.verdict() + "</td></tr>\n";
-  page += "</table>\n<p>By prompt: the first method's PSNR less the second's. <i>holds</i>: the interval lies above 0, <i>contradicted</i>: below it, "
-          "<i>open</i>: it holds 0.</p>\n";
+            "</td><td class=\"" + (v.difference.count < kLeastPrompts ? "open" : v.verdict()) + "\">" + v.verdict() + "</td></tr>\n";
+  page += std::string("</table>\n<p>By prompt: the first method's PSNR less the second's. <i>holds</i>: the interval lies above 0, <i>contradicted</i>: "
+                      "below it, ") +
+          "<i>open</i>: it holds 0; below " + std::to_string(kLeastPrompts) + " prompts nothing is said.</p>\n";
 
   page += "<h2>Quality against what is kept</h2>\n";
   Plot psnr = plot_of(summary, "PSNR against full attention", "psnr_db", "dB", false);

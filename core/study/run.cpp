@@ -137,9 +137,9 @@ void Claims::match(Folder& folder) {
       if (!calls) {
         begin(0);
         if (stopped()) return;
-        const int first = common_warmup(settings_.steps), middle = (first + settings_.steps) / 2;
-        std::vector<int> steps{first};
-        if (middle > first) steps.push_back(middle);
+        const int first = common_warmup(settings_.steps), sparse = std::min(first + 2, settings_.steps - 1);
+        std::vector<int> steps{first};  // refreshes and searches fall on it, so one that is sparse for all
+        if (sparse > first) steps.push_back(sparse);
         calls = generator_.sample_calls(prompt_.start, steps, quiet_, control_);
       }
       for (Match& found : match_ratios(*knob, missing, [&](const MethodChoice& choice) {

@@ -39,6 +39,7 @@ constexpr Claim kGridClaims[] = {
     {"Re-ttention is closer than its window alone", "re-ttention", "", "window", ""},
     {"AdaSpa's searched blocks are closer than a static window", "adaspa", "", "window", ""},
     {"Rectified SpaAttn is closer than AdaSpa", "rectified-spaattn", "", "adaspa", ""},
+    {"Pooled rectification of AdaSpa's blocks pays", "adaspa+rectified", "", "adaspa", ""},
     {"Re-ttention over AdaSpa's blocks is closer than over the window", "adaspa+re-ttention", "", "re-ttention", ""},
 };
 constexpr Claim kPartClaims[] = {
@@ -48,10 +49,15 @@ constexpr Claim kPartClaims[] = {
     {"AdaSpa: a second search (20 %, 60 %) pays", "adaspa", "search_steps=20%/60%", "adaspa", "search_steps=20%"},
     {"AdaSpa: a third search (20 %, 40 %, 60 %) adds to it", "adaspa", "search_steps=20%/40%/60%", "adaspa", "search_steps=20%/60%"},
     {"AdaSpa: levels by head pay", "adaspa", "", "adaspa", "head_adaptive=off"},
-    {"Rectified SpaAttn: rectification pays", "rectified-spaattn", "", "rectified-spaattn", "+none"},
-    {"Rectified SpaAttn: isolated pooling of text pays", "rectified-spaattn", "", "rectified-spaattn", "isolated_pooling=off"},
-    {"Rectified SpaAttn: the gain gate pays (fold against none)", "rectified-spaattn", "", "rectified-spaattn", "gain=off"},
-    {"Rectified SpaAttn: fold is closer than drop", "rectified-spaattn", "", "rectified-spaattn", "gain=drop"},
+    {"Rectified SpaAttn: rectification of its own blocks pays", "rectified-spaattn", "", "rectified-spaattn", "+none"},
+    {"Rectification: isolated pooling of text pays", "adaspa+rectified", "", "adaspa+rectified", "isolated_pooling=off"},
+    {"Rectification: the gain gate pays (fold against none)", "adaspa+rectified", "", "adaspa+rectified", "gain=off"},
+    {"Rectification: fold is closer than drop", "adaspa+rectified", "", "adaspa+rectified", "gain=drop"},
+    {"ditscope-auto: following the change of means pays", "ditscope-auto", "", "ditscope-auto", "pooled_change=off"},
+    {"ditscope-auto: measuring what kept pairs weigh pays", "ditscope-auto", "", "ditscope-auto", "measured_mass=off"},
+    {"ditscope-auto: blocks shared among heads pay", "ditscope-auto", "", "ditscope-auto", "share_heads=off"},
+    {"ditscope-auto: groups of 16 are closer than of 64", "ditscope-auto", "", "ditscope-auto", "group_tokens=64"},
+    {"ditscope-auto: its correction is closer than Re-ttention's on the same blocks", "ditscope-auto", "", "ditscope-auto", "+re-ttention"},
 };
 
 }  // namespace
@@ -62,7 +68,7 @@ Interval CellSummary::of(const std::string& name) const {
 }
 
 std::string Verdict::verdict() const {
-  if (difference.count < 2) return "open";
+  if (difference.count < kLeastPrompts) return "too few prompts";
   return difference.low > 0 ? "holds" : difference.high < 0 ? "contradicted" : "open";
 }
 

@@ -15,12 +15,15 @@ struct CellSummary {
   Interval of(const std::string& name) const;
 };
 
+inline constexpr int kLeastPrompts = 6;
+
 /// One comparison, by prompt, of two cells that a claim sets against each other.
 struct Verdict {
   std::string claim;    ///< "Re-ttention holds where the residual alone does not (3.1 %)"
   std::string a, b;     ///< cells
   Interval difference;  ///< PSNR of a less PSNR of b, dB
-  /// "holds" where the interval lies above 0, "contradicted" where below, else "open".
+  /// "holds" where the interval lies above 0, "contradicted" where below, else "open"; below kLeastPrompts "too few prompts": five
+  /// that agree by chance are no rarity, and an interval of few values is too narrow.
   std::string verdict() const;
 };
 

@@ -22,13 +22,13 @@ Cell cell(const std::string& method, double ratio, const std::string& variant = 
 /// Re-ttention 2 dB above DiTFastAttn at one ratio, and lambda without effect on average.
 Study example() {
   Study study;
-  study.settings.prompts = 4;
+  study.settings.prompts = 6;
   study.model_fingerprint = "0123456789abcdef0123";
-  study.captions = {"a <b> & \"c\", d", "two", "three", "four"};
+  study.captions = {"a <b> & \"c\", d", "two", "three", "four", "five", "six"};
   study.cells = {cell("full", 0), cell("re-ttention", 0.0625), cell("ditfastattn", 0.0625), cell("re-ttention", 0.0625, "lambda=0"),
                  cell("adaspa", 0.0625)};
   study.matches = {{"adaspa", {{0.0625, 0.11, false, {"adaspa", {}}}}}};
-  for (int prompt = 0; prompt < 4; ++prompt) {
+  for (int prompt = 0; prompt < 6; ++prompt) {
     const double base = 30 + prompt;
     study.records.push_back({"full", prompt, {{"accuracy", 0.75}, {"kept_run", 1}}});
     study.records.push_back({"re-ttention@0.0625", prompt, {{"psnr_db", base}, {"accuracy", 0.5}, {"kept_sparse", 0.06}, {"kept_run", 0.4}}});
@@ -41,7 +41,7 @@ Study example() {
 TEST(StudySummary, PairsByPrompt) {
   const Study study = example();
   const Summary summary = summarise(study);
-  EXPECT_EQ(summary.prompts, 4);
+  EXPECT_EQ(summary.prompts, 6);
   EXPECT_EQ(summary.find("adaspa@0.0625"), nullptr) << "nothing was run for it";
   EXPECT_NEAR(summary.find("re-ttention@0.0625")->of("accuracy_loss").mean, 0.25, 1e-12);
   ASSERT_EQ(summary.verdicts.size(), 2u);
@@ -49,15 +49,17 @@ TEST(StudySummary, PairsByPrompt) {
   EXPECT_NEAR(summary.verdicts[0].difference.mean, 2, 1e-12);
   EXPECT_NEAR(summary.verdicts[0].difference.low, 2, 1e-12) << "the spread between prompts cancels";
   EXPECT_EQ(summary.verdicts[1].verdict(), "open");
-  const Verdict wrong{"", "", "", {-1, -2, -0.5, 4}};
+  const Verdict wrong{"", "", "", {-1, -2, -0.5, 6}};
   EXPECT_EQ(wrong.verdict(), "contradicted");
+  const Verdict few{"", "", "", {1, 0.5, 2, 5}};
+  EXPECT_EQ(few.verdict(), "too few prompts");
 }
 
 TEST(StudyReport, JsonHasEveryCellAndWhatIsOutOfReach) {
   const auto json = nlohmann::json::parse(summary_json(example()));
-  EXPECT_EQ(json.at("runs"), 16);
+  EXPECT_EQ(json.at("runs"), 24);
   EXPECT_EQ(json.at("cells").size(), 4u);
-  EXPECT_EQ(json.at("cells")[1].at("values").at("psnr_db").at("count"), 4);
+  EXPECT_EQ(json.at("cells")[1].at("values").at("psnr_db").at("count"), 6);
   EXPECT_EQ(json.at("out_of_reach")[0].at("nearest"), 0.11);
   EXPECT_EQ(json.at("claims")[0].at("verdict"), "holds");
 }
@@ -76,7 +78,7 @@ TEST(StudyReport, CsvHasALineARunAndAsManyFieldsInEach) {
     EXPECT_EQ(fields, 11) << line;
     ++lines;
   }
-  EXPECT_EQ(lines, 17);
+  EXPECT_EQ(lines, 25);
   EXPECT_NE(results_csv(example()).find("\"a <b> & \"\"c\"\", d\""), std::string::npos);
 }
 
@@ -91,7 +93,7 @@ TEST(StudyReport, PageEscapesTextAndNeedsNoOtherFile) {
   EXPECT_EQ(page.find("<script"), std::string::npos);
   EXPECT_NE(page.find("data:image/jpeg;base64,SlBFRw=="), std::string::npos);
   EXPECT_EQ(page.find("http"), std::string::npos) << "nothing is fetched";
-  EXPECT_NE(page.find("4 of 4 held-out captions"), std::string::npos);
+  EXPECT_NE(page.find("6 of 6 held-out captions"), std::string::npos);
   EXPECT_EQ(page.find("nan"), std::string::npos);
 }
 
