@@ -86,6 +86,11 @@ PooledRows pooled_rows(const at::Tensor& q, const at::Tensor& k, const at::Tenso
   return rows;
 }
 
+/// Text tokens are groups of their own; models have up to 256 of them.
+std::int64_t most_groups(std::int64_t tokens, std::int64_t group) {
+  return tokens / group + 1 + std::min<std::int64_t>(tokens, 256);
+}
+
 struct PlanParameters {
   double kept_ratio = 0.03;
   std::int64_t group_tokens = 16;
@@ -114,6 +119,9 @@ class DitscopeAuto final : public Planner {
     return {select(layout.grid, choose(mass, *layout.grid))};
   }
 
+  std::int64_t estimate_bytes(const MethodSizes& s) const override {
+    return s.tokens * 8 + most_groups(s.tokens, p_.group_tokens) * (s.tokens / kBlockTokens + 2) * 4;
+  }
   std::int64_t bytes_held() const override {
     const auto& layout = layouts_.latest();
     return layout ? static_cast<std::int64_t>(layout->in_block.nbytes() + layout->groups.of.nbytes() + layout->groups.counts.nbytes()) : 0;
@@ -217,7 +225,7 @@ class Anchored final : public Correction {
     });
   }
   std::int64_t estimate_bytes(const MethodSizes& s) const override {
-    const std::int64_t groups = p_.pooled_change ? s.tokens / p_.group_tokens + 1 : 0;
+    const std::int64_t groups = p_.pooled_change ? most_groups(s.tokens, p_.group_tokens) : 0;
     return s.layers * s.batch * s.heads * (s.tokens * (8 + s.head_dim * s.element_bytes) + groups * (groups + s.head_dim + 1) * 4);
   }
 
