@@ -38,20 +38,20 @@ constexpr const char* kSmall = "--prompts 1 --steps 4 --frames 9 --size 64 --thr
 TEST(StudyClaims, RunsMatchesAndWritesUpAndThenHasNothingLeftToDo) {
   const test::TemporaryFolder temporary;
   const std::string folder = "-o '" + (temporary.path() / "study").string() + "' ";
-  const Outcome first = run(kSmall + folder + "--ratios 50% --json");
+  const Outcome first = run(kSmall + folder + "--ratios 80% --json");
   ASSERT_EQ(first.code, 0) << first.out;
   const auto json = nlohmann::json::parse(first.out);
   EXPECT_EQ(json.at("runs"), 4) << "full attention, another seed, another type, Re-ttention";
   bool seen = false;
   for (const auto& cell : json.at("cells")) {
-    if (cell.at("id") != "re-ttention@0.5") continue;
+    if (cell.at("id") != "re-ttention@0.8") continue;
     seen = true;
-    EXPECT_NEAR(cell.at("values").at("kept_sparse").at("mean").get<double>(), 0.5, 0.075);
+    EXPECT_NEAR(cell.at("values").at("kept_sparse").at("mean").get<double>(), 0.8, 0.12) << "text alone is 64 % of so small a grid";
     EXPECT_GT(cell.at("values").at("psnr_db").at("mean").get<double>(), 15);
   }
   EXPECT_TRUE(seen);
   const std::string lines = text_of(temporary.path() / "study" / "results.jsonl");
-  EXPECT_EQ(run(kSmall + folder + "--ratios 50%").code, 0);
+  EXPECT_EQ(run(kSmall + folder + "--ratios 80%").code, 0);
   EXPECT_EQ(text_of(temporary.path() / "study" / "results.jsonl"), lines) << "nothing is run twice";
   EXPECT_EQ(run("--report-only " + folder + "--report '" + (temporary.path() / "page").string() + "'").code, 0);
   EXPECT_NE(text_of(temporary.path() / "page" / "report.html").find("data:image/jpeg"), std::string::npos);
