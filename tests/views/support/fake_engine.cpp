@@ -111,6 +111,7 @@ class FakeEngine final : public gui::Engine {
     sizes.branches = 2;
     sizes.head_width = 48;
     sizes.tokens = 800;
+    sizes.dense_steps = request.steps;
     sizes.text_tokens = 32;
     return sizes;
   }
