@@ -149,7 +149,7 @@ std::array<double, kReasons> reason_shares(const MaskCells& mask) {
   return shares;
 }
 
-Damage damage_of(const MaskCells& mask, const MapLevel& map, double heavy_ratio, double empty_ratio) {
+Damage damage_of(const MaskCells& mask, const MapLevel& map, double heavy, double empty) {
   Damage damage;
   if (mask.edges != map.edges) return damage;
   const auto cells = static_cast<std::size_t>(mask.cells());
@@ -158,13 +158,13 @@ Damage damage_of(const MaskCells& mask, const MapLevel& map, double heavy_ratio,
   for (std::size_t i = 0; i < cells; ++i) {
     const double rows = static_cast<double>(mask.edges[i + 1] - mask.edges[i]) / tokens;
     for (std::size_t j = 0; j < cells; ++j) {
-      const double density = map.density[i * cells + j], per_block = density * 64, kept = mask.kept[i * cells + j];
+      const double density = map.density[i * cells + j], times = density * tokens, kept = mask.kept[i * cells + j];
       if (!std::isfinite(density)) continue;
-      if (kept < 0.5 && per_block > heavy_ratio) {
+      if (kept < 0.5 && times > heavy) {
         damage.state[i * cells + j] = 1;
         ++damage.heavy;
         damage.heavy_mass += rows * density * static_cast<double>(mask.edges[j + 1] - mask.edges[j]) * (1 - kept);
-      } else if (kept >= 0.5 && per_block < empty_ratio) {
+      } else if (kept >= 0.5 && times < empty) {
         damage.state[i * cells + j] = 2;
         ++damage.empty;
       }

@@ -46,7 +46,7 @@ struct Damage {
   double heavy_mass = 0;            ///< mean share of a row that the skipped heavy cells hold
 };
 /// @param map  with the cells of the mask; shares count per 64 keys, so that cells of all sizes compare
-/// @param heavy_ratio, empty_ratio  0..1 of a row
-Damage damage_of(const MaskCells& mask, const MapLevel& map, double heavy_ratio, double empty_ratio);
+/// @param heavy, empty  times uniform attention: density x number of tokens
+Damage damage_of(const MaskCells& mask, const MapLevel& map, double heavy, double empty);
 
 }  // namespace ditscope::views

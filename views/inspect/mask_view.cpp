@@ -37,7 +37,7 @@ class MaskView final : public InspectView {
  public:
   const ViewInfo& info() const override {
     static const ViewInfo kInfo{"mask", "Mask", "Which pairs the kernel computed, why, and which it should have.",
-                                "kept ratio: pairs kept / all pairs, text included; recall: kept p / all p; heavy and empty count the share of a row per 64 keys",
+                                "kept ratio: pairs kept / all pairs, text included; recall: kept p / all p; heavy and empty: p times the number of keys, 1 where attention is uniform",
                                 "Re-ttention Eq. 6 gives 1 - kept; recall: AdaSpa", "wheel zoom, drag pan, F fit, click lock", 280};
     return kInfo;
   }
@@ -46,8 +46,8 @@ class MaskView final : public InspectView {
     return {{"colour", "Colour", Control::Kind::Choice, {"reason", "kept"}, colour_, 0, 1, "By the reason why a block is kept, or kept against skipped alone"},
             {"order", "Order", Control::Kind::Choice, {"model", "kernel"}, order_, 0, 1, "model: tokens as the model has them; kernel: the slots in which the method lays them, in blocks of 64 x 64"},
             {"damage", "Damage", Control::Kind::Switch, {}, damage_ ? "on" : "off", 0, 1, "Marks skipped blocks that hold much, and kept ones that hold nearly nothing"},
-            {"heavy", "Heavy above %", Control::Kind::Number, {}, number(heavy_), 0, 100, "Share of a row per 64 keys, in percent"},
-            {"empty", "Empty below %", Control::Kind::Number, {}, number(empty_), 0, 100, "Share of a row per 64 keys, in percent"}};
+            {"heavy", "Heavy above", Control::Kind::Number, {}, number(heavy_), 0, 1000, "Times uniform attention: p x number of keys"},
+            {"empty", "Empty below", Control::Kind::Number, {}, number(empty_), 0, 1000, "Times uniform attention: p x number of keys"}};
   }
 
   void set_control(const std::string& name, const std::string& value) override {
@@ -65,9 +65,9 @@ class MaskView final : public InspectView {
       damage_ = value == "on";
     } else if (name == "heavy" || name == "empty") {
       char* end = nullptr;
-      const double percent = std::strtod(value.c_str(), &end);
-      expect(end != value.c_str() && *end == 0 && percent >= 0 && percent <= 100, "0 to 100");
-      (name == "heavy" ? heavy_ : empty_) = percent;
+      const double times = std::strtod(value.c_str(), &end);
+      expect(end != value.c_str() && *end == 0 && times >= 0 && times <= 1000, "0 to 1000");
+      (name == "heavy" ? heavy_ : empty_) = times;
     } else {
       return InspectView::set_control(name, value);
     }
@@ -205,7 +205,7 @@ class MaskView final : public InspectView {
     look_ = look;
     cells_ = cells;
     shares_ = reason_shares(*cells_);
-    found_ = map && !kernel() ? damage_of(*cells_, *map, heavy_ / 100, empty_ / 100) : Damage{};
+    found_ = map && !kernel() ? damage_of(*cells_, *map, heavy_, empty_) : Damage{};
     bitmap_ = picture(context);
     return "";
   }
@@ -339,8 +339,8 @@ class MaskView final : public InspectView {
       separator(canvas, context, area, y);
       if (!found_.state.empty() && damage_) {
         const Colour heavy = context.theme.colour("mask_heavy");
-        row("Skipped, heavy > " + number(heavy_) + " %", std::to_string(found_.heavy), &heavy);
-        row("Kept, empty < " + number(empty_) + " %", std::to_string(found_.empty), &heavy, true);
+        row("Skipped, > " + number(heavy_) + " x uniform", std::to_string(found_.heavy), &heavy);
+        row("Kept, < " + number(empty_) + " x uniform", std::to_string(found_.empty), &heavy, true);
         separator(canvas, context, area, y);
       }
     }
@@ -380,7 +380,7 @@ class MaskView final : public InspectView {
 
   std::string colour_ = "reason", order_ = "model", look_;
   bool damage_ = true;
-  double heavy_ = 1.5, empty_ = 0.2;
+  double heavy_ = 2, empty_ = 0.1;  ///< times uniform attention, so that they mean the same for every number of tokens
   MapAxes axes_;
   std::shared_ptr<const CapturePlan> plan_;
   std::shared_ptr<const MapLevel> map_;

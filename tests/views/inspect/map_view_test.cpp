@@ -275,7 +275,8 @@ TEST(Masks, CellsSayWhatIsKeptAndWhy) {
   map.density.assign(cells.kept.size(), 0.001F / 64);
   map.density[static_cast<std::size_t>(5) * n + 9] = 0.05F / 64;   // skipped and heavy
   map.density[static_cast<std::size_t>(5) * n + 6] = 0.03F / 64;   // kept and heavy: as it should be
-  const Damage damage = damage_of(cells, map, 0.015, 0.002);
+  const double uniform = 64.0 / static_cast<double>(cells.edges.back());  // share of a block of 64 keys
+  const Damage damage = damage_of(cells, map, 0.015 / uniform, 0.002 / uniform);
   EXPECT_EQ(damage.heavy, 1);
   EXPECT_EQ(damage.state[static_cast<std::size_t>(5) * n + 9], 1);
   EXPECT_EQ(damage.state[static_cast<std::size_t>(5) * n + 6], 0);
