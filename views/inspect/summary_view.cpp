@@ -45,12 +45,15 @@ class SummaryView final : public InspectView {
     name.colour = context.theme.colour("text2");
     value.colour = context.theme.colour("text");
     value.face = Face::Numbers;
-    const double pad = 12 * context.unit, row = 20 * context.unit, indent = 100 * context.unit;
+    const double pad = 12 * context.unit, line_height = 16 * context.unit, gap = 4 * context.unit, indent = 84 * context.unit;
     double y = context.area.y + pad;
     for (const Line& line : lines_of(context.inspection.run(context.cursor.run))) {
       canvas.text({context.area.x + pad, y}, line.name, name);
-      canvas.text({context.area.x + pad + indent, y}, line.value, value);
-      y += row;
+      for (const std::string& part : wrapped(canvas, line.value, value, context.area.width - 2 * pad - indent)) {
+        canvas.text({context.area.x + pad + indent, y}, part, value);
+        y += line_height;
+      }
+      y += gap;
     }
   }
 };

@@ -92,6 +92,9 @@ const std::vector<std::string>& inspect_view_ids();
 /// @throws Error{NotFound} naming the ids that there are
 std::unique_ptr<InspectView> make_inspect_view(const std::string& id);
 
+/// Lines of `text` that fit into `width` px, broken between words; a word longer than a line stands alone.
+std::vector<std::string> wrapped(const Canvas& canvas, const std::string& text, const TextStyle& style, double width);
+
 /// A sentence in the middle of an area: why nothing is here and what to do.
 void paint_notice(Canvas& canvas, const ViewContext& context, const Rect& area, const std::string& text);
 
