@@ -84,7 +84,8 @@ std::string summary_of(const Inspection& inspection) {
             std::to_string(r.steps) + " steps\n   \"" + r.prompt + "\", seed " + r.seed + "\n   " + r.model.name + ", " + std::to_string(r.tokens()) +
             " tokens, " + std::to_string(r.model.layers) + " layers of " + std::to_string(r.model.heads) + " heads\n   total " +
             figure(r.total_ms, 1e-3, "%.2f s") + ", attention " + figure(r.attention_ms, 1e-3, "%.2f s") + "; kept asked " +
-            figure(r.kept_ratio_requested, 100, "%.1f %%") + ", whole run " + figure(r.kept_ratio_achieved, 100, "%.1f %%");
+            figure(r.kept_ratio_requested, 100, "%.1f %%") + ", sparse steps " +
+            figure(r.kept_ratio_achieved, 100, "%.1f %%") + ", whole run " + figure(run.whole_run_kept_ratio(), 100, "%.1f %%");
   }
   return text;
 }

@@ -31,6 +31,17 @@ const CaptureStep* InspectedRun::step(int step) const {
   return it != steps.end() && it->step == step ? &*it : nullptr;
 }
 
+std::optional<double> InspectedRun::whole_run_kept_ratio() const {
+  double sum = 0;
+  int count = 0;
+  for (const CaptureStep& step : steps) {
+    if (!step.kept_ratio) continue;
+    sum += *step.kept_ratio;
+    ++count;
+  }
+  return count > 0 ? std::optional(sum / count) : std::nullopt;
+}
+
 Inspection::Inspection(Loading loading) : loader_(std::make_unique<Loader>(loading)) {}
 Inspection::~Inspection() = default;
 

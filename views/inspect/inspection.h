@@ -41,6 +41,7 @@ struct InspectedRun {
   TokenGeometry geometry;
   int branch_of(const std::string& name) const;  ///< index into record.branches; -1: none of that name
   const CaptureStep* step(int step) const;       ///< null: not captured
+  std::optional<double> whole_run_kept_ratio() const;  ///< mean of the captured steps; the record has that of the sparse ones
 };
 
 /// What the mouse is over, in any view: it previews in all of them.

@@ -25,7 +25,8 @@ std::vector<Line> lines_of(const InspectedRun& run) {
           {"Model", r.model.name + ", " + std::to_string(r.model.layers) + " layers of " + std::to_string(r.model.heads) + " heads"},
           {"Tokens", std::to_string(r.tokens()) + ": " + std::to_string(r.text_tokens) + " of text, grid " + grid},
           {"Steps", std::to_string(run.steps.size()) + " of " + std::to_string(r.steps) + " captured"},
-          {"Kept", of_ratio(r.kept_ratio_requested) + " asked, " + of_ratio(r.kept_ratio_achieved) + " whole run"},
+          {"Kept", of_ratio(r.kept_ratio_requested) + " asked, " + of_ratio(r.kept_ratio_achieved) + " on sparse steps, " +
+                       of_ratio(run.whole_run_kept_ratio()) + " whole run"},
           {"Time", of_ms(r.total_ms) + ", attention " + of_ms(r.attention_ms)},
           {"Not counted", "shadow passes " + of_ms(r.shadow_ms) + ", capture " + of_ms(r.capture_ms)}};
 }
