@@ -92,13 +92,16 @@ TEST_F(WindowTest, StopAndDecodeShowsThePartialVideo) {
 }
 
 TEST_F(WindowTest, PauseHoldsTheRunAndResumeLetsItGo) {
-  behaviour_->step_ms = 10;
+  behaviour_->step_ms = 50;  // long enough that the run is still there when a busy machine comes to pause it
   session_->generate();
   ASSERT_TRUE(wait([&] { return session_->busy(); }));
   session_->pause_or_go_on();
   QTest::qWait(100);
-  const std::size_t steps = session_->snapshot()->running->runs[0]->steps.size();
+  const auto held = session_->snapshot()->running;
+  ASSERT_TRUE(held);
+  const std::size_t steps = held->runs[0]->steps.size();
   QTest::qWait(300);
+  ASSERT_TRUE(session_->snapshot()->running);
   EXPECT_EQ(session_->snapshot()->running->runs[0]->steps.size(), steps);
   EXPECT_TRUE(session_->snapshot()->paused);
   session_->pause_or_go_on();
