@@ -10,19 +10,13 @@
 #include "app/cli/commands.h"
 #include "app/cli/console.h"
 #include "app/cli/exit_codes.h"
+#include "app/cli/print.h"
 #include "core/capture/capture_reader.h"
 
 namespace ditscope::cli {
 namespace {
 
 using Json = nlohmann::json;
-
-template <typename... Values>
-std::string print(const char* format, Values... values) {
-  char text[512];
-  std::snprintf(text, sizeof text, format, values...);
-  return text;
-}
 
 void run_info(const std::filesystem::path& file) {
   const CaptureReader reader(file);

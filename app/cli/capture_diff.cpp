@@ -1,3 +1,4 @@
+#include "app/cli/print.h"
 #include "core/capture/capture_diff.h"
 
 #include <cstdio>
@@ -14,13 +15,6 @@ namespace ditscope::cli {
 namespace {
 
 using Json = nlohmann::json;
-
-template <typename... Values>
-std::string print(const char* format, Values... values) {
-  char text[512];
-  std::snprintf(text, sizeof text, format, values...);
-  return text;
-}
 
 struct DiffOptions {
   std::filesystem::path a, b;

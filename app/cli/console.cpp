@@ -8,17 +8,9 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "app/cli/print.h"
+
 namespace ditscope::cli {
-namespace {
-
-template <typename... Values>
-std::string print(const char* format, Values... values) {
-  char text[256];
-  std::snprintf(text, sizeof text, format, values...);
-  return text;
-}
-
-}  // namespace
 
 bool& json_wanted() {
   static bool wanted = false;

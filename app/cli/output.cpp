@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "app/cli/print.h"
 #include "core/catalog/catalog.h"
 #include "core/media/gif_writer.h"
 #include "core/media/png_writer.h"
@@ -38,13 +39,6 @@ void write_frames(const Frames& frames, const std::string& parameters_json, cons
       write_png_sequence(frames, path, parameters_json);
       break;
   }
-}
-
-template <typename... Values>
-std::string print(const char* format, Values... values) {
-  char text[128];
-  std::snprintf(text, sizeof text, format, values...);
-  return text;
 }
 
 /// "kept 12.5 %  ·  4.1 s  ·  31.2 dB"

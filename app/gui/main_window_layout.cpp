@@ -26,16 +26,13 @@
 #include "app/gui/save_clip.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "app/gui/widgets/text_of.h"
 #include "views/state/words.h"
 
 namespace ditscope::gui {
 namespace {
 
 constexpr int kStandardFrom_px = 1440, kWideFrom_px = 2048;
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 #include <QThreadPool>
 #include <nlohmann/json.hpp>
 
+#include "app/gui/widgets/text_of.h"
 #include "core/media/gif_writer.h"
 #include "core/media/png_writer.h"
 #include "core/media/side_by_side.h"
@@ -16,10 +17,6 @@
 
 namespace ditscope::gui {
 namespace {
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 std::string method_name(const MethodChoice& method) {
   for (const MethodEntry& entry : methods()) {

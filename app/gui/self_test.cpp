@@ -9,6 +9,7 @@
 #include <random>
 
 #include "app/gui/panels/memory_bar.h"
+#include "app/gui/widgets/text_of.h"
 #include "core/media/media_reader.h"
 #include "core/media/video_writer.h"
 #include "kernels/block_sparse_attention.h"
@@ -17,10 +18,6 @@
 
 namespace ditscope::gui {
 namespace {
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 /// A banded problem with a tail block, on the instruction set that runs will use, against the float64 reference.
 Check check_kernels() {

@@ -5,6 +5,8 @@
 #include <QSettings>
 #include <algorithm>
 
+#include "app/gui/widgets/text_of.h"
+
 namespace ditscope::gui {
 namespace {
 
@@ -16,10 +18,6 @@ PairRequest first_request() {
   pair.methods = {MethodChoice{"full", {}}, MethodChoice{"re-ttention", {}}};
   pair.base.seed = 42;
   return pair;
-}
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
 }
 
 /// A pair as the Request panel can show it: full attention first, two to four methods, each known and within its ranges.

@@ -5,15 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "app/gui/session.h"
+#include "app/gui/widgets/text_of.h"
 #include "core/media/media_reader.h"
 #include "views/state/words.h"
 
 namespace ditscope::gui {
 namespace {
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 QString run_name(const MethodChoice& method) {
   try {

@@ -319,4 +319,26 @@ void paint_tile(Canvas& canvas, const MapAxes& axes, const std::shared_ptr<const
   canvas.pop_clip();
 }
 
+bool MapAxes::point(const PointerEvent& event, const ViewContext& context, const std::string& view, bool pairs) {
+  if (event.kind == PointerEvent::Kind::Leave) {
+    context.inspection.set_hover({});
+    return true;
+  }
+  bool clicked = false;
+  const bool moved = pointer(event, context.unit, &clicked);
+  std::optional<Pair> pair;
+  if (pairs) pair = pick(event.at);
+  if (clicked && pair) {
+    context.inspection.lock(pair->query, event.shift);
+    return true;
+  }
+  if (event.kind == PointerEvent::Kind::Move && !dragging()) {
+    InspectHover hover;
+    if (pair) hover = {pair->query, pair->key, view};
+    context.inspection.set_hover(hover);
+    return true;
+  }
+  return moved;
+}
+
 }  // namespace ditscope::views

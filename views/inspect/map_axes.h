@@ -64,6 +64,9 @@ class MapAxes {
   /// Wheel and drag. @return whether the camera moved. A click is a press and a release at one place: `clicked` is then true.
   bool pointer(const PointerEvent& event, double unit, bool* clicked);
   bool dragging() const { return pressed_ && moved_; }
+  /// The mouse over pairs of tokens, as map and mask answer it: wheel and drag move the camera, a click locks the query, a move
+  /// previews the pair. @param pairs  false: nothing lies under the mouse   @return whether the view wants to be painted again
+  bool point(const PointerEvent& event, const ViewContext& context, const std::string& view, bool pairs = true);
 
   /// Where axes are cut: the first place of each frame (or row of sites), and of text.
   struct Mark {

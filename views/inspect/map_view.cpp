@@ -132,25 +132,8 @@ class MapView final : public InspectView {
     const Layout l = layout_of(context.area, context.unit);
     RangeControl& range = ranges_[differs_];
     if (l.bar.width > 0 && !axes_.dragging() && range.pointer(event, l.bar, context.unit)) return true;
-    if (event.kind == PointerEvent::Kind::Leave) {
-      context.inspection.set_hover({});
-      return true;
-    }
-    bool clicked = false;
-    const bool moved = axes_.pointer(event, context.unit, &clicked);
-    mouse_ = event.at;
-    const std::optional<MapAxes::Pair> pair = axes_.pick(event.at);
-    if (clicked && pair) {
-      context.inspection.lock(pair->query, event.shift);
-      return true;
-    }
-    if (event.kind == PointerEvent::Kind::Move && !axes_.dragging()) {
-      InspectHover hover;
-      if (pair) hover = {pair->query, pair->key, info().id};
-      context.inspection.set_hover(hover);
-      return true;
-    }
-    return moved;
+    if (event.kind != PointerEvent::Kind::Leave) mouse_ = event.at;
+    return axes_.point(event, context, info().id);
   }
 
   bool key(const std::string& key, const ViewContext&) override {

@@ -103,25 +103,7 @@ class MaskView final : public InspectView {
   bool pointer(const PointerEvent& event, const ViewContext& context) override {
     if (context.inspection.empty()) return false;
     lay_out(context, layout_of(context.area, context.unit));
-    if (event.kind == PointerEvent::Kind::Leave) {
-      context.inspection.set_hover({});
-      return true;
-    }
-    bool clicked = false;
-    const bool moved = axes_.pointer(event, context.unit, &clicked);
-    std::optional<MapAxes::Pair> pair;
-    if (!kernel()) pair = axes_.pick(event.at);
-    if (clicked && pair) {
-      context.inspection.lock(pair->query, event.shift);
-      return true;
-    }
-    if (event.kind == PointerEvent::Kind::Move && !axes_.dragging()) {
-      InspectHover hover;
-      if (pair) hover = {pair->query, pair->key, info().id};
-      context.inspection.set_hover(hover);
-      return true;
-    }
-    return moved;
+    return axes_.point(event, context, info().id, !kernel());
   }
 
   bool key(const std::string& key, const ViewContext&) override {

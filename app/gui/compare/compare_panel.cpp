@@ -15,16 +15,13 @@
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
 #include "app/gui/widgets/number_field.h"
+#include "app/gui/widgets/text_of.h"
 #include "views/state/words.h"
 
 namespace ditscope::gui {
 namespace {
 
 using views::CompareMode;
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 QString method_name(const MethodChoice& method) {
   try {

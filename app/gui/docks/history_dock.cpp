@@ -12,16 +12,13 @@
 
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "app/gui/widgets/text_of.h"
 #include "views/state/words.h"
 
 namespace ditscope::gui {
 namespace {
 
 enum Role { kId = Qt::UserRole, kSearch, kMethods, kFigure, kState, kStateToken, kStateIcon, kPrompt };
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 QString method_name(const MethodChoice& method) {
   for (const MethodEntry& entry : methods()) {

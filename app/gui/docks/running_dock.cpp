@@ -9,14 +9,11 @@
 #include "app/gui/docks/step_strip.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "app/gui/widgets/text_of.h"
 #include "views/state/words.h"
 
 namespace ditscope::gui {
 namespace {
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 QString method_names(const PairRequest& pair) {
   QStringList names;

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "app/gui/style/style.h"
+#include "app/gui/widgets/text_of.h"
 #include "views/state/words.h"
 
 namespace ditscope::gui {
@@ -14,10 +15,6 @@ namespace {
 
 constexpr int kLabels_px = 84, kNumbers_px = 16, kRight_px = 12;
 constexpr int kKept_px = 22, kSeconds_px = 28, kGap_px = 4;
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 }  // namespace
 

@@ -8,14 +8,13 @@
 #include "app/gui/widgets/basics.h"
 #include "app/gui/widgets/flow_layout.h"
 #include "app/gui/widgets/number_field.h"
+#include "app/gui/widgets/text_of.h"
 #include "kernels/error.h"
 
 namespace ditscope::gui {
 namespace {
 
 constexpr std::size_t kMostSegments = 3, kLongestSegments = 18;
-
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
 
 bool as_segments(const views::Control& control) {
   std::size_t length = 0;

@@ -10,13 +10,12 @@
 
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "app/gui/widgets/text_of.h"
 
 namespace ditscope::gui {
 namespace {
 
 constexpr std::size_t kMostChips = 4;
-
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
 
 QString branch_word(const std::string& name) {
   return name == "conditional" ? "Cond" : name == "unconditional" ? "Uncond" : text_of(name);

@@ -5,14 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "app/gui/session.h"
+#include "app/gui/widgets/text_of.h"
 #include "kernels/error.h"
 
 namespace ditscope::gui {
 namespace {
 
 constexpr int kLive_ms = 1500;
-
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
 
 }  // namespace
 

@@ -12,11 +12,10 @@
 #include "app/gui/inspect/cursor_bar.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "app/gui/widgets/text_of.h"
 
 namespace ditscope::gui {
 namespace {
-
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
 
 QSplitter* make_splitter(Qt::Orientation orientation, const char* name) {
   auto* splitter = new QSplitter(orientation);

@@ -8,13 +8,9 @@
 #include "app/gui/inspect/export_menu.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "app/gui/widgets/text_of.h"
 
 namespace ditscope::gui {
-namespace {
-
-QString text_of(const std::string& text) { return QString::fromStdString(text); }
-
-}  // namespace
 
 ViewDock::ViewDock(InspectSession& session, const QString& name, const std::vector<std::string>& ids, bool low, QWidget* parent)
     : QWidget(parent), session_(session) {

@@ -18,6 +18,7 @@
 
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "app/gui/widgets/text_of.h"
 #include "app/gui/widgets/value_slider.h"
 #include "app/gui/inspect/recorded_run.h"
 #include "core/training/world/caption.h"
@@ -30,10 +31,6 @@ namespace ditscope::gui {
 namespace {
 
 constexpr int kPictureHeight_px = 200, kScene_px = 384;
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 /// Wraps, and takes the height it is given: a label that asks for a height by its width keeps its whole page from stretching.
 QLabel* make_wrapped(const QString& text, const char* role) {

@@ -9,15 +9,12 @@
 #include "app/gui/panels/parameter_row.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "app/gui/widgets/text_of.h"
 #include "core/catalog/step_caches.h"
 #include "views/state/words.h"
 
 namespace ditscope::gui {
 namespace {
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 /// A choice without its step cache.
 MethodChoice without_step_cache(MethodChoice choice) {

@@ -7,15 +7,12 @@
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
 #include "app/gui/widgets/number_field.h"
+#include "app/gui/widgets/text_of.h"
 #include "app/gui/widgets/value_slider.h"
 #include "views/state/words.h"
 
 namespace ditscope::gui {
 namespace {
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 /// Digits after the point that tell neighbouring steps apart.
 int digits_of(double step) {

@@ -13,15 +13,12 @@
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
 #include "app/gui/widgets/number_field.h"
+#include "app/gui/widgets/text_of.h"
 #include "core/training/world/caption.h"
 #include "views/state/words.h"
 
 namespace ditscope::gui {
 namespace {
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 QPlainTextEdit* make_text_field(const QString& name, int height) {
   auto* field = new QPlainTextEdit;

@@ -9,6 +9,7 @@
 #include "app/gui/panels/method_section.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "app/gui/widgets/text_of.h"
 #include "core/metrics/psnr.h"
 #include "core/metrics/ssim.h"
 #include "views/state/words.h"
@@ -17,10 +18,6 @@ namespace ditscope::gui {
 namespace {
 
 enum Column { kBadge, kName, kTotal, kAttention, kSparseStep, kPsnr, kWorst, kSsim, kAsked, kSparse, kWhole, kColumns };
-
-QString text_of(const std::string& text) {
-  return QString::fromStdString(text);
-}
 
 const char* band_role(views::Band band) {
   return band == views::Band::Diverged || band == views::Band::Visible ? "warn" : "ok";
