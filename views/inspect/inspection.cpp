@@ -49,18 +49,22 @@ int Inspection::open(const std::filesystem::path& file) {
   if (captures_.size() == 2) {
     throw Error{ErrorKind::InvalidArgument, "two captures are open already; close them before opening " + file.string()};
   }
-  const CaptureReader reader(file);
-  if (reader.runs().empty()) {
+  auto reader = std::make_unique<CaptureReader>(file);
+  if (reader->runs().empty()) {
     throw Error{ErrorKind::InvalidArgument, file.string() + " holds no run yet; wait for its first step, or open another capture"};
   }
   captures_.push_back(file);
-  reload(static_cast<int>(captures_.size()) - 1, reader);
+  readers_.push_back(std::move(reader));
+  versions_.push_back(-1);
+  reload(static_cast<int>(captures_.size()) - 1);
   set_cursor(cursor_);
   return static_cast<int>(captures_.size()) - 1;
 }
 
 void Inspection::close_all() {
   captures_.clear();
+  readers_.clear();
+  versions_.clear();
   runs_.clear();
   cursor_ = {};
   locked_.clear();
@@ -69,7 +73,10 @@ void Inspection::close_all() {
   changed();
 }
 
-void Inspection::reload(int capture, const CaptureReader& reader) {
+void Inspection::reload(int capture) {
+  const auto at = static_cast<std::size_t>(capture);
+  const CaptureReader& reader = *readers_[at];
+  versions_[at] = reader.data_version();  // before the rows: what is written meanwhile is found the next time
   std::vector<InspectedRun> runs;
   for (CaptureRun& record : reader.runs()) {
     InspectedRun run;
@@ -91,10 +98,10 @@ bool Inspection::refresh() {
     const bool live = std::any_of(runs_.begin(), runs_.end(), [&](const InspectedRun& run) {
       return run.capture == capture && run.record.state == "recording";
     });
-    if (!live) continue;
-    const CaptureReader reader(captures_[capture]);
+    const auto at = static_cast<std::size_t>(capture);
+    if (!live || readers_[at]->data_version() == versions_[at]) continue;
     const std::size_t steps_before = steps_of(capture), runs_before = runs_.size();
-    reload(capture, reader);
+    reload(capture);
     const bool still = std::any_of(runs_.begin(), runs_.end(), [&](const InspectedRun& run) {
       return run.capture == capture && run.record.state == "recording";
     });

@@ -149,11 +149,15 @@ class Inspection {
   std::shared_ptr<const void> fetch_exact_any(const InspectCursor& at, const std::string& key, Make make, std::int64_t bytes, std::string* problem);
   static std::int64_t operand_bytes(const CaptureRun& record);
   void changed();
-  void reload(int capture, const CaptureReader& reader);
+  void reload(int capture);
   std::size_t steps_of(int capture) const;
 
   std::vector<InspectedRun> runs_;
   std::vector<std::filesystem::path> captures_;
+  /// Of each capture: a reader of this thread, and what its data_version() was when runs_ were read. Opening checks the whole file,
+  /// which following a live one does not do again and again.
+  std::vector<std::unique_ptr<CaptureReader>> readers_;
+  std::vector<std::int64_t> versions_;
   InspectCursor cursor_;
   std::vector<std::int64_t> locked_;
   InspectHover hover_;
