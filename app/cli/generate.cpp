@@ -1,11 +1,9 @@
 #include "app/cli/capture_options.h"
 #include "app/cli/commands.h"
-#include "app/cli/console.h"
+#include "app/cli/each_prompt.h"
 #include "app/cli/exit_codes.h"
 #include "app/cli/interrupt.h"
 #include "app/cli/output.h"
-#include "app/cli/report.h"
-#include "app/cli/run_options.h"
 #include "core/pipeline/generator.h"
 
 namespace ditscope::cli {
@@ -31,37 +29,23 @@ void run_generate(GenerateOptions& options) {
   prepare(options);
   options.capture.check();
   options.request.method = method_of(options.method, options.step_cache);
-  const std::vector<std::string> prompts = prompts_of(options);
   Generator generator;
   ConsoleProgress progress(options.quiet);
-  Report report;
-  for (std::size_t i = 0; i < prompts.size() && !report.stopped(); ++i) {
-    if (prompts.size() > 1) progress.set_title("prompt " + std::to_string(i + 1) + " of " + std::to_string(prompts.size()));
-    try {
-      Request request = options.request;
-      request.prompt = prompts[i];
-      const std::string suffix = prompts.size() == 1 ? "" : prompt_number(i);
-      const auto capture = options.capture.open(request, {request.method}, output_of(options, i, prompts.size()), suffix, options.quiet);
-      ComparedRun run;
-      run.result = generator.run(request, progress, Interrupt::control(), capture.get());
-      if (capture) report.add_capture(options.capture.close(*capture, run.result.stopped, options.quiet));
-      save_tensors(run.result, options, suffix);
-      std::filesystem::path output;
-      if (!run.result.frames.empty()) {
-        output = output_of(options, i, prompts.size());
-        progress.on_event(StageProgress{StageProgress::Stage::Encoding, output.filename().string(), 0, 0, ""});
-        write_output(run.result, output);
-      }
-      report.add(run, i, output);
-    } catch (const Error& error) {
-      if (prompts.size() == 1) throw;
-      report.add_error(i, prompts[i], error.kind(), error.what());
-      if (error.kind() == ErrorKind::Cancelled) break;
+  for_each_prompt(options, progress, [&](const PromptOf& prompt, Report& report) {
+    progress.set_title(prompt.title());
+    const std::filesystem::path output = output_of(options, prompt.index, prompt.count);
+    const auto capture = options.capture.open(prompt.request, {prompt.request.method}, output, prompt.suffix, options.quiet);
+    ComparedRun run;
+    run.result = generator.run(prompt.request, progress, Interrupt::control(), capture.get());
+    if (capture) report.add_capture(options.capture.close(*capture, run.result.stopped, options.quiet));
+    save_tensors(run.result, options, prompt.suffix);
+    const bool pictures = !run.result.frames.empty();
+    if (pictures) {
+      progress.on_event(StageProgress{StageProgress::Stage::Encoding, output.filename().string(), 0, 0, ""});
+      write_output(run.result, output);
     }
-  }
-  progress.clear();
-  report.print();
-  if (report.exit_code() != kOk) throw CLI::RuntimeError(report.exit_code());
+    report.add(run, prompt.index, pictures ? output : "");
+  });
 }
 
 }  // namespace
