@@ -77,6 +77,8 @@ class InspectView {
   virtual bool pointer(const PointerEvent&, const ViewContext&) { return false; }
   /// @param key  as in the table of keys: "F", "N", "0", "A" ...   @return whether it was taken
   virtual bool key(const std::string& /*key*/, const ViewContext&) { return false; }
+  /// A key that was held ("Shift") is let go, or the view loses the focus. @return whether it wants to be painted again
+  virtual bool key_released(const std::string& /*key*/, const ViewContext&) { return false; }
   /// What lies under a point, lines of text; empty: nothing. "Name: value" of what the pointer is over, with formula and source.
   virtual std::string tooltip(Point, const ViewContext&) { return {}; }
   /// "Mask, layer 5 head 3, kept 25.4 percent": for screen readers, when something is locked.
