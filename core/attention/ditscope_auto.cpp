@@ -20,69 +20,35 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 
 #include "core/attention/block_grid.h"
 #include "core/attention/branch_states.h"
 #include "core/attention/methods.h"
+#include "core/attention/token_groups.h"
+#include "core/bridge/anchored_rows.h"
 
 namespace ditscope {
 namespace {
 
 constexpr double kNothing = -std::numeric_limits<double>::infinity();
-constexpr double kLargestScale = 8, kLeastSkipped = 1e-6;
+constexpr float kLargestScale = 8;
+constexpr double kLeastSkipped = 1e-6;
 
-/// Slots cut into groups: `group` consecutive visual ones, every text one by itself.
-struct Groups {
-  at::Tensor of;      // (S) long
-  at::Tensor counts;  // (1 or H, G) float32, slots that hold a token
-  std::int64_t size() const { return counts.size(1); }
-
-  /// Mean of the rows of each group. @param rows (H,S,D)
-  at::Tensor means(const at::Tensor& rows) const {
-    const at::Tensor sums = at::zeros({rows.size(0), size(), rows.size(2)}, rows.options().dtype(at::kFloat));
-    return sums.index_add(1, of.to(rows.device()), rows.to(at::kFloat)) / counts.to(rows.device()).clamp_min(1).unsqueeze(2);  // (H,G,D)
-  }
-};
-
-/// @param tokens  (S) or (H,S) token of each slot, the number of tokens where empty; undefined: tokens as they come
-Groups groups_of(const TokenLayout& layout, const at::Tensor& tokens, std::int64_t group) {
-  const std::int64_t text_begin = layout.text_first ? 0 : layout.visual_tokens(), text_end = text_begin + layout.text_tokens;
-  const std::int64_t slots = tokens.defined() ? tokens.size(-1) : layout.tokens();
-  const bool by_head = tokens.defined() && tokens.dim() == 2;  // text then lies elsewhere in every head
-  const at::Tensor flat = tokens.defined() && !by_head ? tokens : at::arange(slots, at::kLong);
-  const std::int64_t* token = flat.const_data_ptr<std::int64_t>();
-  std::vector<std::int64_t> of(static_cast<std::size_t>(slots));
-  std::int64_t next = -1, left = 0;
-  for (std::int64_t s = 0; s < slots; ++s) {
-    const bool text = !by_head && token[s] >= text_begin && token[s] < text_end;
-    if (text || left == 0) {
-      ++next;
-      left = text ? 1 : group;
-    }
-    of[static_cast<std::size_t>(s)] = next;
-    --left;
-    if (text) left = 0;
-  }
-  Groups groups;
-  groups.of = at::tensor(of, at::kLong);
-  const at::Tensor filled = tokens.defined() ? tokens.lt(layout.tokens()).to(at::kFloat) : at::ones({slots}, at::kFloat);
-  const at::Tensor planes = by_head ? filled : filled.unsqueeze(0);  // (1 or H, S)
-  groups.counts = at::zeros({planes.size(0), next + 1}, at::kFloat).index_add(1, groups.of, planes);
-  return groups;
-}
-
-/// Logits between means, what a group holds of what counts included. @param weights (1 or H, G, G) tokens of each group that count
+/// Attention between means, what a group holds of what counts included.
 struct PooledRows {
   at::Tensor log_mass;  // (H,G) λ
   at::Tensor out;       // (H,G,D) u; undefined unless values are given
-  at::Tensor shares;    // (H,G,G)
 };
-PooledRows pooled_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& weights, double scale) {
-  const at::Tensor logits = at::matmul(q, k.transpose(1, 2)) * scale + at::log(weights);  // (H,G,G)
+/// @param log_weights (1 or H, 1 or G, G) log of the tokens of each group that count     @param shares (H,G,G), written; null to skip
+PooledRows pooled_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& log_weights, double scale,
+                       at::Tensor* shares = nullptr) {
+  const std::int64_t groups = k.size(1);
+  at::Tensor logits = at::baddbmm(log_weights.expand({q.size(0), q.size(1), groups}), q, k.transpose(1, 2), 1, scale);  // (H,G,G)
   PooledRows rows;
-  rows.log_mass = at::logsumexp(logits, 2);                                                                  // (H,G)
-  rows.shares = at::exp(logits - rows.log_mass.unsqueeze(2)).nan_to_num(0, 0, 0);                            // (H,G,G)
-  if (v.defined()) rows.out = at::matmul(rows.shares, v);                                                    // (H,G,D)
+  rows.log_mass = soften_rows(logits);                    // (H,G)
+  if (v.defined()) rows.out = at::bmm(logits, v);         // (H,G,D)
+  if (shares) *shares = logits;
   return rows;
 }
 
@@ -107,15 +73,16 @@ class DitscopeAuto final : public Planner {
   Planned plan(const LayerCall& call, std::int64_t batch) override {
     const Layout& layout = *layouts_.of(call.layout, [&] { return std::make_shared<const Layout>(lay_out(call.layout)); });
     const at::Tensor q = layout.groups.means(call.q[batch]), k = layout.groups.means(call.k[batch]);  // (H,G,D)
-    at::Tensor weights = layout.groups.counts.to(q.device()).unsqueeze(1);                           // (1,1,G)
+    at::Tensor weights = layout.groups.counts().to(q.device()).unsqueeze(1);                         // (1,1,G)
     if (call.key_mask.defined()) {
       const at::Tensor allowed = call.key_mask[batch].to(at::kFloat).view({1, -1, 1});
       weights = weights * layout.groups.means(allowed).transpose(1, 2);
     }
-    const at::Tensor shares = pooled_rows(q, k, {}, weights, call.scale).shares;                      // (H,G,G)
+    at::Tensor shares;  // (H,G,G)
+    pooled_rows(q, k, {}, at::log(weights), call.scale, &shares);
     const at::Tensor in_block = layout.in_block.to(q.device());                                       // (G,N)
-    const at::Tensor rows = shares * layout.groups.counts.to(q.device()).unsqueeze(2);                // (H,G,G)
-    const at::Tensor mass = at::matmul(at::matmul(in_block.t(), rows), in_block).to(at::kCPU);        // (H,N,N)
+    const at::Tensor tokens_in = in_block * layout.groups.counts().to(q.device()).t();                // (G,N)
+    const at::Tensor mass = at::matmul(at::matmul(tokens_in.t(), shares), in_block).to(at::kCPU);     // (H,N,N)
     return {select(layout.grid, choose(mass, *layout.grid))};
   }
 
@@ -124,23 +91,21 @@ class DitscopeAuto final : public Planner {
   }
   std::int64_t bytes_held() const override {
     const auto& layout = layouts_.latest();
-    return layout ? static_cast<std::int64_t>(layout->in_block.nbytes() + layout->groups.of.nbytes() + layout->groups.counts.nbytes()) : 0;
+    return layout ? static_cast<std::int64_t>(layout->in_block.nbytes()) + layout->groups.bytes() : 0;
   }
 
  private:
   struct Layout {
     std::shared_ptr<const BlockGrid> grid;
-    Groups groups;
+    TokenGroups groups;
     at::Tensor in_block;  // (G,N) share of a group's tokens that lies in each block
   };
 
   Layout lay_out(const TokenLayout& layout) const {
     TokenLayout plain;  // tokens as they come, wherever text is
     plain.columns = layout.tokens();
-    Layout made{std::make_shared<const BlockGrid>(plain, kBlockTokens, BlockGrid::Text::Joined), groups_of(layout, {}, p_.group_tokens), {}};
-    const at::Tensor block = at::arange(layout.tokens(), at::kLong).div(kBlockTokens, "floor");
-    const at::Tensor where = at::one_hot(block, made.grid->blocks()).to(at::kFloat).unsqueeze(0);  // (1,T,N)
-    made.in_block = made.groups.means(where)[0];
+    Layout made{std::make_shared<const BlockGrid>(plain, kBlockTokens, BlockGrid::Text::Joined), {layout, {}, p_.group_tokens}, {}};
+    made.in_block = made.groups.in_blocks(kBlockTokens);
     return made;
   }
 
@@ -190,38 +155,42 @@ class Anchored final : public Correction {
     state.log_skipped = (split.log_sum_exp + at::log(state.skipped)).masked_fill(state.skipped.le(kLeastSkipped), kNothing);
     state.residual = split.residual;
     state.shape = call.q.sizes().slice(1).vec();
+    const Arrangement* arrangement = selection.arrangement();
+    const auto groups = [&](const at::Tensor& tokens) { return std::make_shared<const TokenGroups>(call.layout, tokens, p_.group_tokens); };
+    state.queries = groups(arrangement ? arrangement->queries : at::Tensor());
     if (!p_.pooled_change) return;
-    const LayerCall one = element_in_slots(call, batch, selection.arrangement());
-    state.weights = weights_of(call, one, selection);
+    const bool same = !arrangement || arrangement->keys.is_same(arrangement->queries);
+    state.keys = same ? state.queries : groups(arrangement->keys);
+    const LayerCall one = element_in_slots(call, batch, arrangement);
+    state.log_weights = log_weights_of(one, selection, state);
     state.then = pooled_of(one, state);
   }
 
   RowCorrection combine(const LayerCall& call, std::int64_t batch, const LayerCall& one, const Selection&, const at::Tensor& log_sum_exp,
                         at::Tensor& out) override {
     const State& state = *states_.of(call)[static_cast<std::size_t>(batch)];
-    at::Tensor log_skipped = state.log_skipped, moved;  // (H,S), (H,S,D)
+    AnchoredRows rows;
+    if (p_.measured_mass) rows.log_sum_exp = log_sum_exp;
+    rows.skipped = state.skipped;
+    rows.log_skipped = state.log_skipped;
+    rows.residual = state.residual;
+    rows.offsets = state.queries->offsets();
+    rows.group_of = state.queries->of();
+    rows.largest_scale = kLargestScale;
     if (p_.pooled_change) {
       const PooledRows now = pooled_of(one, state);
-      const at::Tensor of = state.weights.queries.of.to(one.q.device());
-      if (p_.measured_mass) log_skipped = log_skipped + (now.log_mass - state.then.log_mass).nan_to_num(0, 0, 0).index_select(1, of);
-      moved = (now.out - state.then.out).index_select(1, of);
+      rows.log_moved = (now.log_mass - state.then.log_mass).nan_to_num(0, 0, 0);  // (H,G)
+      rows.moved = now.out - state.then.out;                                      // (H,G,D)
     }
-    RowCorrection rows;
-    const at::Tensor kept = p_.measured_mass ? at::sigmoid(log_sum_exp - log_skipped) : 1 - state.skipped;     // (H,S) ρ
-    const at::Tensor rest = p_.measured_mass ? at::sigmoid(log_skipped - log_sum_exp) : state.skipped;         // 1 - ρ
-    rows.scale = kept;
-    rows.mass = at::ones_like(kept);
-    rows.residual = state.residual.to(at::kFloat) * (rest / state.skipped).clamp_max(kLargestScale).unsqueeze(2);  // (H,S,D)
-    if (moved.defined()) rows.residual = rows.residual + rest.unsqueeze(2) * moved;
-    out[0].copy_(out[0].to(at::kFloat) * kept.unsqueeze(2) + rows.residual);
-    rows.residual = rows.residual.to(call.q.scalar_type());
-    return rows;
+    at::Tensor rows_out = out[0];
+    add_anchored(rows, rows_out);
+    return {rows.rho, at::ones_like(rows.rho), rows.added};
   }
 
   std::int64_t bytes_held() const override {
     const auto bytes = [](const at::Tensor& t) { return t.defined() ? static_cast<std::int64_t>(t.nbytes()) : 0; };
     return states_.bytes([&](const State& s) {
-      return bytes(s.residual) + bytes(s.skipped) + bytes(s.log_skipped) + bytes(s.weights.skipped) + bytes(s.then.log_mass) + bytes(s.then.out);
+      return bytes(s.residual) + bytes(s.skipped) + bytes(s.log_skipped) + bytes(s.log_weights) + bytes(s.then.log_mass) + bytes(s.then.out);
     });
   }
   std::int64_t estimate_bytes(const MethodSizes& s) const override {
@@ -230,44 +199,25 @@ class Anchored final : public Correction {
   }
 
  private:
-  struct Weights {
-    Groups queries, keys;
-    at::Tensor skipped;  // (1 or H, G, G) tokens of a key group that a query group skips, m
-  };
   struct State {
-    at::Tensor residual;               // (H,S,D) R
-    at::Tensor skipped, log_skipped;   // (H,S) 1 - ρ_r and LSE^S_r
-    Weights weights;
-    PooledRows then;                   ///< at the refresh
-    std::vector<std::int64_t> shape;   // (H,T,D)
+    at::Tensor residual;              // (H,S,D) R
+    at::Tensor skipped, log_skipped;  // (H,S) 1 - ρ_r and LSE^S_r
+    std::shared_ptr<const TokenGroups> queries, keys;
+    at::Tensor log_weights;           // (1 or H, G, G) log of m, the tokens of a key group that a query group skips
+    PooledRows then;                  ///< at the refresh
+    std::vector<std::int64_t> shape;  // (H,T,D)
   };
 
-  Weights weights_of(const LayerCall& call, const LayerCall& one, const Selection& selection) const {
-    const Arrangement* arrangement = selection.arrangement();
-    Weights w{groups_of(call.layout, arrangement ? arrangement->queries : at::Tensor(), p_.group_tokens),
-              groups_of(call.layout, arrangement ? arrangement->keys : at::Tensor(), p_.group_tokens), {}};
-    const std::int64_t heads = call.q.size(1), slots = one.q.size(2), planes = selection.by_head() || selection.mask().heads() > 0 ? heads : 1;
-    at::Tensor kept = at::zeros({planes, w.queries.size(), w.keys.size()}, at::kFloat);  // pairs of each two groups
-    for (std::int64_t first = 0; first < slots; first += kBlockTokens) {
-      std::vector<std::int64_t> rows;
-      for (std::int64_t s = first; s < std::min(first + kBlockTokens, slots); ++s) rows.push_back(s);
-      const at::Tensor keeps = kept_slot_rows(selection, heads, rows).to(at::kFloat);                              // (1 or H, rows, S)
-      const at::Tensor sums = at::zeros({keeps.size(0), keeps.size(1), w.keys.size()}, at::kFloat).index_add(2, w.keys.of, keeps);
-      kept.index_add_(1, w.queries.of.narrow(0, first, static_cast<std::int64_t>(rows.size())), sums.expand({planes, -1, -1}));
-    }
-    // Rows of empty query slots keep something too; a group is never less than nothing.
-    w.skipped = (w.keys.counts.unsqueeze(1) - kept / w.queries.counts.unsqueeze(2).clamp_min(1)).clamp_min(0);
-    w.skipped = at::where(w.skipped.lt(1e-4), at::zeros_like(w.skipped), w.skipped).to(call.q.device());
-    if (one.key_mask.defined())
-      w.skipped = w.skipped * w.keys.means(one.key_mask[0].to(at::kFloat).view({1, -1, 1})).transpose(1, 2);
-    return w;
+  static at::Tensor log_weights_of(const LayerCall& one, const Selection& selection, const State& state) {
+    const at::Tensor kept = kept_pairs(selection, one.q.size(1), *state.queries, *state.keys);  // (1 or H, G, G)
+    at::Tensor skipped = (state.keys->counts().unsqueeze(1) - kept / state.queries->counts().unsqueeze(2).clamp_min(1)).clamp_min(0);
+    skipped = at::where(skipped.lt(1e-4), at::zeros_like(skipped), skipped).to(one.q.device());
+    if (one.key_mask.defined()) skipped = skipped * state.keys->means(one.key_mask[0].to(at::kFloat).view({1, -1, 1})).transpose(1, 2);
+    return at::log(skipped);
   }
 
   static PooledRows pooled_of(const LayerCall& one, const State& state) {
-    PooledRows rows = pooled_rows(state.weights.queries.means(one.q[0]), state.weights.keys.means(one.k[0]),
-                                  state.weights.keys.means(one.v[0]), state.weights.skipped, one.scale);
-    rows.shares = at::Tensor();
-    return rows;
+    return pooled_rows(state.queries->means(one.q[0]), state.keys->means(one.k[0]), state.keys->means(one.v[0]), state.log_weights, one.scale);
   }
 
   AnchorParameters p_;
