@@ -9,6 +9,7 @@
 #include "app/cli/commands.h"
 #include "app/cli/console.h"
 #include "app/cli/exit_codes.h"
+#include "app/cli/interrupt.h"
 #include "app/cli/output.h"
 #include "core/pipeline/attend.h"
 
@@ -111,9 +112,10 @@ void run_attend(AttendOptions& options) {
   request.rows = options.grid.at(1);
   request.columns = options.grid.at(2);
   request.method = parse_method_choice(options.method);
-  if (!request.out.empty()) require_writable(request.out);
+  for (const std::filesystem::path& file : {request.out, request.capture})
+    if (!file.empty()) require_writable(file);
   request.conditional = read_branches(options.branches, attend_shape(request.tensors).at(1));
-  const AttendResult result = attend_file(request);
+  const AttendResult result = attend_file(request, [](std::int64_t) { return Interrupt::control().stop_requested() == RunControl::Stop::None; });
   print_result(json_wanted() ? json_of(result).dump(2) : text_of(result));
 }
 
@@ -132,6 +134,8 @@ void add_attend(CLI::App& app) {
       ->capture_default_str()
       ->type_name("METHOD");
   command->add_option("--out", request.out, "Write safetensors `out` (S,B,H,T,D), `lse` (S,B,H,T), `kept` (S,B,H,M,N)")
+      ->type_name("FILE");
+  command->add_option("--capture", request.capture, "Write a capture of all steps, every row measured: `ditscope-cli inspect` and the window open it")
       ->type_name("FILE");
   command->add_option("--grid", options->grid, "Frames, rows and columns of the visual tokens, columns running fastest")
       ->required()

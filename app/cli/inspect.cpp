@@ -81,7 +81,8 @@ std::string summary_of(const Inspection& inspection) {
       return std::string(digits);
     };
     text += (text.empty() ? "" : "\n") + std::string(1, run.letter) + "  " + r.name + ", " + r.state + ", " + std::to_string(run.steps.size()) + " of " +
-            std::to_string(r.steps) + " steps\n   \"" + r.prompt + "\", seed " + r.seed + "\n   " + r.model.name + ", " + std::to_string(r.tokens()) +
+            std::to_string(r.steps) + " steps\n   " +
+            (r.model.class_name == "tensors" ? "q, k and v of a file" : "\"" + r.prompt + "\", seed " + r.seed) + "\n   " + r.model.name + ", " + std::to_string(r.tokens()) +
             " tokens, " + std::to_string(r.model.layers) + " layers of " + std::to_string(r.model.heads) + " heads\n   total " +
             figure(r.total_ms, 1e-3, "%.2f s") + ", attention " + figure(r.attention_ms, 1e-3, "%.2f s") + "; kept asked " +
             figure(r.kept_ratio_requested, 100, "%.1f %%") + ", sparse steps " +

@@ -357,6 +357,10 @@ void RunRecorder::end_step(const StepFinished& event, const AttentionSession& se
   step.replay_from = std::clamp(session.replay_from(record.index, run_.model.layers), 0, record.index);
   if (step_cache) step.replay_from = step_cache->replay_from(record.index, step.replay_from);
   step_capture_seconds_ += seconds_since(start);
+  end_step(std::move(step));
+}
+
+void RunRecorder::end_step(CaptureStep step) {
   step.capture_ms = step_capture_seconds_ * 1e3;
   if (step_shadow_seconds_ > 0) step.shadow_ms = step_shadow_seconds_ * 1e3;
   capture_seconds_ += step_capture_seconds_;
@@ -375,14 +379,20 @@ void RunRecorder::end_run(const RunResult& result) {
     frames.essential = frames.may_repeat = true;
     writer_.add(std::move(frames));
   }
-  run_.state = result.stopped ? "stopped: by the user" : "complete";
-  run_.total_ms = result.seconds * 1e3;
-  run_.attention_ms = result.attention_seconds * 1e3;
+  end_run([&](CaptureRun& run) {
+    run.state = result.stopped ? "stopped: by the user" : "complete";
+    run.total_ms = result.seconds * 1e3;
+    run.attention_ms = result.attention_seconds * 1e3;
+    run.kept_ratio_requested = result.kept_ratio.requested;
+    run.kept_ratio_achieved = result.kept_ratio.achieved;
+    run.peak_bytes = result.peak_bytes;
+  });
+}
+
+void RunRecorder::end_run(const std::function<void(CaptureRun&)>& figures) {
+  figures(run_);
   run_.capture_ms = capture_seconds_ * 1e3;
   if (shadow_seconds_ > 0) run_.shadow_ms = shadow_seconds_ * 1e3;
-  run_.kept_ratio_requested = result.kept_ratio.requested;
-  run_.kept_ratio_achieved = result.kept_ratio.achieved;
-  run_.peak_bytes = result.peak_bytes;
   writer_.end_run(run_);
 }
 

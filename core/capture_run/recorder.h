@@ -2,6 +2,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -37,6 +38,8 @@ struct RecordedRun {
 class RunRecorder : public std::enable_shared_from_this<RunRecorder> {
  public:
   static std::shared_ptr<RunRecorder> begin(CaptureWriter& writer, const RecordedRun& run);
+  /// A run of attention alone. @param run  all that is known of it but its level, selection and token order
+  static std::shared_ptr<RunRecorder> begin(CaptureWriter& writer, CaptureRun run, const TokenLayout& layout, const CaptureSizes& sizes);
 
   /// For AttentionSession; does nothing once the recorder is gone.
   AttentionSession::MeasureSink sink();
@@ -44,12 +47,17 @@ class RunRecorder : public std::enable_shared_from_this<RunRecorder> {
   /// @param step_cache  null where the method has none
   void end_step(const StepFinished& event, const AttentionSession& session, const StepCacheSession* step_cache, const at::Tensor& latents,
                 double guidance_scale);
+  /// The same without latents: adds what measuring took.
+  void end_step(CaptureStep step);
   void abandon_step();
   void end_run(const RunResult& result);
+  /// The same without a result. @param figures  of a whole run; rows of the request are not read again
+  void end_run(const std::function<void(CaptureRun&)>& figures);
   double shadow_seconds() const { return shadow_seconds_; }
 
  private:
-  RunRecorder(CaptureWriter& writer, const RecordedRun& run);
+  RunRecorder(CaptureWriter& writer, CaptureRun run, const TokenLayout& layout, const CaptureSizes& sizes);
+  void begin_steps();
   struct Probed;
   void on_call(const LayerMeasure& measure, const LayerCall& call, const BlockPlan& plan, const at::Tensor& out);
   void record(const LayerMeasure& measure, const LayerCall& call, const BlockPlan& plan, const at::Tensor& out, std::int64_t batch);
@@ -83,6 +91,9 @@ class RunRecorder : public std::enable_shared_from_this<RunRecorder> {
   };
   std::map<std::int64_t, Before> before_;
 };
+
+/// The kind of each layer at each step, as a method plans it: CaptureRun::schedule.
+std::string schedule_json(const MethodChoice& choice, int steps, int layers);
 
 /// An array of a capture from a tensor, bit for bit in its own type.
 CaptureTensor stored(CaptureTensor header, const at::Tensor& tensor);

@@ -40,89 +40,109 @@ Json words_of(LoadedModel& model, const std::vector<std::string>& prompts) {
   return words;
 }
 
-/// The kind of each layer at each step, as the method plans it.
-Json schedule_of(const Request& request, int layers) {
-  const Schedule schedule = make_method(request.method, request.steps)->schedule(request.steps, layers);
-  Json steps = Json::array();
-  for (int s = 0; s < request.steps; ++s) {
-    Json of_step = Json::array();
-    for (int layer = 0; layer < layers; ++layer) of_step.push_back(step_kind_name(schedule.at(s, layer)));
-    steps.push_back(std::move(of_step));
-  }
-  return steps;
+TokenLayout layout_of(const RecordedRun& r) {
+  const CogVideoXConfig& config = r.model.configs().transformer;
+  TokenLayout layout;
+  layout.text_tokens = r.request.max_sequence_length;
+  layout.frames = r.sizes.latent_frames / config.frame_patch();
+  layout.rows = r.sizes.rows / config.patch_size;
+  layout.columns = r.sizes.columns / config.patch_size;
+  layout.order = r.session.preferred_order(layout);
+  return layout;
+}
+
+CaptureRun rows_of(const RecordedRun& r) {
+  const CogVideoXConfig& config = r.model.configs().transformer;
+  const ModelInfo& info = r.model.configs().info;
+  const Request& request = r.request;
+  const Json asked = Json::parse(to_json(request));
+  const bool guided = r.branches.size() == 2;
+  CaptureRun run;
+  run.name = request.method.key;
+  run.method = request.method.key;
+  run.parameters = asked["method"]["parameters"].dump();
+  run.schedule = schedule_json(request.method, request.steps, config.num_layers);
+  run.branches = guided ? std::vector<std::string>{"unconditional", "conditional"} : std::vector<std::string>{"conditional"};
+  run.dtype = request.dtype;
+  run.request = asked.dump();
+  run.prompt = asked["prompt"].get<std::string>();
+  run.negative_prompt = asked["negative_prompt"].get<std::string>();
+  run.seed = std::to_string(request.seed);
+  run.noise_hash = r.noise_hash;
+  run.scheduler = r.scheduler.to_json();
+  run.words = words_of(r.model, guided ? std::vector{run.negative_prompt, run.prompt} : std::vector{run.prompt}).dump();
+  run.steps = request.steps;
+  run.frames = request.frames;
+  run.height_px = request.height;
+  run.width_px = request.width;
+  run.guidance_scale = request.guidance_scale;
+  run.fps = info.fps;
+  run.model = {info.name, "CogVideoXTransformer3DModel", config.to_json(), model_fingerprint(r.model.configs().folder.path()),
+               config.num_layers, config.num_attention_heads, config.attention_head_dim};
+  run.environment = environment_of(r.model, request).dump();
+  return run;
 }
 
 }  // namespace
 
-RunRecorder::RunRecorder(CaptureWriter& writer, const RecordedRun& r) : writer_(writer) {
-  const CogVideoXConfig& config = r.model.configs().transformer;
-  const Request& request = r.request;
-  layout_.text_tokens = request.max_sequence_length;
-  layout_.frames = r.sizes.latent_frames / config.frame_patch();
-  layout_.rows = r.sizes.rows / config.patch_size;
-  layout_.columns = r.sizes.columns / config.patch_size;
-  layout_.order = r.session.preferred_order(layout_);
+std::string schedule_json(const MethodChoice& choice, int steps, int layers) {
+  const Schedule schedule = make_method(choice, steps)->schedule(steps, layers);
+  Json all = Json::array();
+  for (int s = 0; s < steps; ++s) {
+    Json of_step = Json::array();
+    for (int layer = 0; layer < layers; ++layer) of_step.push_back(step_kind_name(schedule.at(s, layer)));
+    all.push_back(std::move(of_step));
+  }
+  return all.dump();
+}
+
+RunRecorder::RunRecorder(CaptureWriter& writer, CaptureRun run, const TokenLayout& layout, const CaptureSizes& sizes)
+    : writer_(writer), run_(std::move(run)), layout_(layout) {
   cell_tokens_ = map_block_tokens(layout_.text_tokens, layout_.text_first, layout_.tokens(), sampled_cells(writer.options().level, layout_.tokens()));
   edges_ = map_edges(layout_.text_tokens, layout_.text_first, layout_.tokens(), cell_tokens_);
   std::vector<std::int64_t> rows;
   for (std::size_t c = 0; c + 1 < edges_.size(); ++c) rows.push_back((edges_[c] + edges_[c + 1]) / 2);
   rows_ = at::tensor(rows, at::kLong);
 
-  const Json asked = Json::parse(to_json(request));
-  run_.name = request.method.key;
-  run_.method = request.method.key;
-  run_.parameters = asked["method"]["parameters"].dump();
-  run_.schedule = schedule_of(request, config.num_layers).dump();
-  const bool guided = r.branches.size() == 2;
-  run_.branches = guided ? std::vector<std::string>{"unconditional", "conditional"} : std::vector<std::string>{"conditional"};
-  run_.dtype = request.dtype;
-  run_.level = capture_level_name(writer.options().level);
   const CaptureOptions& options = writer.options();
+  run_.level = capture_level_name(options.level);
   run_.selection = Json{{"layers", options.layers.text()}, {"steps", options.steps.text()}, {"shadow", options.shadow.text()}}.dump();
   run_.token_order = layout_.order == TokenOrder::PositionMajor ? "position_major" : "frame_major";
-  run_.request = asked.dump();
-  run_.prompt = asked["prompt"].get<std::string>();
-  run_.negative_prompt = asked["negative_prompt"].get<std::string>();
-  run_.seed = std::to_string(request.seed);
-  run_.noise_hash = r.noise_hash;
-  run_.scheduler = r.scheduler.to_json();
-  run_.words = words_of(r.model, guided ? std::vector{run_.negative_prompt, run_.prompt} : std::vector{run_.prompt}).dump();
-  run_.steps = request.steps;
-  run_.frames = request.frames;
-  run_.height_px = request.height;
-  run_.width_px = request.width;
-  run_.guidance_scale = request.guidance_scale;
-  run_.fps = r.model.configs().info.fps;
   run_.grid_frames = static_cast<int>(layout_.frames);
   run_.grid_rows = static_cast<int>(layout_.rows);
   run_.grid_columns = static_cast<int>(layout_.columns);
   run_.text_tokens = static_cast<int>(layout_.text_tokens);
   run_.text_first = layout_.text_first;
-  const ModelInfo& info = r.model.configs().info;
-  run_.model = {info.name, "CogVideoXTransformer3DModel", config.to_json(), model_fingerprint(r.model.configs().folder.path()),
-                config.num_layers, config.num_attention_heads, config.attention_head_dim};
-  run_.environment = environment_of(r.model, request).dump();
+  run_.run_id = writer.begin_run(run_, sizes);
+}
 
-  run_.run_id = writer.begin_run(run_, Generator::capture_sizes(request));
-
-  CaptureTensor text = tensor_at("text_embedding", -1, -1, -1);
-  text.filter = "shuffle";
-  text.may_repeat = text.essential = true;
-  writer.add(stored(std::move(text), r.text));
-  CaptureTensor latents = tensor_at("latents", r.first_step, -1, -1);
-  latents.filter = "shuffle";
-  latents.may_repeat = latents.essential = true;
-  writer.add(stored(std::move(latents), r.latents));
+void RunRecorder::begin_steps() {
   CaptureTensor ids = tensor_at("row_ids", -1, -1, -1);
   ids.may_repeat = ids.essential = true;
   ids = stored(std::move(ids), rows_.to(at::kInt));
   ids.dtype = "<u4";
-  writer.add(std::move(ids));
-  writer.keep();
+  writer_.add(std::move(ids));
+  writer_.keep();
 }
 
-std::shared_ptr<RunRecorder> RunRecorder::begin(CaptureWriter& writer, const RecordedRun& run) {
-  return std::shared_ptr<RunRecorder>(new RunRecorder(writer, run));
+std::shared_ptr<RunRecorder> RunRecorder::begin(CaptureWriter& writer, const RecordedRun& r) {
+  const std::shared_ptr<RunRecorder> recorder(new RunRecorder(writer, rows_of(r), layout_of(r), Generator::capture_sizes(r.request)));
+  CaptureTensor text = recorder->tensor_at("text_embedding", -1, -1, -1);
+  text.filter = "shuffle";
+  text.may_repeat = text.essential = true;
+  writer.add(stored(std::move(text), r.text));
+  CaptureTensor latents = recorder->tensor_at("latents", r.first_step, -1, -1);
+  latents.filter = "shuffle";
+  latents.may_repeat = latents.essential = true;
+  writer.add(stored(std::move(latents), r.latents));
+  recorder->begin_steps();
+  return recorder;
+}
+
+std::shared_ptr<RunRecorder> RunRecorder::begin(CaptureWriter& writer, CaptureRun run, const TokenLayout& layout, const CaptureSizes& sizes) {
+  const std::shared_ptr<RunRecorder> recorder(new RunRecorder(writer, std::move(run), layout, sizes));
+  recorder->begin_steps();
+  return recorder;
 }
 
 }  // namespace ditscope

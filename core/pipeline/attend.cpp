@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <thread>
 
 #include "core/attention/calibration.h"
@@ -14,6 +15,7 @@
 #include "core/attention/session.h"
 #include "core/bridge/attention.h"
 #include "core/checkpoint/safetensors.h"
+#include "core/pipeline/attend_capture.h"
 #include "kernels/error.h"
 
 namespace ditscope {
@@ -217,7 +219,7 @@ std::vector<std::int64_t> attend_shape(const std::filesystem::path& tensors) {
   return read(tensors).q.sizes().vec();
 }
 
-AttendResult attend_file(const AttendRequest& r) {
+AttendResult attend_file(const AttendRequest& r, const std::function<bool(std::int64_t)>& goes_on) {
   const c10::InferenceMode inference;
   at::set_num_threads(r.threads > 0 ? r.threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
   const Inputs in = read(r.tensors);
@@ -233,12 +235,19 @@ AttendResult attend_file(const AttendRequest& r) {
   AttendResult result;
   result.shape = in.q.sizes().vec();
   std::vector<StepTensors> written;
+  std::optional<AttendCapture> capture;
   AttentionSession session(r.method, total, [&](const LayerMeasure& m, const LayerCall& call, const BlockPlan& plan, const at::Tensor& out) {
     result.steps.push_back(record_of(m, call, plan, out, r.measured_rows));
     if (!r.out.empty()) written.push_back(describe(call, plan, out));
+    if (capture) capture->on_call(m, call, plan, out);
   });
   result.method = session.choice();
+  if (!r.capture.empty()) capture.emplace(r, in.q.sizes(), in.q.scalar_type(), session);
   for (int s = 0; s < steps; ++s) {
+    if (goes_on && !goes_on(s)) {
+      if (capture) capture->close(session, "stopped: by the user");
+      throw Error(ErrorKind::Cancelled, "Stopped before step " + std::to_string(r.first_step + s) + ".");
+    }
     LayerCall call;
     call.q = in.q[s];
     call.k = in.k[s];
@@ -254,7 +263,9 @@ AttendResult attend_file(const AttendRequest& r) {
       call.branches.push_back(conditional ? Branch::Conditional : Branch::Unconditional);
     }
     session.attend(call);
+    if (capture) capture->end_step(session, call.step);
   }
+  if (capture) capture->close(session, "complete");
   if (r.out.empty()) return result;
 
   TensorMap tensors;

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@ namespace ditscope {
 struct AttendRequest {
   std::filesystem::path tensors;  ///< safetensors with `q`, `k`, `v` (S,B,H,T,D), float32, bfloat16 or float16
   std::filesystem::path out;      ///< safetensors to write; empty: nothing
+  std::filesystem::path capture;  ///< .ditcap to write, for the inspector; empty: nothing
   MethodChoice method;
   std::int64_t frames = 0, rows = 0, columns = 0;  ///< the grid of visual tokens, frame-major: columns run fastest
   std::int64_t text_tokens = 0;
@@ -54,7 +56,8 @@ std::vector<std::int64_t> attend_shape(const std::filesystem::path& tensors);
 /// A method that lays tokens in another order adds `query_slots` and `key_slots` (S,B,H,T') int64, the token of each slot, -1 where
 /// empty, and `kept_slots` (S,B,H,M',N'), `kept` in that order; steps that kept everything hold -1 and 1 there.
 /// @throws Error{NotFound, Corrupt} of the file, Error{InvalidArgument} where shapes, grid, steps or parameters disagree or values
-/// are not finite, Error{Device} where the result cannot be written
-AttendResult attend_file(const AttendRequest& request);
+/// are not finite, Error{Device} where the result cannot be written, Error{Cancelled}
+/// @param goes_on  asked before each of the steps with its index from 0; false stops, and a capture keeps what is complete
+AttendResult attend_file(const AttendRequest& request, const std::function<bool(std::int64_t)>& goes_on = {});
 
 }  // namespace ditscope

@@ -22,7 +22,7 @@ struct OutputLayout {
   Rect panes, transport, strip_title, strip, words_title, words;  ///< without height: no room
 };
 
-inline constexpr const char* kNoFrames = "This capture has no frames of this run. They are stored when a run is complete; its previews are in the timeline.";
+inline constexpr const char* kNoFrames = "This run has no frames: it did not end, or there were q, k and v alone. Previews of its steps are in the timeline.";
 
 enum class OutputDrag { None, Pan, Lasso, Wipe, Seek };
 
