@@ -52,7 +52,7 @@ void place_cursor(Inspection& inspection, const InspectOptions& o) {
   at.run = run_index(inspection, o.run);
   const InspectedRun& run = inspection.run(at.run);
   at.step = o.step.value_or(run.steps.empty() ? 0 : run.steps.back().step);
-  at.layer = o.layer.value_or(0);
+  at.layer = o.layer.value_or(run.first_layer);
   at.head = o.head.value_or(0);
   expect_below(at.step, run.record.steps, "step");
   expect_below(at.layer, run.record.model.layers, "layer");
@@ -160,7 +160,7 @@ void add_inspect(CLI::App& app) {
   command->add_option("CAPTURE", o->captures, "A .ditcap file; with two, the runs of the second follow those of the first")->expected(1, 2);
   command->add_option("--run", o->run, "Run: A, B ... or from 0")->capture_default_str()->type_name("RUN");
   command->add_option("--step", o->step, "Step, from 0 (default: the last)")->check(CLI::NonNegativeNumber);
-  command->add_option("--layer", o->layer, "Layer, from 0 (default: 0)")->check(CLI::NonNegativeNumber);
+  command->add_option("--layer", o->layer, "Layer, from 0 (default: the first that was captured)")->check(CLI::NonNegativeNumber);
   command->add_option("--head", o->head, "Head, from 0 (default: 0)")->check(CLI::NonNegativeNumber);
   command->add_option("--branch", o->branch, "Guidance branch (default: conditional)")->type_name("NAME");
   command->add_option("--lock", o->figure.lock, "Lock a token: FRAME,ROW,COLUMN, its number, or a word of the prompt")->type_name("TOKEN");

@@ -23,6 +23,7 @@
 #include "app/gui/inspect/guided_tour.h"
 #include "app/gui/inspect/inspect_workspace.h"
 #include "app/gui/inspect/recorded_run.h"
+#include "app/gui/inspect/tensors_dialog.h"
 #include "app/gui/panels/first_run_page.h"
 #include "app/gui/panels/message_bar.h"
 #include "app/gui/panels/request_panel.h"
@@ -56,6 +57,7 @@ MainWindow::MainWindow(Session& session, QWidget* parent)
     follow_capture();
     if (wants_first_run() != shows_first_run()) rebuild();
   });
+  connect(&session_, &Session::tensors_wanted, this, &MainWindow::ask_of_tensors);
   connect(&session_, &Session::capture_wanted, this, [this](const QString& file) { open_capture(file.toStdString()); });
   connect(&session_, &Session::shown_changed, this, [this] {
     if (wants_first_run() != shows_first_run()) rebuild();
@@ -242,16 +244,28 @@ void MainWindow::choose_file() {
 
 void MainWindow::choose_capture(bool beside) {
   const QString file = QFileDialog::getOpenFileName(this, beside ? "Open a second capture" : "Open a capture",
-                                                    QSettings().value("captures/folder").toString(), "Captures (*.ditcap)");
+                                                    QSettings().value("captures/folder").toString(),
+                                                    beside ? "Captures (*.ditcap)" : "Captures, or q, k and v of any program (*.ditcap *.safetensors)");
   if (file.isEmpty()) return;
   QSettings().setValue("captures/folder", QFileInfo(file).absolutePath());
-  open_capture(file.toStdString(), beside);
+  if (beside) {
+    open_capture(file.toStdString(), true);
+  } else {
+    session_.open_path(file.toStdString());
+  }
 }
 
 bool MainWindow::open_capture(const std::filesystem::path& file, bool beside) {
   const bool opened = inspect_session_->open(file, beside);
   if (opened) set_workspace(1);
   return opened;
+}
+
+void MainWindow::ask_of_tensors(const QString& file, const std::vector<std::int64_t>& shape) {
+  auto* dialog = new TensorsDialog(session_, file.toStdString(), shape, this);
+  dialog->setAttribute(Qt::WA_DeleteOnClose);
+  connect(dialog, &TensorsDialog::recorded, this, [this](const QString& capture) { open_capture(capture.toStdString()); });
+  dialog->open();
 }
 
 void MainWindow::open_recorded_run() {

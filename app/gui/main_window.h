@@ -76,6 +76,7 @@ class MainWindow : public QMainWindow {
   void choose_folder();
   void choose_file();
   void choose_capture(bool beside);
+  void ask_of_tensors(const QString& file, const std::vector<std::int64_t>& shape);
   void inspect_shown();
   void follow_capture();
   void peel();

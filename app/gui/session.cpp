@@ -325,6 +325,10 @@ AttentionOperands Session::replay(const std::filesystem::path& capture, int run_
   return operands;
 }
 
+void Session::attend(const AttendRequest& request, const std::function<bool(std::int64_t)>& goes_on, const std::function<bool()>& stopped) {
+  worker_->call([&](Engine& engine, RunControl&) { engine.attend(request, goes_on); }, stopped);
+}
+
 std::filesystem::path Session::capture_of(std::int64_t job) const { return captures_ / (std::to_string(job) + ".ditcap"); }
 
 void Session::pause_or_go_on() {

@@ -86,6 +86,7 @@ class Session : public QObject {
                            const std::function<bool()>& stopped);
   /// Where the recording of a job lies, or would.
   std::filesystem::path capture_of(std::int64_t job) const;
+  const std::filesystem::path& captures_folder() const { return captures_; }
   void pause_or_go_on();
   void remove_job(std::int64_t id) { worker_->remove(id); }
   void move_job(std::int64_t id, int by) { worker_->move(id, by); }
@@ -103,6 +104,9 @@ class Session : public QObject {
 
   /// A file or folder that was dropped or opened: a model folder, a capture, or a saved MP4, GIF, PNG or sidecar.
   void open_path(const std::filesystem::path& path);
+  /// Runs a method on q, k and v of a file when the worker is free; to be called on another thread, which it blocks.
+  /// @throws Error as attend_file()
+  void attend(const AttendRequest& request, const std::function<bool(std::int64_t)>& goes_on, const std::function<bool()>& stopped);
 
   // Messages.
   const std::deque<Message>& messages() const { return messages_; }
@@ -121,6 +125,8 @@ class Session : public QObject {
   void messages_changed();
   void job_ended(std::int64_t id);
   void capture_wanted(const QString& file);  ///< a .ditcap file was dropped or opened
+  /// A .safetensors file was dropped or opened, and holds q, k and v of this shape (S,B,H,T,D).
+  void tensors_wanted(const QString& file, const std::vector<std::int64_t>& shape);
 
  private:
   void post(std::function<void()> action);  ///< onto the GUI thread, from any

@@ -32,6 +32,16 @@ void Session::open_path(const std::filesystem::path& path) {
     Q_EMIT capture_wanted(text_of(path.string()));
     return;
   }
+  if (path.extension() == ".safetensors") {
+    probe_->ask("tensors", [this, path](Engine& engine) {
+      try {
+        post([this, path, shape = engine.attend_shape(path)] { Q_EMIT tensors_wanted(text_of(path.string()), shape); });
+      } catch (const std::exception& problem) {
+        post([this, text = text_of(problem.what())] { say(Message::Kind::Error, text); });
+      }
+    });
+    return;
+  }
   try {
     const auto parameters = probe_parameters(path);
     if (!parameters) {

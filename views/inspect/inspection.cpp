@@ -83,6 +83,10 @@ void Inspection::reload(int capture) {
     run.capture = capture;
     run.steps = reader.steps(record.run_id);
     run.geometry = TokenGeometry(record);
+    if (!run.steps.empty()) {
+      const auto calls = reader.calls(record.run_id, run.steps.front().step, false);
+      if (!calls.empty()) run.first_layer = calls.front().layer;
+    }
     run.record = std::move(record);
     runs.push_back(std::move(run));
   }

@@ -39,6 +39,7 @@ struct InspectedRun {
   CaptureRun record;
   std::vector<CaptureStep> steps;  ///< complete ones, ascending
   TokenGeometry geometry;
+  int first_layer = 0;            ///< the lowest that was captured
   int branch_of(const std::string& name) const;  ///< index into record.branches; -1: none of that name
   const CaptureStep* step(int step) const;       ///< null: not captured
   std::optional<double> whole_run_kept_ratio() const;  ///< mean of the captured steps; the record has that of the sparse ones

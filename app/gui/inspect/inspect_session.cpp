@@ -64,6 +64,7 @@ bool InspectSession::open(const std::filesystem::path& file, bool beside) {
     at.run = runs.size() > 1 ? 1 : 0;
     const views::InspectedRun& run = inspection_.run(at.run);
     if (!run.steps.empty()) at.step = run.steps[run.steps.size() / 2].step;
+    at.layer = run.first_layer;
     at.branch = std::max(run.branch_of("conditional"), 0);
     inspection_.set_cursor(at);
   }

@@ -65,7 +65,7 @@ QWidget* InspectWorkspace::build_empty() {
   auto* head = make_label("No run is open.", "title");
   head->setAlignment(Qt::AlignCenter);
   auto* body = make_label("A capture shows where every step, layer and head of a run looked, and what its mask left out. Generate with Capture on, "
-                          "or open a .ditcap file; drop it here.",
+                          "or open a .ditcap file, or a .safetensors with q, k and v of any program; drop it here.",
                           "body");
   body->setAlignment(Qt::AlignCenter);
   body->setWordWrap(true);

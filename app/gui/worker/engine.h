@@ -5,9 +5,11 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/capture/capture_options.h"
 #include "core/capture/exact_attention.h"
+#include "core/pipeline/attend.h"
 #include "core/pipeline/generator.h"
 
 namespace ditscope::gui {
@@ -28,6 +30,9 @@ class Engine {
   virtual CaptureSizes capture_sizes(const Request& request) = 0;
   virtual AttentionOperands replay(const CaptureReader& capture, int run_id, int step, int layer, int branch, EventSink& sink,
                                    RunControl& control) = 0;
+  /// As attend_shape() and attend_file().
+  virtual std::vector<std::int64_t> attend_shape(const std::filesystem::path& tensors) = 0;
+  virtual void attend(const AttendRequest& request, const std::function<bool(std::int64_t)>& goes_on) = 0;
   virtual void unload() = 0;
 };
 

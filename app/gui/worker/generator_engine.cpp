@@ -28,6 +28,8 @@ class GeneratorEngine final : public Engine {
                            RunControl& control) override {
     return generator_.replay(capture, run_id, step, layer, branch, {}, sink, control);
   }
+  std::vector<std::int64_t> attend_shape(const std::filesystem::path& tensors) override { return ditscope::attend_shape(tensors); }
+  void attend(const AttendRequest& request, const std::function<bool(std::int64_t)>& goes_on) override { attend_file(request, goes_on); }
   void unload() override { generator_.unload(); }
 
  private:

@@ -160,6 +160,17 @@ TEST_F(Attend, WritesOutputLogSumExpAndKeptBlocksOfAdaSpa) {
   EXPECT_NE(std::count(sparse, sparse + 36, 0.0f), 0);
 }
 
+TEST_F(Attend, WritesACaptureThatTheInspectorReads) {
+  write_safetensors(path("in.safetensors"), inputs(2, 1, 2, 2 * 8 * 16 + 5, 8));
+  const Outcome outcome = cli("attend --tensors " + path("in.safetensors") + " --method window:kept_ratio=0.2 --grid 2,8,16 --text-tokens 5" +
+                              " --layer 1 --layers 3 --threads 1 --capture " + path("run.ditcap"));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.out;
+  const Json summary = Json::parse(cli("inspect --json --summary " + path("run.ditcap")).out);
+  EXPECT_NE(summary.dump().find("in.safetensors"), std::string::npos) << summary.dump(2);
+  const Outcome mask = cli("inspect " + path("run.ditcap") + " --view mask -o " + path("mask.csv"));
+  EXPECT_EQ(mask.exit_code, 0) << "the cursor starts at the layer that there is\n" << mask.out;
+}
+
 TEST_F(Attend, RunsEveryMethodAndComposition) {
   write_safetensors(path("in.safetensors"), inputs(3, 1, 2, 2 * 8 * 16 + 5, 8));
   const Json methods = Json::parse(cli("methods --json").out);

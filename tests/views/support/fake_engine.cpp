@@ -118,6 +118,21 @@ class FakeEngine final : public gui::Engine {
   AttentionOperands replay(const CaptureReader&, int, int, int, int, EventSink&, RunControl&) override {
     throw Error(ErrorKind::NotFound, "Replay is off: this machine does not have the model of this capture. Maps, masks and curves come from the file.");
   }
+  std::vector<std::int64_t> attend_shape(const std::filesystem::path& tensors) override {
+    if (!std::filesystem::exists(tensors)) throw Error(ErrorKind::NotFound, "There is no " + tensors.string() + ".");
+    return {3, 2, 4, 197, 16};
+  }
+  void attend(const AttendRequest& request, const std::function<bool(std::int64_t)>& goes_on) override {
+    for (std::int64_t step = 0; step < 3; ++step) {
+      if (!goes_on(step)) throw Error(ErrorKind::Cancelled, "Stopped before step " + std::to_string(step) + ".");
+      std::this_thread::sleep_for(std::chrono::milliseconds(behaviour_->step_ms * 5));
+    }
+    {
+      std::lock_guard lock(behaviour_->mutex);
+      behaviour_->attended = request;
+    }
+    std::filesystem::copy_file(behaviour_->recorded, request.capture, std::filesystem::copy_options::overwrite_existing);
+  }
   void unload() override {}
 
  private:

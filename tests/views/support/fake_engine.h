@@ -1,6 +1,8 @@
 #pragma once
 #include <atomic>
+#include <filesystem>
 #include <memory>
+#include <mutex>
 
 #include "app/gui/worker/engine.h"
 
@@ -12,6 +14,9 @@ struct FakeBehaviour {
   std::atomic<bool> out_of_memory{false};
   std::atomic<bool> no_model{false};
   std::atomic<int> runs{0};
+  std::filesystem::path recorded;  ///< the capture that attend() "records"
+  std::mutex mutex;
+  AttendRequest attended;          ///< the last; under the mutex
 };
 
 /// An engine that draws a moving disc instead of sampling: same events, same stops, no model. Sparse methods add a fixed pattern,

@@ -7,6 +7,7 @@
 #include "app/gui/inspect/export_menu.h"
 #include "app/gui/inspect/guided_tour.h"
 #include "app/gui/inspect/inspect_workspace.h"
+#include "app/gui/inspect/tensors_dialog.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
 #include "core/capture/capture_reader.h"
@@ -65,6 +66,89 @@ TEST_F(InspectTest, OpensACaptureThatIsDroppedAndShowsItsRuns) {
   EXPECT_TRUE(chips[1]->isChecked()) << "the sparse run is what one looks at";
   QTest::mouseClick(chips[0], Qt::LeftButton);
   EXPECT_EQ(inspection().cursor().run, 0);
+}
+
+/// The dialog that a dropped file of tensors brings up.
+class TensorsTest : public InspectTest {
+ protected:
+  gui::TensorsDialog* drop() {
+    const auto tensors = folder_.path() / "qkv.safetensors";
+    std::ofstream(tensors) << "read by the fake engine";
+    behaviour_->recorded = file_;
+    session_->open_path(tensors);
+    EXPECT_TRUE(wait([&] { return window_->findChild<gui::TensorsDialog*>() != nullptr; }));
+    return window_->findChild<gui::TensorsDialog*>();
+  }
+  static void type(QWidget* dialog, const char* name, const QString& text) {
+    for (auto* edit : dialog->findChildren<QLineEdit*>()) {
+      if (edit->accessibleName() != name) continue;
+      edit->setFocus();
+      edit->selectAll();
+      QTest::keyClicks(edit, text);
+      QTest::keyClick(edit, Qt::Key_Tab);
+      return;
+    }
+    FAIL() << "no field " << name;
+  }
+  static QPushButton* button(QWidget* dialog, const QString& text) {
+    for (auto* button : dialog->findChildren<QPushButton*>())
+      if (button->text() == text) return button;
+    return nullptr;
+  }
+};
+
+TEST_F(TensorsTest, AreRunAndInspectedOnceTheyAreSaidToLie) {
+  gui::TensorsDialog* dialog = drop();
+  ASSERT_TRUE(dialog);
+  QPushButton* run = button(dialog, "Run and inspect");
+  ASSERT_TRUE(run);
+  type(dialog, "Columns", "8");
+  EXPECT_FALSE(run->isEnabled()) << "8 tokens are not 197";
+  type(dialog, "Frames", "3");
+  type(dialog, "Rows", "8");
+  type(dialog, "Text tokens", "5");
+  type(dialog, "Parameters", "kept_ratio=0.25");
+  ASSERT_TRUE(run->isEnabled());
+  QTest::mouseClick(run, Qt::LeftButton);
+  ASSERT_TRUE(wait([&] { return inspection().runs().size() == 2; }));
+  EXPECT_TRUE(work().isVisible());
+  const std::lock_guard lock(behaviour_->mutex);
+  const AttendRequest& asked = behaviour_->attended;
+  EXPECT_EQ(asked.frames, 3);
+  EXPECT_EQ(asked.columns, 8);
+  EXPECT_EQ(asked.text_tokens, 5);
+  EXPECT_EQ(asked.conditional, (std::vector<bool>{false, true})) << "two in the batch are the two branches";
+  EXPECT_EQ(to_string(asked.method), "re-ttention:kept_ratio=0.25");
+}
+
+TEST_F(TensorsTest, SayWhatIsWrongWithAParameterAndStayOpen) {
+  gui::TensorsDialog* dialog = drop();
+  ASSERT_TRUE(dialog);
+  type(dialog, "Parameters", "kept_ratio=seven");
+  QTest::mouseClick(button(dialog, "Run and inspect"), Qt::LeftButton);
+  bool said = false;
+  for (const QLabel* label : dialog->findChildren<QLabel*>()) said = said || label->text().contains("kept_ratio");
+  EXPECT_TRUE(said);
+  EXPECT_TRUE(dialog->isVisible());
+}
+
+TEST_F(TensorsTest, AreLeftAloneWhenStopped) {
+  behaviour_->step_ms = 60;
+  gui::TensorsDialog* dialog = drop();
+  ASSERT_TRUE(dialog);
+  QTest::mouseClick(button(dialog, "Run and inspect"), Qt::LeftButton);
+  ASSERT_TRUE(wait([&] { return button(dialog, "Stop") != nullptr; }));
+  QTest::mouseClick(button(dialog, "Stop"), Qt::LeftButton);
+  ASSERT_TRUE(wait([&] { return button(dialog, "Cancel") != nullptr; }));
+  EXPECT_TRUE(inspection().empty());
+  QTest::mouseClick(button(dialog, "Cancel"), Qt::LeftButton);
+  EXPECT_TRUE(wait([&] { return window_->findChild<gui::TensorsDialog*>() == nullptr; }));
+}
+
+TEST_F(InspectTest, SaysThatAFileOfTensorsIsNotThere) {
+  session_->open_path(folder_.path() / "none.safetensors");
+  ASSERT_TRUE(wait([&] { return !session_->messages().empty(); }));
+  EXPECT_TRUE(session_->messages().front().text.contains("none.safetensors"));
 }
 
 TEST_F(InspectTest, LeavesTheOpenCaptureWhereAnotherCannotBeRead) {
