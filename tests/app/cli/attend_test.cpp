@@ -167,7 +167,7 @@ TEST_F(Attend, WritesACaptureThatTheInspectorReads) {
   ASSERT_EQ(outcome.exit_code, 0) << outcome.out;
   const Json summary = Json::parse(cli("inspect --json --summary " + path("run.ditcap")).out);
   EXPECT_NE(summary.dump().find("in.safetensors"), std::string::npos) << summary.dump(2);
-  const Outcome mask = cli("inspect " + path("run.ditcap") + " --view mask -o " + path("mask.csv"));
+  const Outcome mask = cli("inspect " + path("run.ditcap") + " --view mask --data " + path("mask.csv"));
   EXPECT_EQ(mask.exit_code, 0) << "the cursor starts at the layer that there is\n" << mask.out;
 }
 
