@@ -68,6 +68,7 @@ void run_compare(CompareOptions& options) {
   if (!options.step_cache.empty()) {  // the reference stays as it is
     for (std::size_t i = 1; i < methods.size(); ++i) methods[i] = with_step_cache(methods[i], options.step_cache);
   }
+  note_defaults(options, methods);
   Generator generator;
   ConsoleProgress progress(options.quiet);
   for_each_prompt(options, progress, [&](const PromptOf& prompt, Report& report) {

@@ -29,6 +29,7 @@ void run_generate(GenerateOptions& options) {
   prepare(options);
   options.capture.check();
   options.request.method = method_of(options.method, options.step_cache);
+  note_defaults(options, {options.request.method});
   Generator generator;
   ConsoleProgress progress(options.quiet);
   for_each_prompt(options, progress, [&](const PromptOf& prompt, Report& report) {

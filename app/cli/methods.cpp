@@ -48,7 +48,12 @@ Json json_of(const Parameter& parameter) {
   if (parameter.kind == ParameterKind::Choice) json["choices"] = parameter.choices;
   if (parameter.step_list) json["step_list"] = true;
   if (parameter.artefact) json["artefact"] = true;
-  for (const PublishedValue& p : parameter.published) json["published"].push_back({{"model", p.model}, {"value", json_of(p.value)}});
+  for (const PublishedValue& p : parameter.published) {
+    Json published = {{"model", p.model}, {"value", json_of(p.value)}};
+    if (p.of_steps > 0) published["of_steps"] = p.of_steps;
+    if (!p.setting.empty()) published["setting"] = p.setting;
+    json["published"].push_back(published);
+  }
   return json;
 }
 

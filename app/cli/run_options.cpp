@@ -117,6 +117,15 @@ void prepare(RunOptions& options) {
     if (!path->empty()) require_writable(*path);
 }
 
+void note_defaults(const RunOptions& options, const std::vector<MethodChoice>& methods) {
+  if (options.quiet) return;
+  const ModelInfo info = Generator::inspect(options.request.model.empty() ? Generator::bundled_model() : options.request.model);
+  for (const MethodChoice& method : methods) {
+    const std::string note = defaults_note(method, info.published_as, info.name);
+    if (!note.empty()) std::fprintf(stderr, "%s: %s\n", method.key.c_str(), note.c_str());
+  }
+}
+
 std::vector<std::string> prompts_of(const RunOptions& options) {
   if (options.prompts_file.empty()) {
     if (options.prompt_given) return {options.request.prompt};

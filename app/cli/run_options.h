@@ -32,6 +32,10 @@ MethodChoice method_of(const std::string& text, const std::string& step_cache);
 /// @throws Error{InvalidArgument} for an extension nothing can write, Error{Device} where a folder cannot be written
 void prepare(RunOptions& options);
 
+/// Says on stderr where each method's values come from that were left open, unless it is to be quiet.
+/// @throws as Generator::inspect()
+void note_defaults(const RunOptions& options, const std::vector<MethodChoice>& methods);
+
 /// The prompts to run: --prompt, the lines of --prompts-file (blank lines left out), or the model's example.
 /// @throws Error{NotFound, Corrupt} of the file, Error{InvalidArgument} where it holds no prompt
 std::vector<std::string> prompts_of(const RunOptions& options);

@@ -272,6 +272,48 @@ std::vector<int> steps_of(std::string_view text, int steps) {
   return list;
 }
 
+namespace {
+
+const PublishedValue* published_for(const Parameter& parameter, std::string_view model) {
+  for (const PublishedValue& p : parameter.published)
+    if (p.model == model) return &p;
+  return nullptr;
+}
+
+/// A count, or a list of counts, of steps of a run of `of_steps` as that of a run of `steps`.
+ParameterValue in_run_of(const PublishedValue& p, int steps) {
+  if (p.of_steps == 0 || p.of_steps == steps) return p.value;
+  if (const auto* count = std::get_if<std::int64_t>(&p.value))
+    return static_cast<std::int64_t>(std::lround(static_cast<double>(*count) * steps / p.of_steps));
+  std::string shares;
+  for (const int step : steps_of(std::get<std::string>(p.value), p.of_steps))
+    shares += (shares.empty() ? "" : "/") + number_text(100.0 * step / p.of_steps) + "%";
+  return shares;
+}
+
+}  // namespace
+
+MethodChoice with_published(const MethodChoice& choice, std::string_view model, int steps) {
+  MethodChoice filled = choice;
+  for (const Parameter& parameter : find_method(choice.key).parameters) {
+    if (const PublishedValue* p = published_for(parameter, model)) filled.parameters.try_emplace(parameter.key, in_run_of(*p, steps));
+  }
+  return filled;
+}
+
+std::string defaults_note(const MethodChoice& choice, std::string_view model, std::string_view name) {
+  std::string published;
+  bool open = false;
+  for (const Parameter& parameter : find_method(choice.key).parameters) {
+    if (choice.parameters.contains(parameter.key)) continue;
+    open = true;
+    if (published_for(parameter, model)) published += (published.empty() ? "" : ", ") + parameter.key;
+  }
+  if (!open) return "";
+  if (!published.empty()) return "Defaults: " + published + " as published for " + std::string(model) + ".";
+  return "Defaults derived from other models: nothing is published for " + std::string(name) + ".";
+}
+
 MethodChoice parse_method_choice(std::string_view text) {
   const auto colon = text.find(':');
   const MethodEntry& method = find_method(trimmed(text.substr(0, colon)));

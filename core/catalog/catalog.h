@@ -66,6 +66,14 @@ MethodChoice resolve(const MethodChoice& choice);
 /// As resolve(), with every parameter set: the defaults that depend on the number of steps are those of `steps`.
 MethodChoice resolve(const MethodChoice& choice, int steps);
 
+/// The choice with the values that the method's paper or code gives for a model in place of those left open; counts of steps become
+/// the same shares of `steps`. Unchanged for a model that it does not name, "" among them.
+MethodChoice with_published(const MethodChoice& choice, std::string_view model, int steps);
+/// Where the values come from that a choice leaves open, one sentence: which are published for the model, or that none is and the
+/// catalog's defaults, derived from other models, stand. Empty for full attention and where nothing is left open.
+/// @param name  what to call the model where it is not among the published ones
+std::string defaults_note(const MethodChoice& choice, std::string_view model, std::string_view name);
+
 /// Reads "name" or "name:key=value,key=value" and checks it as resolve() does; only what the text sets is in the result.
 /// Ratios also as "3.1%" and "1/32", switches as on/off, true/false, yes/no, 1/0 or the names of their sides.
 /// @throws Error{NotFound, InvalidArgument}

@@ -13,16 +13,17 @@ MethodEntry adaspa() {
                              "AdaSpa: {10, 30} of 50 steps"},
                             "20%/60%", {"20%/60%", "20%", "20%/40%/60%", "20%/40%/60%/80%", "0%/60%"});
   search.step_list = true;
-  search.published = {{"HunyuanVideo, 50 steps", std::string("10/30")}, {"CogVideoX1.5-5B, 50 steps", std::string("10/30")}};
+  Parameter kept = kept_ratio(0.2, "Share of the key blocks that a row of blocks keeps, on average over heads; text is always kept.",
+                              "k = round(kept_ratio * n) blocks a row, n = ceil(T / block)", "AdaSpa: sparsity 0.8");
+  kept.published = {{"HunyuanVideo", 0.2}, {"CogVideoX1.5-5B", 0.2}};
+  search.published = {{"HunyuanVideo", std::string("10/30"), 50}, {"CogVideoX1.5-5B", std::string("10/30"), 50}};
   return method(
       {"adaspa",
        "AdaSpa",
        "Each row of blocks keeps its heaviest ones, found by an exact search at a few steps; heads that lose little skip more.",
        "AdaSpa: Adaptive Sparse Attention for Efficient Video Generation, ICCV 2025, arXiv:2502.21079",
        {}},
-      {kept_ratio(0.2, "Share of the key blocks that a row of blocks keeps, on average over heads; text is always kept.",
-                  "k = round(kept_ratio * n) blocks a row, n = ceil(T / block)", "AdaSpa: sparsity 0.8"),
-       search, block_tokens("64", "AdaSpa: B = 64"),
+      {kept, search, block_tokens("64", "AdaSpa: B = 64"),
        on_off({"head_adaptive", "Levels by head", "Heads that recall much keep half as much, as many of the worst keep more.",
                "m = #{recall > threshold}, at most H/2; best m: kept/2, worst m: 3/2 kept, others: kept", source},
               true),
@@ -45,14 +46,14 @@ MethodEntry adaspa() {
 MethodEntry rectified_spaattn() {
   Parameter kept = kept_ratio(0.2, "Least share of the visual key blocks that a row of blocks keeps; neighbours and text come on top.",
                               "n_i = max(int(kept_ratio * N), 1 + #{cumsum P <= top_p})", "Rectified SpaAttn, its code: 1 - drop");
-  kept.published = {{"HunyuanVideo 720p", 0.2}, {"Wan2.1-14B 720p", 0.25}, {"FLUX.1-dev 4096 px", 0.1},
-                    {"CogVideoX1.5-5B T2V", 0.15}, {"CogVideoX1.5-5B I2V", 0.25}, {"Wan2.2-A14B", 0.15}};
+  kept.published = {{"HunyuanVideo", 0.2, 0, "720p"}, {"Wan2.1-14B", 0.25, 0, "720p"}, {"FLUX.1-dev", 0.1, 0, "4096 px"},
+                    {"CogVideoX1.5-5B", 0.15, 0, "T2V"}, {"CogVideoX1.5-5B", 0.25, 0, "I2V"}, {"Wan2.2-A14B", 0.15}};
   Parameter warmup = warmup_steps("Rectified SpaAttn, its code: 5 of 50 steps for CogVideoX1.5 and Wan2.1, none for HunyuanVideo", 0.1, 5);
   warmup.formula += "; default round(0.1 * steps)";
-  warmup.published = {{"HunyuanVideo 720p", std::int64_t{0}}, {"Wan2.1-14B 720p", std::int64_t{5}},
-                      {"CogVideoX1.5-5B", std::int64_t{5}}};
+  warmup.published = {{"HunyuanVideo", std::int64_t{0}, 50, "720p"}, {"Wan2.1-14B", std::int64_t{5}, 50, "720p"},
+                      {"CogVideoX1.5-5B", std::int64_t{5}, 50}};
   Parameter layers = dense_layers("Rectified SpaAttn, its code: 2 for Wan");
-  layers.published = {{"Wan2.1-14B 720p", std::int64_t{2}}, {"Wan2.2-A14B", std::int64_t{2}}};
+  layers.published = {{"Wan2.1-14B", std::int64_t{2}, 0, "720p"}, {"Wan2.2-A14B", std::int64_t{2}}};
   return method({"rectified-spaattn",
                  "Rectified SpaAttn",
                  "Blocks along a Hilbert curve, chosen by attention between block means, which also says how much each row is scaled "
@@ -79,10 +80,10 @@ MethodEntry svg() {
   kept.published = {{"CogVideoX1.5-5B", 0.25}, {"HunyuanVideo", 0.25}, {"Wan2.1-14B", 0.3}};
   Parameter warmup = warmup_steps("Sparse VideoGen, its code: 20 % of steps for CogVideoX and Wan T2V, 10 % for HunyuanVideo 720p", 0.2, 10);
   warmup.formula += "; default round(0.2 * steps)";
-  warmup.published = {{"CogVideoX1.5-5B, 50 steps", std::int64_t{10}}, {"HunyuanVideo 720p, 50 steps", std::int64_t{5}},
-                      {"Wan2.1-14B T2V, 50 steps", std::int64_t{10}}};
+  warmup.published = {{"CogVideoX1.5-5B", std::int64_t{10}, 50}, {"HunyuanVideo", std::int64_t{5}, 50, "720p"},
+                      {"Wan2.1-14B", std::int64_t{10}, 50, "T2V"}};
   Parameter layers = dense_layers("Sparse VideoGen, its code: layers 0 and 1 for CogVideoX, 3 % for others");
-  layers.published = {{"CogVideoX1.5-5B", std::int64_t{2}}, {"HunyuanVideo 720p", std::int64_t{1}}};
+  layers.published = {{"CogVideoX1.5-5B", std::int64_t{2}}, {"HunyuanVideo", std::int64_t{1}, 0, "720p"}};
   Parameter rows = integer({"sampled_rows", "Sampled rows", "Query rows on which each head chooses between its two bands.",
                             "argmin of the MSE of both masked outputs over the sampled rows", "Sparse VideoGen, its code: 32 or 64"},
                            "rows", 64, 1, 1024);
@@ -105,7 +106,7 @@ MethodEntry svg2() {
   Parameter queries = integer({"query_clusters", "Query clusters", "At most so many groups of like queries a head, one for 16 tokens.",
                                "k-means of the queries, Euclidean", source},
                               "clusters", 100, 1, 4096);
-  queries.published = {{"HunyuanVideo 720p", std::int64_t{400}}, {"HunyuanVideo 480p", std::int64_t{200}}, {"Wan2.1-14B", std::int64_t{300}}};
+  queries.published = {{"HunyuanVideo", std::int64_t{400}, 0, "720p"}, {"HunyuanVideo", std::int64_t{200}, 0, "480p"}, {"Wan2.1-14B", std::int64_t{300}}};
   Parameter keys = integer({"key_clusters", "Key clusters", "At most so many groups of like keys a head, one for 16 tokens.",
                             "k-means of the keys, Euclidean", source},
                            "clusters", 500, 1, 4096);

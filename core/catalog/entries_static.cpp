@@ -13,10 +13,11 @@ std::vector<Parameter> window_parameters() {
                           "half = floor(floor(sites * kept_ratio) / 2); keep (i,j) iff |site(i) - site(j)| <= half, or i or j is text",
                           "Re-ttention, its code"},
                          1.0 / 32, 1.0 / 512);
+  kept.published = {{"CogVideoX-2B", 1.0 / 32}, {"PixArt-alpha", 1.0 / 32}, {"Hunyuan-DiT", 1.0 / 32}};
   Parameter warmup = warmup_steps("Re-ttention: 15 of 50 steps for CogVideoX-2B", 0.3, 15);
-  warmup.published = {{"PixArt-alpha, 20 steps", std::int64_t{5}},
-                      {"Hunyuan-DiT, 50 steps", std::int64_t{10}},
-                      {"CogVideoX-2B, 50 steps", std::int64_t{15}}};
+  warmup.published = {{"PixArt-alpha", std::int64_t{5}, 20},
+                      {"Hunyuan-DiT", std::int64_t{10}, 50},
+                      {"CogVideoX-2B", std::int64_t{15}, 50}};
   return {kept, warmup, refresh_period(), dense_layers("Sparse VideoGen; Re-ttention has none")};
 }
 
@@ -96,7 +97,7 @@ MethodEntry radial() {
   Parameter decay = real({"decay", "Width by distance", "How wide the band between frames is, against half the width at half the distance.",
                           "width(d) = F for d <= 1, else max(B, decay 2^(b(F) - b(d))), b = bit length", "Radial attention, its code"},
                          0.95, 0, 8, 0.05);
-  decay.published = {{"HunyuanVideo", 0.95}, {"HunyuanVideo, 4 times as long", 1.0}, {"Wan2.1-14B", 0.2}, {"Wan2.2-A14B", 0.8}};
+  decay.published = {{"HunyuanVideo", 0.95}, {"HunyuanVideo", 1.0, 0, "4 times as long"}, {"Wan2.1-14B", 0.2}, {"Wan2.2-A14B", 0.8}};
   Parameter warmup = warmup_steps("Radial attention: 12 of 50 steps for HunyuanVideo and Wan2.1, 11 of 40 for Wan2.2", 0.24, 12);
   warmup.formula += "; default round(0.24 * steps)";
   Parameter layers = dense_layers("Radial attention: 1 for Wan, 0 for HunyuanVideo");
@@ -122,7 +123,7 @@ MethodEntry sta() {
                    "tiles", value, 1, 64);
   };
   Parameter warmup = warmup_steps("STA: 15 of 50 steps for HunyuanVideo, 12 for Wan", 0.3, 15);
-  warmup.published = {{"HunyuanVideo, 50 steps", std::int64_t{15}}, {"Wan2.1, 50 steps", std::int64_t{12}}};
+  warmup.published = {{"HunyuanVideo", std::int64_t{15}, 50}, {"Wan2.1", std::int64_t{12}, 50}};
   return method({"sta",
                  "Sliding tile attention",
                  "A static mask: tiles of the grid see the tiles around them.",

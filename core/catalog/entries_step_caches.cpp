@@ -34,8 +34,8 @@ Parameter last_steps(const char* source, std::int64_t value) {
 StepCacheEntry teacache() {
   Parameter limit = threshold("A call is left out while the change since the last computed one stays below it. 0: never.",
                               "acc += poly(mean|m - m'| / mean|m'|); leave out while acc < threshold", kTeaCacheCode, 0.1, 10, 0.005);
-  limit.published = {{"HunyuanVideo, 1.6x", 0.1},    {"HunyuanVideo, 2.1x", 0.15},   {"CogVideoX1.5-5B, 1.3x", 0.1},
-                     {"CogVideoX1.5-5B, 1.8x", 0.2}, {"CogVideoX1.5-5B, 2.1x", 0.3}, {"Wan2.1-1.3B", 0.05},
+  limit.published = {{"HunyuanVideo", 0.1, 0, "1.6x"},    {"HunyuanVideo", 0.15, 0, "2.1x"},   {"CogVideoX1.5-5B", 0.1, 0, "1.3x"},
+                     {"CogVideoX1.5-5B", 0.2, 0, "1.8x"}, {"CogVideoX1.5-5B", 0.3, 0, "2.1x"}, {"Wan2.1-1.3B", 0.05},
                      {"Wan2.1-14B", 0.14}};
   std::vector<std::string> names{"auto", "identity"};
   for (const TeaCachePolynomial& polynomial : teacache_polynomials()) names.push_back(polynomial.key);

@@ -17,6 +17,8 @@ enum class ParameterKind { Ratio, Integer, Real, Choice, Switch };
 struct PublishedValue {
   std::string model;  ///< "CogVideoX-2B"
   ParameterValue value;
+  int of_steps = 0;          ///< the value counts steps of a run of so many; 0: it does not
+  std::string setting = "";  ///< of the model, where it has several: "720p", "T2V"; the first one listed is the rule
 };
 
 /// One knob, described well enough that a window can draw its control and a command line can check its value.
@@ -35,7 +37,7 @@ struct Parameter {
   double default_per_step = 0;                ///< > 0: the default is round(default_per_step * steps) of the run
   bool step_list = false;                     ///< Choice only: `choices` are presets, any list that steps_of() reads goes
   bool artefact = false;                      ///< Choice only: or the path of a file that `ditscope-cli calibrate` made
-  std::vector<PublishedValue> published;      ///< the source's values per model, for choosing one; not applied by themselves
+  std::vector<PublishedValue> published;      ///< the source's values per model: see with_published()
 };
 
 }  // namespace ditscope

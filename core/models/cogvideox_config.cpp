@@ -137,6 +137,13 @@ std::string CogVideoXConfig::to_json() const {
   return object.dump(2) + "\n";
 }
 
+std::string CogVideoXConfig::published_name() const {
+  const auto is = [&](int layers, int heads) { return num_layers == layers && num_attention_heads == heads && attention_head_dim == 64; };
+  if (is(30, 30) && !patch_size_t) return "CogVideoX-2B";
+  if (is(42, 48)) return patch_size_t ? "CogVideoX1.5-5B" : "CogVideoX-5B";
+  return "";
+}
+
 void CogVideoXConfig::check() const {
   const auto positive = [](const char* key, int value) {
     if (value < 1) unsupported(std::string(key) + " = " + std::to_string(value) + ", expected at least 1");

@@ -43,6 +43,8 @@ struct CogVideoXConfig {
   bool use_rotary_positional_embeddings = false;
   bool patch_bias = true;
 
+  /// "CogVideoX-2B", "CogVideoX-5B", "CogVideoX1.5-5B" by its shape, which names of folders do not change; empty: another one.
+  std::string published_name() const;
   int inner_dim() const { return num_attention_heads * attention_head_dim; }
   /// Latent frames become a multiple of this.
   int frame_patch() const { return patch_size_t.value_or(1); }

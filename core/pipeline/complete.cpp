@@ -90,7 +90,7 @@ void complete_sampling(Request& request, const ModelConfigs& model) {
   if (request.guidance_scale < 0) request.guidance_scale = info.default_guidance;
   if (!std::isfinite(request.guidance_scale) || request.guidance_scale > 1000)
     refuse("The guidance scale is to be 0 to 1000, got " + std::to_string(request.guidance_scale) + ".");
-  request.method = resolve(request.method, request.steps);
+  request.method = resolve(with_published(request.method, info.published_as, request.steps), request.steps);
 }
 
 void complete_size(Request& request, const ModelConfigs& model) {

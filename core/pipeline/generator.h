@@ -49,6 +49,7 @@ struct ModelInfo {
   std::filesystem::path folder;
   std::string name;                ///< folder name
   std::string family;              ///< "CogVideoX"
+  std::string published_as;        ///< what papers call it, "CogVideoX-2B": whose values of parameters apply; empty: another model
   bool bundled = false;
   int layers = 0, heads = 0, head_dim = 0;
   std::int64_t parameters = 0;     ///< of all parts

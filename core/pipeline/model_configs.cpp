@@ -94,6 +94,7 @@ ModelInfo describe(const ModelConfigs& model) {
   info.folder = model.folder.path();
   info.name = info.folder.filename().string();
   info.family = transformer.patch_size_t ? "CogVideoX 1.5" : "CogVideoX";
+  info.published_as = transformer.published_name();
   info.layers = transformer.num_layers;
   info.heads = transformer.num_attention_heads;
   info.head_dim = transformer.attention_head_dim;

@@ -197,6 +197,8 @@ void MethodSection::rebuild_rows(const MethodEntry& entry) {
   achieved_->setStyleSheet(
       QString("color: %1; font-size: %2px;").arg(style.run_colour(static_cast<int>(run_)).name()).arg(style.px(11)));
   achieved_->hide();
+  defaults_ = make_label("", "note");
+  defaults_->setWordWrap(true);
   more_ = new QWidget;
   more_layout_ = new QVBoxLayout(more_);
   more_layout_->setContentsMargins(0, 0, 0, 0);
@@ -227,6 +229,7 @@ void MethodSection::rebuild_rows(const MethodEntry& entry) {
     rows_layout_->addWidget(more_);
     more_->hide();
   }
+  rows_layout_->addWidget(defaults_);
 }
 
 void MethodSection::set_parameter(const std::string& key, const ParameterValue& value) {
@@ -251,8 +254,7 @@ void MethodSection::refresh() {
   help_->setToolTip(tooltip_text(text_of(entry.name), text_of(entry.summary), {}, text_of(entry.paper)));
   reset_->setEnabled(!choice.parameters.empty());
 
-  const int steps = std::max(1, session_.request().base.steps);
-  MethodChoice standard = resolve(MethodChoice{choice.key, {}}, steps), used = standard;
+  MethodChoice standard = standard_of(choice.key), used = standard;
   for (const auto& [key, value] : choice.parameters) used.parameters[key] = value;
   int at_default = 0;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
@@ -265,7 +267,16 @@ void MethodSection::refresh() {
     const QString count = more == 1 ? QString("1 more parameter") : QString("%1 more parameters").arg(more);
     fold_->set_text(at_default == more ? count + (more == 1 ? ", at its default" : ", at their defaults") : count);
   }
+  const auto& model = session_.model();
+  defaults_->setText(model ? text_of(defaults_note(choice, model->published_as, model->name)) : QString());
+  defaults_->setVisible(!defaults_->text().isEmpty());
   refresh_achieved(choice);
+}
+
+MethodChoice MethodSection::standard_of(const std::string& key) const {
+  const int steps = std::max(1, session_.request().base.steps);
+  const std::string model = session_.model() ? session_.model()->published_as : "";
+  return resolve(with_published(MethodChoice{key, {}}, model, steps), steps);
 }
 
 void MethodSection::refresh_achieved(const MethodChoice& choice) {
@@ -274,8 +285,7 @@ void MethodSection::refresh_achieved(const MethodChoice& choice) {
     const RunView& run = *shown->runs[run_];
     // Only what belongs to these very settings is achieved by them.
     if (run.state == RunState::Done && run.result && run.result->request.method.key == choice.key) {
-      const int steps = std::max(1, session_.request().base.steps);
-      MethodChoice used = resolve(MethodChoice{choice.key, {}}, steps);
+      MethodChoice used = standard_of(choice.key);
       for (const auto& [key, value] : choice.parameters) used.parameters[key] = value;
       if (used.parameters == run.result->request.method.parameters) kept = run.result->kept_ratio;
     }

@@ -27,6 +27,8 @@ class MethodSection : public QWidget {
   void set_parameter(const std::string& key, const ParameterValue& value);
   void reset_parameter(const std::string& key);
   void refresh_achieved(const MethodChoice& choice);
+  /// The method with nothing chosen: what the model's paper publishes, else the catalog's defaults.
+  MethodChoice standard_of(const std::string& key) const;
   Session& session_;
   std::size_t run_, main_rows_;
   std::string shown_key_;
@@ -36,7 +38,7 @@ class MethodSection : public QWidget {
   QVBoxLayout* more_layout_ = nullptr;
   QWidget* more_ = nullptr;
   class Fold* fold_ = nullptr;
-  QLabel* achieved_ = nullptr;
+  QLabel *achieved_ = nullptr, *defaults_ = nullptr;
   std::vector<ParameterRow*> rows_;
 };
 

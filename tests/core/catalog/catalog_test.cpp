@@ -58,6 +58,39 @@ TEST(Catalog, WarmUpFollowsTheStepsUnlessItWasSet) {
   EXPECT_EQ(std::get<std::int64_t>(resolve(resolve({"window", {}}), 20).parameters.at("warmup_steps")), 6) << "resolving twice";
 }
 
+TEST(Catalog, TakesWhatAPaperPublishesForTheModelWhereNothingWasSet) {
+  const auto of = [](const char* method, const char* model, int steps) {
+    return to_string(resolve(with_published(parse_method_choice(method), model, steps), steps));
+  };
+  EXPECT_NE(of("rectified-spaattn", "CogVideoX1.5-5B", 50).find("kept_ratio=0.15,"), std::string::npos) << of("rectified-spaattn", "CogVideoX1.5-5B", 50);
+  EXPECT_NE(of("rectified-spaattn:kept_ratio=0.3", "CogVideoX1.5-5B", 50).find("kept_ratio=0.3,"), std::string::npos) << "what was set stays";
+  EXPECT_NE(of("svg", "CogVideoX1.5-5B", 30).find("warmup_steps=6"), std::string::npos) << "10 of 50 steps are 6 of 30";
+  EXPECT_NE(of("svg", "CogVideoX1.5-5B", 30).find("dense_layers=2"), std::string::npos);
+  EXPECT_NE(of("adaspa", "HunyuanVideo", 50).find("search_steps=10/30"), std::string::npos);
+  EXPECT_NE(of("adaspa", "HunyuanVideo", 20).find("search_steps=20%/60%"), std::string::npos);
+  EXPECT_NE(of("adaspa+re-ttention", "CogVideoX1.5-5B", 50).find("search_steps=10/30"), std::string::npos) << "a plan keeps its values";
+  EXPECT_EQ(of("rectified-spaattn", "", 50), to_string(resolve({"rectified-spaattn", {}}, 50)));
+}
+
+TEST(Catalog, SaysWhereDefaultsComeFrom) {
+  const auto note = [](const char* method, const char* model) { return defaults_note(parse_method_choice(method), model, "my-model"); };
+  EXPECT_EQ(note("paroattention", "CogVideoX-5B"), "Defaults: kept_ratio as published for CogVideoX-5B.");
+  EXPECT_EQ(note("paroattention:kept_ratio=0.5", "CogVideoX-5B"), "Defaults derived from other models: nothing is published for my-model.");
+  EXPECT_EQ(note("re-ttention", ""), "Defaults derived from other models: nothing is published for my-model.");
+  EXPECT_EQ(note("full", "CogVideoX-5B"), "");
+}
+
+TEST(Catalog, EveryPublishedValueIsOneThatTheMethodTakes) {
+  for (const MethodEntry& entry : methods()) {
+    for (const Parameter& parameter : entry.parameters) {
+      for (const PublishedValue& value : parameter.published) {
+        EXPECT_NO_THROW(resolve({entry.key, {{parameter.key, value.value}}}, 50)) << entry.key << " " << parameter.key << " " << value.model;
+        EXPECT_EQ(value.model.find(','), std::string::npos) << "a name alone";
+      }
+    }
+  }
+}
+
 TEST(Catalog, ReadsAMethodChoiceAsTyped) {
   const MethodChoice choice = parse_method_choice("re-ttention: kept_ratio=1/16, lambda=0.02 ,clamp=paper,refresh_period=4");
   EXPECT_EQ(choice.key, "re-ttention");

@@ -354,6 +354,18 @@ const Published kPublished[] = {
      4},
 };
 
+TEST(Transformer, KnowsThePublishedOnesByTheirShape) {
+  const auto name = [](int index, int layers) {
+    CogVideoXConfig config = CogVideoXConfig::from_json(kPublished[index].config);
+    config.num_layers = layers;
+    return config.published_name();
+  };
+  EXPECT_EQ(name(0, 30), "CogVideoX-2B");
+  EXPECT_EQ(name(1, 42), "CogVideoX-5B");
+  EXPECT_EQ(name(2, 42), "CogVideoX1.5-5B");
+  EXPECT_EQ(name(1, 30), "") << "30 layers of 48 heads are none";
+}
+
 TEST(Transformer, TakesThePublishedCheckpointsKeysAndShapesAndRuns) {
   for (const Published& published : kPublished) {
     SCOPED_TRACE(published.name);
