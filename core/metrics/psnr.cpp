@@ -37,6 +37,29 @@ void require_same_shape(const Frames& video, const Frames& reference, std::strin
   }
 }
 
+namespace {
+
+double squared_error(const Frames& video, int frame, const Frames& reference, int reference_frame) {
+  const float *a = video.frame(frame), *b = reference.frame(reference_frame);
+  double sum = 0;
+  for (std::size_t i = 0; i < video.frame_size(); ++i) {
+    const double difference = static_cast<double>(a[i]) - static_cast<double>(b[i]);
+    sum += difference * difference;
+  }
+  return sum;
+}
+
+}  // namespace
+
+double frame_psnr(const Frames& video, int frame, const Frames& reference, int reference_frame) {
+  if (!holds_together(video) || !holds_together(reference) || video.height != reference.height || video.width != reference.width || frame < 0 ||
+      frame >= video.count || reference_frame < 0 || reference_frame >= reference.count) {
+    throw Error(ErrorKind::InvalidArgument, "expected a frame of each of two videos of one size, got frames " + std::to_string(frame) + " and " +
+                                                std::to_string(reference_frame) + " of " + shape_text(video) + " and " + shape_text(reference));
+  }
+  return decibel(squared_error(video, frame, reference, reference_frame) / static_cast<double>(video.frame_size()));
+}
+
 Psnr psnr(const Frames& video, const Frames& reference) {
   require_same_shape(video, reference, Psnr::kRecipe);
   Psnr result;
@@ -44,13 +67,7 @@ Psnr psnr(const Frames& video, const Frames& reference) {
   const std::size_t values = video.frame_size();
   double pooled = 0;
   for (int index = 0; index < video.count; ++index) {
-    const float* a = video.frame(index);
-    const float* b = reference.frame(index);
-    double sum = 0;
-    for (std::size_t i = 0; i < values; ++i) {
-      const double difference = static_cast<double>(a[i]) - static_cast<double>(b[i]);
-      sum += difference * difference;
-    }
+    const double sum = squared_error(video, index, reference, index);
     pooled += sum;
     result.per_frame_db.push_back(decibel(sum / static_cast<double>(values)));
   }

@@ -24,6 +24,10 @@ struct Psnr {
 /// @throws Error{InvalidArgument} naming both shapes when they disagree
 Psnr psnr(const Frames& video, const Frames& reference);
 
+/// The same of one frame of a video against one of another.
+/// @throws Error{InvalidArgument} where they differ in size or have no such frame
+double frame_psnr(const Frames& video, int frame, const Frames& reference, int reference_frame);
+
 /// How a mean PSNR reads in words: "near-identical" from 30 dB, "close" from 25, "visible" from 20, else "diverged".
 /// Never "lossless": a pixel metric cannot know.
 std::string_view psnr_band(double mean_db);

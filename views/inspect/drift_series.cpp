@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <map>
+#include <numeric>
 #include <optional>
 
 #include "views/inspect/plot_values.h"
@@ -80,30 +81,56 @@ Measured read_step(const CaptureReader& reader, const Arrays& arrays, int step, 
 void size_all(RowSeries& series, std::size_t steps) {
   series.steps.resize(steps);
   for (Series* each : {&series.lse_full, &series.lse_kept, &series.rho, &series.rho_p05, &series.rho_p10, &series.rho_p25, &series.rho_p75,
-                       &series.rho_p90, &series.rho_p95, &series.rho_used, &series.ratio, &series.rows_over_one}) {
+                       &series.rho_p90, &series.rho_p95, &series.rho_used, &series.ratio, &series.difference, &series.rows_over_one}) {
     each->assign(steps, kNone);
   }
 }
 
+/// Only the rows of some tokens: fewer values, and the call tokens that they are of. Nothing wanted in particular: all stay.
+std::vector<std::int64_t> keep_rows(std::vector<float>& values, const std::vector<std::int64_t>& call_tokens, const std::vector<std::uint8_t>& wanted) {
+  std::vector<std::int64_t> kept;
+  if (wanted.empty()) return kept;
+  std::vector<float> left;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::int64_t call = call_tokens[i % call_tokens.size()];
+    if (!wanted[static_cast<std::size_t>(call)]) continue;
+    kept.push_back(call);
+    left.push_back(values[i]);
+  }
+  values = std::move(left);
+  return kept;
+}
+
 }  // namespace
 
-RowSeries read_row_series(const CaptureReader& reader, const CaptureRun& run, const TokenGeometry& geometry, int layer, int branch, int head) {
+RowSeries read_row_series(const CaptureReader& reader, const CaptureRun& run, const TokenGeometry& geometry, int layer, int branch, int head,
+                          const std::vector<std::int64_t>& only) {
   const Arrays arrays(reader, run.run_id, layer, branch);
   const auto tokens = static_cast<std::size_t>(geometry.tokens());
   RowSeries series;
   size_all(series, static_cast<std::size_t>(std::max(run.steps, 0)));
+  std::vector<std::uint8_t> wanted(only.empty() ? 0 : tokens, 0);
+  for (const std::int64_t token : only) wanted[static_cast<std::size_t>(geometry.to_call(token))] = 1;
+  std::vector<std::int64_t> every(tokens);
+  std::iota(every.begin(), every.end(), 0);
+  const auto call_of = [](const std::vector<std::int64_t>& chosen, const std::vector<std::int64_t>& all, std::size_t i) {
+    return chosen.empty() ? all[i % all.size()] : chosen[i];
+  };
   for (int step = 0; step < run.steps; ++step) {
     Measured now = read_step(reader, arrays, step, head, tokens);
     RowSeries::Step& kept = series.steps[step];
+    const std::vector<std::int64_t>& measured = now.every ? every : arrays.sampled_rows;
+    if (now.log_rho.size() == now.lse_full.size()) keep_rows(now.log_rho, measured, wanted);
+    const std::vector<std::int64_t> calls = keep_rows(now.lse_full, measured, wanted);
+    if (now.log_rho_used.size() == now.log_rho_sampled.size()) keep_rows(now.log_rho_sampled, arrays.sampled_rows, wanted);
+    const std::vector<std::int64_t> used_calls = keep_rows(now.log_rho_used, arrays.sampled_rows, wanted);
     if (!now.lse_full.empty()) {
       kept.measured = static_cast<std::int64_t>(now.lse_full.size());
       kept.every_row = now.every;
       const std::size_t stride = (now.lse_full.size() + RowSeries::kMostRows - 1) / RowSeries::kMostRows;
-      const std::size_t rows = now.every ? tokens : arrays.sampled_rows.size();
       const bool has_rho = now.log_rho.size() == now.lse_full.size();
       for (std::size_t i = 0; i < now.lse_full.size(); i += stride) {
-        const std::size_t row = i % rows;
-        kept.tokens.push_back(geometry.from_call(now.every ? static_cast<std::int64_t>(row) : arrays.sampled_rows[row]));
+        kept.tokens.push_back(geometry.from_call(call_of(calls, measured, i)));
         kept.lse_full.push_back(now.lse_full[i]);
         if (has_rho) kept.rho.push_back(std::exp(now.log_rho[i]));
       }
@@ -112,14 +139,17 @@ RowSeries read_row_series(const CaptureReader& reader, const CaptureRun& run, co
       series.lse_full[step] = quantile(now.lse_full, 0.5);
       series.lse_kept[step] = quantile(sums, 0.5);
     }
+    std::vector<float> differences;
     if (now.log_rho_used.size() == now.log_rho_sampled.size()) {
       for (std::size_t i = 0; i < now.log_rho_used.size(); ++i) {
-        kept.ratio_tokens.push_back(geometry.from_call(arrays.sampled_rows[i % arrays.sampled_rows.size()]));
+        kept.ratio_tokens.push_back(geometry.from_call(call_of(used_calls, arrays.sampled_rows, i)));
         kept.ratio.push_back(std::exp(now.log_rho_used[i] - now.log_rho_sampled[i]));
+        differences.push_back(std::exp(now.log_rho_used[i]) - std::exp(now.log_rho_sampled[i]));
       }
     }
     std::vector<float> ratios = kept.ratio;
     series.ratio[step] = quantile(ratios, 0.5);
+    series.difference[step] = quantile(differences, 0.5);
     kept.measured_used = static_cast<std::int64_t>(now.log_rho_used.size());
     if (kept.measured_used > 0) {
       const auto over = std::count_if(now.log_rho_used.begin(), now.log_rho_used.end(), [](float value) { return value > 0; });
@@ -133,15 +163,17 @@ RowSeries read_row_series(const CaptureReader& reader, const CaptureRun& run, co
   return series;
 }
 
-Datum<RowSeries> row_series(Inspection& inspection, const InspectCursor& at, bool all_heads) {
+Datum<RowSeries> row_series(Inspection& inspection, const InspectCursor& at, bool all_heads, std::vector<std::int64_t> only) {
   const InspectedRun& run = inspection.run(at.run);
   const int head = all_heads ? -1 : at.head;
-  const std::string key =
-      "run rows " + std::to_string(at.layer) + " " + std::to_string(at.branch) + " " + (all_heads ? "all" : std::to_string(at.head));
+  std::string key = "run rows " + std::to_string(at.layer) + " " + std::to_string(at.branch) + " " + (all_heads ? "all" : std::to_string(at.head));
+  std::erase_if(only, [&](std::int64_t token) { return token < 0 || token >= run.geometry.tokens(); });
+  std::sort(only.begin(), only.end());
+  for (const std::int64_t token : only) key += " " + std::to_string(token);
   return inspection.fetch<RowSeries>(
       at.run, key,
-      [record = run.record, geometry = run.geometry, at, head](CaptureReader& reader) {
-        return read_row_series(reader, record, geometry, at.layer, at.branch, head);
+      [record = run.record, geometry = run.geometry, at, head, only](CaptureReader& reader) {
+        return read_row_series(reader, record, geometry, at.layer, at.branch, head, only);
       },
       std::int64_t{run.record.steps} * std::min<std::int64_t>(RowSeries::kMostRows, run.record.tokens()) * 28);
 }

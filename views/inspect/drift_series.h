@@ -23,13 +23,14 @@ struct RowSeries {
   };
   std::vector<Step> steps;  ///< one for each step of the run
   /// Of all rows, one value a step.
-  Series lse_full, lse_kept, rho, rho_p05, rho_p10, rho_p25, rho_p75, rho_p90, rho_p95, rho_used, ratio, rows_over_one;
+  Series lse_full, lse_kept, rho, rho_p05, rho_p10, rho_p25, rho_p75, rho_p90, rho_p95, rho_used, ratio, difference, rows_over_one;
 };
 
-/// @param head  -1: the rows of all heads of the layer
+/// @param head  -1: the rows of all heads of the layer   @param only  raster tokens, ascending: no other rows; empty: all
 /// @throws Error as CaptureReader does
-RowSeries read_row_series(const CaptureReader& reader, const CaptureRun& run, const TokenGeometry& geometry, int layer, int branch, int head);
-Datum<RowSeries> row_series(Inspection& inspection, const InspectCursor& at, bool all_heads);
+RowSeries read_row_series(const CaptureReader& reader, const CaptureRun& run, const TokenGeometry& geometry, int layer, int branch, int head,
+                          const std::vector<std::int64_t>& only = {});
+Datum<RowSeries> row_series(Inspection& inspection, const InspectCursor& at, bool all_heads, std::vector<std::int64_t> only = {});
 
 /// What every sampled row gained since the last refresh, where all gained the same; none where they did not.
 /// @param log_used,log_base  rho used now and rho at the refresh, of the same rows

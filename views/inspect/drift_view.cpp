@@ -7,6 +7,7 @@
 #include "views/inspect/drift_series.h"
 #include "views/inspect/plot_controls.h"
 #include "views/inspect/plot_paint.h"
+#include "views/inspect/plot_values.h"
 #include "views/inspect/views.h"
 
 namespace ditscope::views {
@@ -40,14 +41,18 @@ Layout lay_out(const ViewContext& context, bool with_strip) {
 /// Everything one paint needs of a run and branch.
 struct Shown {
   Datum<RowSeries> rows;
-  Datum<RowTrack> track;
+  Datum<RowTrack> track;                ///< of the first locked token
+  std::vector<Datum<RowTrack>> others;  ///< of some more
+  Series row_mass;                      ///< mean of the rows of the head
   Datum<CaptureCall> call;
 };
 
 class DriftView final : public ControlledView {
  public:
   DriftView()
-      : ControlledView({choice_control("rows", "Rows", {"head", "layer"}, "Rows of the head under the cursor, or of all heads of its layer."),
+      : ControlledView({choice_control("rows", "Rows", {"head", "layer", "locked"}, "Rows of the head under the cursor, of all heads of its layer, or of the locked tokens alone."),
+                        choice_control("measure", "Drift", {"ratio", "difference", "row mass"},
+                                       "rho used over true (log2), rho used less true, or the row mass 1 + (k-1) lambda."),
                         choice_control("against", "Against", {"nothing", "other branch"},
                                        "Draws the other guidance branch dashed: conditional against unconditional."),
                         choice_control("strip", "Strip", {"auto", "drift", "rho", "off"},
@@ -60,7 +65,7 @@ class DriftView final : public ControlledView {
         "Drift",
         "How the softmax denominator that a method assumes moves away from the true one.",
         "LSE = log sum exp(q.k / sqrt d), nats; rho true = exp(LSE kept - LSE full); rho used = rho0 + (k-1) lambda, k-th step after a "
-        "refresh; drift = log2(used / true)",
+        "refresh; drift = used - true, or log2(used / true); row mass = 1 + (k-1) lambda",
         "Re-ttention, arXiv:2505.22918, Eq. 8 and its code; AdaSpa, arXiv:2502.21079 (LSE)",
         "click step, drag scrub, [ ] step",
         280};
@@ -81,6 +86,12 @@ class DriftView final : public ControlledView {
   void paint_lse(Canvas& canvas, const ViewContext& context, const Plot& plot, const Shown& shown, const RowSeries* other) const;
   void paint_rho(Canvas& canvas, const ViewContext& context, const Plot& plot, const Shown& shown, const RowSeries* other) const;
   void paint_ratio(Canvas& canvas, const ViewContext& context, const Plot& plot, const Shown& shown, const RowSeries* other) const;
+  void paint_measure(Canvas& canvas, const ViewContext& context, const Plot& plot, const Shown& shown, const RowSeries* other) const;
+  PlotAxis measure_axis(const Shown& shown, const RowSeries* other) const;
+  Datum<RowSeries> series(const ViewContext& context, const InspectCursor& at) const {
+    const bool locked = chosen("rows") == "locked";
+    return row_series(context.inspection, at, chosen("rows") == "layer", locked ? context.inspection.locked() : std::vector<std::int64_t>{});
+  }
   void paint_strip(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown);
   void paint_numbers(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const;
 
@@ -94,9 +105,23 @@ class DriftView final : public ControlledView {
 
 Shown DriftView::fetch(const ViewContext& context) const {
   Shown shown;
-  shown.rows = row_series(context.inspection, context.cursor, chosen("rows") == "layer");
+  const std::vector<std::int64_t>& locked = context.inspection.locked();
+  shown.rows = series(context, context.cursor);
   shown.call = context.inspection.call(context.cursor);
-  if (!context.inspection.locked().empty()) shown.track = row_track(context.inspection, context.cursor, context.inspection.locked().front());
+  if (!locked.empty()) shown.track = row_track(context.inspection, context.cursor, locked.front());
+  // Bands say more than dozens of curves.
+  constexpr std::size_t kMostCurves = 8;
+  for (std::size_t i = 1; locked.size() <= kMostCurves && i < locked.size(); ++i) {
+    shown.others.push_back(row_track(context.inspection, context.cursor, locked[i]));
+  }
+  if (chosen("measure") == "row mass") {
+    const Datum<HeadValues> mass = context.inspection.head_values(context.cursor.run, "row_mass_mean");
+    HeadChoice choice;
+    choice.layer = context.cursor.layer;
+    choice.branch = context.cursor.branch;
+    if (chosen("rows") != "layer") choice.head = context.cursor.head;
+    shown.row_mass = mean_by_step(mass ? *mass : HeadValues{}, context.inspection.run(context.cursor.run).record.steps, choice);
+  }
   return shown;
 }
 
@@ -121,7 +146,7 @@ void DriftView::paint(Canvas& canvas, const ViewContext& context) {
   if (chosen("against") == "other branch" && run.record.branches.size() > 1) {
     InspectCursor at = context.cursor;
     at.branch = (at.branch + 1) % static_cast<int>(run.record.branches.size());
-    other = row_series(context.inspection, at, chosen("rows") == "layer");
+    other = series(context, at);
   }
   const RowSeries* rows = shown.rows ? shown.rows.value.get() : nullptr;
   const RowSeries* second = other ? other.value.get() : nullptr;
@@ -136,15 +161,9 @@ void DriftView::paint(Canvas& canvas, const ViewContext& context) {
                                  second ? &second->rho : nullptr})
                       : fit_axis({});
   if (rho.high > 0.6) rho.high = std::max(rho.high, 1.03);
-  Extent ratios;
-  if (rows) ratios.add(rows->ratio);
-  if (track) ratios.add(track->ratio);
-  ratios.add(number("alarm") * 1.03);
-  ratios.add(0.9);
-  const PlotAxis ratio = fit_axis(ratios, AxisScale::Log2, 0.08);
-
-  const Plot plots[3] = {{canvas, context, layout.lse, x, lse}, {canvas, context, layout.rho, x, rho}, {canvas, context, layout.ratio, x, ratio}};
-  const char* const names[3][2] = {{"LSE", "nats"}, {"\u03c1", "0-1"}, {"\u03c1\u0302 / \u03c1", "log2"}};
+  const Plot plots[3] = {{canvas, context, layout.lse, x, lse}, {canvas, context, layout.rho, x, rho}, {canvas, context, layout.ratio, x, measure_axis(shown, second)}};
+  const bool mass = chosen("measure") == "row mass", less = chosen("measure") == "difference";
+  const char* const names[3][2] = {{"LSE", "nats"}, {"\u03c1", "0-1"}, {mass ? "mass" : less ? "\u03c1\u0302 - \u03c1" : "\u03c1\u0302 / \u03c1", mass ? "" : less ? "0-1" : "log2"}};
   for (int i = 0; i < 3; ++i) {
     plots[i].ground();
     plots[i].hatch_steps(actions);
@@ -158,7 +177,11 @@ void DriftView::paint(Canvas& canvas, const ViewContext& context) {
   } else {
     paint_lse(canvas, context, plots[0], shown, second);
     paint_rho(canvas, context, plots[1], shown, second);
-    paint_ratio(canvas, context, plots[2], shown, second);
+    if (mass || less) {
+      paint_measure(canvas, context, plots[2], shown, second);
+    } else {
+      paint_ratio(canvas, context, plots[2], shown, second);
+    }
     if (strip_on(context)) paint_strip(canvas, context, layout.strip, shown);
   }
   for (const Plot& plot : plots) plot.cursor(context.cursor.step);
@@ -200,6 +223,9 @@ void DriftView::paint_rho(Canvas& canvas, const ViewContext& context, const Plot
   if (other) plot.curve(other->rho, Colour(truth, 0.7F), 1, Dash::Dashed);
   plot.curve(rows.rho, truth);
   plot.staircase(rows.rho_used, used);
+  for (const Datum<RowTrack>& each : shown.others) {
+    if (each) plot.curve(each->rho, Colour(brush, 0.6F), 1);
+  }
   if (shown.track) {
     plot.curve(shown.track->rho, brush);
     plot.curve(shown.track->rho_used, brush, 1.5, Dash::Dashed);
@@ -215,7 +241,8 @@ void DriftView::paint_rho(Canvas& canvas, const ViewContext& context, const Plot
     most = std::max(most, step.measured);
   }
   const std::string count = least == most ? std::to_string(most) : std::to_string(least) + " to " + std::to_string(most);
-  plot.note("bands 10-90, 25-75 % of " + count + " rows", Align::Begin, Align::Begin);
+  const bool locked = chosen("rows") == "locked" && !context.inspection.locked().empty();
+  plot.note("bands 10-90, 25-75 % of " + count + (locked ? " locked rows" : " rows"), Align::Begin, Align::Begin);
 }
 
 void DriftView::paint_ratio(Canvas& canvas, const ViewContext& context, const Plot& plot, const Shown& shown, const RowSeries* other) const {
@@ -237,6 +264,48 @@ void DriftView::paint_ratio(Canvas& canvas, const ViewContext& context, const Pl
   style.colour = theme.colour("negative");
   style.vertical = Align::Begin;
   if (plot.area().bottom() - one > line) canvas.text({plot.area().x + 4 * context.unit, one + 1 * context.unit}, "below 1: under-weighted", style);
+}
+
+PlotAxis DriftView::measure_axis(const Shown& shown, const RowSeries* other) const {
+  Extent extent;
+  const RowSeries* rows = shown.rows ? shown.rows.value.get() : nullptr;
+  if (chosen("measure") == "row mass") {
+    extent.add(shown.row_mass);
+    extent.add(1);
+    return fit_axis(extent, AxisScale::Linear, 0.14);
+  }
+  if (chosen("measure") == "difference") {
+    if (rows) extent.add(rows->difference);
+    if (other) extent.add(other->difference);
+    for (std::size_t step = 0; shown.track && step < shown.track->rho.size(); ++step) extent.add(shown.track->rho_used[step] - shown.track->rho[step]);
+    extent.add(0);
+    return fit_axis(extent, AxisScale::Linear, 0.14);
+  }
+  if (rows) extent.add(rows->ratio);
+  if (shown.track) extent.add(shown.track->ratio);
+  extent.add(number("alarm") * 1.03);
+  extent.add(0.9);
+  return fit_axis(extent, AxisScale::Log2, 0.08);
+}
+
+/// Used less true, or the mass of a row: curves about what they should be.
+void DriftView::paint_measure(Canvas&, const ViewContext& context, const Plot& plot, const Shown& shown, const RowSeries* other) const {
+  const Theme& theme = context.theme;
+  const Colour above(theme.colour("positive"), 0.85F), below(theme.colour("negative"), 0.85F);
+  if (chosen("measure") == "row mass") {
+    plot.bars(shown.row_mass, 1, above, below);
+    plot.level(1, theme.colour("text2"), Dash::Solid);
+    return plot.note("1 + (k-1) lambda: what the kept weights and the residual sum to", Align::Begin, Align::Begin);
+  }
+  plot.bars(shown.rows->difference, 0, above, below);
+  plot.level(0, theme.colour("text2"), Dash::Solid);
+  if (other) plot.curve(other->difference, Colour(theme.colour("text"), 0.8F), 1, Dash::Dashed);
+  if (shown.track) {
+    Series own;
+    for (std::size_t step = 0; step < shown.track->rho.size(); ++step) own.push_back(shown.track->rho_used[step] - shown.track->rho[step]);
+    plot.curve(own, theme.colour("brush"));
+  }
+  plot.note("0: no drift; above: over-weighted", Align::Begin, Align::Begin);
 }
 
 void DriftView::paint_strip(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) {
@@ -314,6 +383,7 @@ void DriftView::paint_numbers(Canvas& canvas, const ViewContext& context, const 
     write("true \u03c1", at(rows.rho));
     write("used \u03c1\u0302", at(rows.rho_used));
     write("\u03c1\u0302 / \u03c1", at(rows.ratio), at(rows.ratio) > number("alarm") ? "warn" : "text");
+    write("\u03c1\u0302 - \u03c1", at(rows.difference));
   }
   if (shown.call) {
     for (const CaptureHead& head : shown.call->heads) {
@@ -366,7 +436,7 @@ std::string DriftView::tooltip(Point at, const ViewContext& context) {
   x.begin = layout.lse.x;
   x.end = layout.lse.right();
   const int step = step_at(x, at.x, steps);
-  const Datum<RowSeries> rows = row_series(context.inspection, context.cursor, chosen("rows") == "layer");
+  const Datum<RowSeries> rows = series(context, context.cursor);
   if (step < 0 || !rows) return {};
   const std::string head = "step " + std::to_string(step) + ", " + std::to_string(rows->steps[step].measured) + " rows\n";
   const auto value = [&](const Series& series) { return plot_number(series[step]); };
@@ -380,14 +450,14 @@ std::string DriftView::tooltip(Point at, const ViewContext& context) {
            "rho = exp(LSE kept - LSE full), Re-ttention Eq. 8";
   }
   if (layout.ratio.contains(at)) {
-    return "rho used / true: " + value(rows->ratio) + ", " + head + "above 1: what is kept weighs too much";
+    return "rho used / true: " + value(rows->ratio) + ", used - true: " + value(rows->difference) + ", " + head + "above 1: what is kept weighs too much";
   }
   return {};
 }
 
 std::string DriftView::spoken(const ViewContext& context) {
   if (context.inspection.empty()) return info().title;
-  const Datum<RowSeries> rows = row_series(context.inspection, context.cursor, chosen("rows") == "layer");
+  const Datum<RowSeries> rows = series(context, context.cursor);
   std::string text = "Drift, step " + std::to_string(context.cursor.step) + ", layer " + std::to_string(context.cursor.layer) + ", head " +
                      std::to_string(context.cursor.head);
   if (rows) text += ", rho true " + plot_number(rows->rho[context.cursor.step]) + ", used " + plot_number(rows->rho_used[context.cursor.step]);
@@ -402,7 +472,8 @@ std::vector<DataArray> DriftView::data(const ViewContext& context) {
   std::vector<std::pair<std::string, const Series*>> columns = {
       {"lse_full", &rows.lse_full}, {"lse_kept", &rows.lse_kept}, {"rho_true_p05", &rows.rho_p05}, {"rho_true_p10", &rows.rho_p10},
       {"rho_true_p25", &rows.rho_p25}, {"rho_true_p50", &rows.rho}, {"rho_true_p75", &rows.rho_p75}, {"rho_true_p90", &rows.rho_p90},
-      {"rho_true_p95", &rows.rho_p95}, {"rho_used_p50", &rows.rho_used}, {"rho_used_over_true_p50", &rows.ratio}};
+      {"rho_true_p95", &rows.rho_p95}, {"rho_used_p50", &rows.rho_used}, {"rho_used_over_true_p50", &rows.ratio},
+      {"rho_used_less_true_p50", &rows.difference}};
   if (shown.track) {
     columns.insert(columns.end(), {{"row_lse_full", &shown.track->lse_full}, {"row_lse_kept", &shown.track->lse_kept},
                                    {"row_rho_true", &shown.track->rho}, {"row_rho_used", &shown.track->rho_used}});

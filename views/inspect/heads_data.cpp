@@ -48,12 +48,12 @@ CellLayout cell_layout(const Rect& area, int rows, int columns, double most, dou
   return layout;
 }
 
-std::vector<int> sorted_cells(const std::vector<double>& values) {
+std::vector<int> sorted_cells(const std::vector<double>& values, bool lowest_first) {
   std::vector<int> order(values.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
     const bool a_known = !std::isnan(values[a]), b_known = !std::isnan(values[b]);
-    return a_known != b_known ? a_known : a_known && values[a] > values[b];
+    return a_known != b_known ? a_known : a_known && (lowest_first ? values[a] < values[b] : values[a] > values[b]);
   });
   return order;
 }
@@ -98,6 +98,37 @@ Thumbnails map_thumbnails(const std::vector<std::int64_t>& edges, const std::vec
     resample(edges, density.data(), side, result.values.data() + static_cast<std::size_t>(head) * side * side);
   }
   return result;
+}
+
+Datum<std::vector<double>> layer_row_recall(Inspection& inspection, const InspectCursor& at, std::int64_t token) {
+  const InspectedRun& run = inspection.run(at.run);
+  const std::string key = "row recall " + std::to_string(at.step) + " " + std::to_string(at.layer) + " " + std::to_string(at.branch) + " " + std::to_string(token);
+  const auto load = [at, record = run.record, token = run.geometry.to_call(token)](CaptureReader& reader) {
+    const CaptureArrayInfo info = best_map(reader, record.run_id, at.step, at.layer, at.branch);
+    const auto edges = map_edges(record.text_tokens, record.text_first, record.tokens(), info.header.block_tokens);
+    const auto cells = edges.size() - 1;
+    const auto row = static_cast<std::size_t>(std::upper_bound(edges.begin(), edges.end(), token) - edges.begin()) - 1;
+    std::vector<double> recall(static_cast<std::size_t>(record.model.heads), std::numeric_limits<double>::quiet_NaN());
+    const std::optional<CaptureCall> call = reader.call(record.run_id, at.step, at.layer, at.branch);
+    std::map<std::int64_t, std::vector<std::uint8_t>> rows;  // of each mask
+    for (const CaptureHead& head : call ? call->heads : std::vector<CaptureHead>{}) {
+      if (head.head >= record.model.heads || head.head >= info.header.shape.at(0)) continue;
+      const std::vector<float> shares = reader.values(info, head.head, 1);
+      if (shares.size() != cells * cells) throw Error{ErrorKind::Corrupt, "a map of this capture has another size than its run"};
+      std::vector<std::uint8_t>& kept = rows[head.plan_id];
+      if (kept.empty()) kept = reader.plan(head.plan_id, record.tokens())->row(token);
+      double all = 0, mass = 0;
+      for (std::size_t cell = 0; cell < cells; ++cell) {
+        const float share = shares[row * cells + cell];
+        const auto count = std::count(kept.begin() + edges[cell], kept.begin() + edges[cell + 1], std::uint8_t{1});
+        all += share;
+        mass += share * static_cast<double>(count) / static_cast<double>(edges[cell + 1] - edges[cell]);
+      }
+      recall[static_cast<std::size_t>(head.head)] = all > 0 ? mass / all : std::numeric_limits<double>::quiet_NaN();
+    }
+    return recall;
+  };
+  return inspection.fetch<std::vector<double>>(at.run, key, load, std::int64_t{8} * run.record.model.heads);
 }
 
 Datum<Thumbnails> layer_thumbnails(Inspection& inspection, const InspectCursor& at, bool masks) {

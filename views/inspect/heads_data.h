@@ -28,8 +28,8 @@ struct CellLayout {
 };
 CellLayout cell_layout(const Rect& area, int rows, int columns, double most, double unit);
 
-/// Order of L x H cells by a quantity, highest first, what is not measured last; ties by layer, then head.
-std::vector<int> sorted_cells(const std::vector<double>& values);
+/// Order of L x H cells by a quantity, highest or lowest first, what is not measured last; ties by layer, then head.
+std::vector<int> sorted_cells(const std::vector<double>& values, bool lowest_first = false);
 
 /// Thumbnails of the heads of one layer, (H, n, n), each the map or the mask by n x n equal parts of the tokens.
 struct Thumbnails {
@@ -39,6 +39,9 @@ struct Thumbnails {
 inline constexpr int kThumbnail = 32;
 Thumbnails map_thumbnails(const std::vector<std::int64_t>& edges, const std::vector<float>& shares, int heads, int side);
 Datum<Thumbnails> layer_thumbnails(Inspection& inspection, const InspectCursor& at, bool masks);
+
+/// Share of a token's softmax that the mask of each head of a layer keeps, from its map: (H), 1 where attention is full.
+Datum<std::vector<double>> layer_row_recall(Inspection& inspection, const InspectCursor& at, std::int64_t token);
 
 /// One picture of all thumbnails, `columns` of them side by side; thumbnail i of layer l and head h is l * heads + h.
 struct Atlas {

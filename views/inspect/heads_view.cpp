@@ -5,8 +5,9 @@
 #include <map>
 #include <optional>
 
-#include "kernels/error.h"
 #include "views/inspect/heads_data.h"
+#include "views/inspect/plot_controls.h"
+#include "views/inspect/plot_paint.h"
 #include "views/inspect/range.h"
 #include "views/inspect/views.h"
 
@@ -14,24 +15,58 @@ namespace ditscope::views {
 namespace {
 
 struct Quantity {
-  const char* name;
-  const char* column;  ///< of the table heads; empty: thumbnails
-  const char* label;
+  enum class Kind { Map, Mask, Figure, Row };
+  std::string name, label;
+  Kind kind = Kind::Figure;
+  std::string column;  ///< of the table heads
+  double most = 0;     ///< what is drawn at full strength; 0: the largest of all heads
+  bool picture() const { return kind == Kind::Map || kind == Kind::Mask; }
 };
-constexpr Quantity kQuantities[] = {{"map", "", "Attention map"},        {"mask", "", "Mask"},
-                                    {"recall", "recall", "Recall"},      {"kept", "kept_ratio_achieved", "Kept ratio"},
-                                    {"error", "error_l1_ratio", "Output error"}, {"rho", "rho_true_mean", "rho, true"}};
-constexpr double kPoorRecall = 0.60, kSmallestThumbnail = 12;
 
-const Quantity* find_quantity(const std::string& name) {
-  for (const Quantity& quantity : kQuantities) {
-    if (name == quantity.name) return &quantity;
-  }
-  return nullptr;
+/// Pictures, what is asked for most, and every other column that captures have.
+const std::vector<Quantity>& quantities() {
+  using Kind = Quantity::Kind;
+  static const std::vector<Quantity> kAll = [] {
+    std::vector<Quantity> all = {{"map", "Attention map", Kind::Map, "", 1},
+                                 {"mask", "Mask", Kind::Mask, "", 1},
+                                 {"recall", "Recall", Kind::Figure, "recall", 1},
+                                 {"kept", "Kept ratio", Kind::Figure, "kept_ratio_achieved", 1},
+                                 {"error", "Output error", Kind::Figure, "error_l1_ratio", 0.25},
+                                 {"rho", "rho, true", Kind::Figure, "rho_true_mean", 1},
+                                 {"locked row", "Recall of the locked row", Kind::Row, "", 1}};
+    const std::size_t known = all.size();
+    for (const std::string& column : CaptureReader::head_columns()) {
+      const bool twice = std::any_of(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(known), [&](const Quantity& each) { return each.column == column; });
+      if (column != "plan_id" && !twice) all.push_back({column, column, Kind::Figure, column, 0});
+    }
+    return all;
+  }();
+  return kAll;
 }
 
-class HeadsView final : public InspectView {
+const Quantity& find_quantity(const std::string& name) {
+  return *std::find_if(quantities().begin(), quantities().end(), [&](const Quantity& quantity) { return quantity.name == name; });
+}
+
+std::vector<std::string> quantity_names(bool pictures) {
+  std::vector<std::string> names;
+  for (const Quantity& quantity : quantities()) {
+    if (pictures || !quantity.picture()) names.push_back(quantity.name);
+  }
+  return names;
+}
+
+constexpr const char* kUnsorted = "layer, head";
+constexpr double kPoorRecall = 0.60, kSmallestThumbnail = 12;
+
+class HeadsView final : public ControlledView {
  public:
+  HeadsView()
+      : ControlledView({choice_control("quantity", "Show", quantity_names(true), "What a cell shows: the map, the mask, or a figure (docs/capture.md)"),
+                        choice_control("sort", "Sort", sorts(), "By layer and head, or by any quantity"),
+                        choice_control("order", "Order", {"highest first", "lowest first"}, "Of what is sorted by"),
+                        choice_control("colours", "Colours", {"magma", "viridis", "cividis"}, "Of maps; masks and figures keep their own")}) {}
+
   const ViewInfo& info() const override {
     static const ViewInfo kInfo{"heads", "Heads", "Every layer (down) and head (across) of a step, side by side.",
                                 "recall: share of the softmax that the mask keeps; error: |O - O full|1 / |O full|1; rho = exp(LSE kept - LSE full)",
@@ -39,29 +74,10 @@ class HeadsView final : public InspectView {
     return kInfo;
   }
 
-  std::vector<Control> controls(const ViewContext&) const override {
-    std::vector<std::string> quantities, sorts{"layer, head"};
-    for (const Quantity& quantity : kQuantities) {
-      quantities.emplace_back(quantity.name);
-      if (*quantity.column != 0) sorts.emplace_back(quantity.name);
-    }
-    return {{"quantity", "Show", Control::Kind::Choice, quantities, quantity_, 0, 1, "What a cell shows"},
-            {"sort", "Sort", Control::Kind::Choice, sorts, sort_, 0, 1, "By layer and head, or by a quantity, highest first"},
-            {"colours", "Colours", Control::Kind::Choice, {"magma", "viridis", "cividis"}, colours_, 0, 1, "Of maps; masks and figures keep their own"}};
-  }
-
-  void set_control(const std::string& name, const std::string& value) override {
-    const bool known = name == "quantity" ? find_quantity(value) != nullptr
-                       : name == "sort"   ? value == "layer, head" || (find_quantity(value) && *find_quantity(value)->column != 0)
-                       : name == "colours" ? value == "magma" || value == "viridis" || value == "cividis"
-                                           : (InspectView::set_control(name, value), false);
-    if (!known) throw Error{ErrorKind::InvalidArgument, "expected one of the choices of " + name + ", got '" + value + "'"};
-    (name == "quantity" ? quantity_ : name == "sort" ? sort_ : colours_) = value;
-  }
-
   void paint(Canvas& canvas, const ViewContext& context) override {
     if (context.inspection.empty()) return paint_notice(canvas, context, context.area, "No run is open. Open a capture, or generate with capture on.");
     lay_out(context);
+    missing_.clear();
     if (solo_) {
       paint_solo(canvas, context);
     } else if (layout_.cell < kSmallestThumbnail * context.unit) {
@@ -69,7 +85,7 @@ class HeadsView final : public InspectView {
     } else {
       paint_cells(canvas, context);
     }
-    if (sort_ == "layer, head" && !solo_) paint_labels(canvas, context);
+    if (!sorted() && !solo_) paint_labels(canvas, context);
     paint_footer(canvas, context);
   }
 
@@ -104,12 +120,11 @@ class HeadsView final : public InspectView {
     const int cell = cell_at(at);
     if (cell < 0) return {};
     std::string text = "Layer " + std::to_string(cell / heads_) + ", head " + std::to_string(cell % heads_);
-    for (const Quantity& quantity : kQuantities) {
-      if (*quantity.column == 0) continue;
+    for (const Quantity& quantity : quantities()) {
+      const bool asked = quantity.name == chosen("quantity") || quantity.name == chosen("sort");
+      if (quantity.picture() || (!asked && (quantity.most == 0 || quantity.kind == Quantity::Kind::Row))) continue;
       const double value = table(context, quantity).values[static_cast<std::size_t>(cell)];
-      char line[64];
-      std::snprintf(line, sizeof line, "\n%s: %.4f", quantity.label, value);
-      text += std::isnan(value) ? "\n" + std::string(quantity.label) + ": not measured" : line;
+      text += "\n" + quantity.label + ": " + (std::isnan(value) ? "not measured" : plot_number(value));
     }
     return text;
   }
@@ -123,14 +138,43 @@ class HeadsView final : public InspectView {
     if (context.inspection.empty()) return {};
     lay_out(context);
     std::vector<DataArray> arrays;
-    for (const Quantity& quantity : kQuantities) {
-      if (*quantity.column != 0) arrays.push_back({quantity.column, {layers_, heads_}, table(context, quantity).values, {}});
+    for (const Quantity& quantity : quantities()) {
+      const bool asked = quantity.name == chosen("quantity") || quantity.name == chosen("sort");
+      if (quantity.picture() || (!asked && (quantity.most == 0 || quantity.kind == Quantity::Kind::Row))) continue;
+      arrays.push_back({quantity.kind == Quantity::Kind::Row ? "locked_row_recall" : quantity.column, {layers_, heads_}, table(context, quantity).values, {}});
     }
     return arrays;
   }
 
  private:
+  static std::vector<std::string> sorts() {
+    std::vector<std::string> names = quantity_names(false);
+    names.insert(names.begin(), kUnsorted);
+    return names;
+  }
+  bool sorted() const { return chosen("sort") != kUnsorted; }
+
+  /// What the mask of each head keeps of the row of the first locked token.
+  const HeadTable& row_table(const ViewContext& context) {
+    std::vector<std::shared_ptr<const std::vector<double>>> layers;
+    const std::vector<std::int64_t>& locked = context.inspection.locked();
+    const std::int64_t token = locked.empty() ? -1 : locked.front();
+    for (int layer = 0; layer < layers_; ++layer) {
+      InspectCursor at = context.cursor;
+      at.layer = layer;
+      layers.push_back(token < 0 ? nullptr : layer_row_recall(context.inspection, at, token).value);
+    }
+    if (layers == row_of_ && row_table_.layers == layers_ && row_table_.heads == heads_) return row_table_;
+    row_of_ = layers;
+    row_table_ = {layers_, heads_, std::vector<double>(static_cast<std::size_t>(layers_) * heads_, NAN)};
+    for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+      if (layers[layer]) std::copy(layers[layer]->begin(), layers[layer]->end(), row_table_.values.begin() + static_cast<std::ptrdiff_t>(layer) * heads_);
+    }
+    return row_table_;
+  }
+
   const HeadTable& table(const ViewContext& context, const Quantity& quantity) {
+    if (quantity.kind == Quantity::Kind::Row) return row_table(context);
     const auto values = context.inspection.head_values(context.cursor.run, quantity.column);
     Known& known = tables_[quantity.column];
     if (known.of != values.value || known.step != context.cursor.step || known.branch != context.cursor.branch || known.table.layers != layers_ || known.table.heads != heads_) {
@@ -146,7 +190,7 @@ class HeadsView final : public InspectView {
     heads_ = std::max(model.heads, 1);
     const double u = context.unit;
     const Rect& a = context.area;
-    const bool labels = sort_ == "layer, head";
+    const bool labels = !sorted();
     const double left = (labels ? 34 : 8) * u, top = (labels ? 20 : 8) * u, right = (labels ? 44 : 8) * u, bottom = 22 * u;
     const Rect area{a.x + left, a.y + top, std::max(a.width - left - right, 1.0), std::max(a.height - top - bottom, 1.0)};
     int rows = layers_, columns = heads_;
@@ -157,7 +201,7 @@ class HeadsView final : public InspectView {
     }
     layout_ = cell_layout(area, rows, columns, 96 * u, u);
     order_.clear();
-    if (!labels) order_ = sorted_cells(table(context, *find_quantity(sort_)).values);
+    if (!labels) order_ = sorted_cells(table(context, find_quantity(chosen("sort"))).values, chosen("order") == "lowest first");
   }
 
   /// Number layer * heads + head of the cell under a point; -1: none.
@@ -174,7 +218,7 @@ class HeadsView final : public InspectView {
 
   /// The thumbnails that are there, in one picture.
   const Atlas& atlas(const ViewContext& context) {
-    const bool masks = quantity_ == "mask";
+    const bool masks = chosen("quantity") == "mask";
     std::vector<std::shared_ptr<const Thumbnails>> layers;
     missing_.clear();
     for (int layer = 0; layer < layers_; ++layer) {
@@ -184,7 +228,7 @@ class HeadsView final : public InspectView {
       layers.push_back(thumbnails.value);
       if (!thumbnails.problem.empty()) missing_ = thumbnails.problem;
     }
-    const std::string look = quantity_ + colours_ + (context.theme.dark ? "d" : "l") + std::to_string(context.cursor.run);
+    const std::string look = chosen("quantity") + chosen("colours") + (context.theme.dark ? "d" : "l") + std::to_string(context.cursor.run);
     if (layers == shown_ && look == look_ && atlas_.bitmap) return atlas_;
     shown_ = layers;
     look_ = look;
@@ -194,7 +238,7 @@ class HeadsView final : public InspectView {
     }
     const ValueScale scale{masks ? ValueScale::Kind::Linear : ValueScale::Kind::Log10, 1e-6};
     const ValueRange range = masks ? ValueRange{0, 1} : autofit(all, scale);
-    const ColourMap map(colours_, context.theme);
+    const ColourMap map(chosen("colours"), context.theme);
     const Rgb skipped = context.theme.colour("mask_skipped"), kept = context.theme.run(context.cursor.run);
     atlas_.columns = heads_;
     atlas_.side = kThumbnail;
@@ -223,30 +267,42 @@ class HeadsView final : public InspectView {
     return atlas_;
   }
 
-  Rgb colour_of(const ViewContext& context, const Quantity& quantity, double value) const {
+  /// What is drawn at full strength.
+  static double most_of(const Quantity& quantity, const HeadTable& table) {
+    if (quantity.most > 0) return quantity.most;
+    Extent extent;
+    extent.add(table.values);
+    return extent.empty() || extent.high <= 0 ? 1 : extent.high;
+  }
+
+  Rgb colour_of(const ViewContext& context, const Quantity& quantity, double value, double most) const {
     if (std::isnan(value)) return context.theme.colour("view");
+    if (std::isinf(value)) return ColourMap::kInfinity;
     // The higher the more of the run's colour; errors grow to the warning's.
-    const bool error = std::string_view(quantity.name) == "error";
-    return mix(context.theme.colour("view"), error ? context.theme.colour("error") : context.theme.run(context.cursor.run), static_cast<float>(std::clamp(error ? value * 4 : value, 0.0, 1.0)));
+    const bool error = quantity.name.rfind("error", 0) == 0;
+    return mix(context.theme.colour("view"), error ? context.theme.colour("error") : context.theme.run(context.cursor.run), static_cast<float>(std::clamp(value / most, 0.0, 1.0)));
   }
 
   /// What one colour a cell stands for: the quantity, or for pictures what they come down to.
-  const Quantity& figure() const { return *find_quantity(quantity_ == "map" ? "recall" : quantity_ == "mask" ? "kept" : quantity_.c_str()); }
+  const Quantity& figure() const { return find_quantity(chosen("quantity") == "map" ? "recall" : chosen("quantity") == "mask" ? "kept" : chosen("quantity")); }
 
   void paint_cells(Canvas& canvas, const ViewContext& context) {
-    const Quantity& quantity = *find_quantity(quantity_);
-    const bool pictures = *quantity.column == 0;
+    const Quantity& quantity = find_quantity(chosen("quantity"));
+    const bool pictures = quantity.picture();
     const Atlas* atlas_there = pictures ? &atlas(context) : nullptr;
-    const HeadTable& recall = table(context, *find_quantity("recall"));
+    const HeadTable& recall = table(context, find_quantity("recall"));
     const HeadTable* figures = pictures ? nullptr : &table(context, quantity);
+    const double most = pictures ? 1 : most_of(quantity, *figures);
+    if (quantity.kind == Quantity::Kind::Row && context.inspection.locked().empty()) missing_ = "Lock a token: this is how much of its row each mask keeps.";
     const int cells = layers_ * heads_;
     for (int place = 0; place < cells; ++place) {
       const int cell = order_.empty() ? place : order_[static_cast<std::size_t>(place)];
       const Rect rect = rect_of(place);
       if (!pictures) {
         const double value = figures->values[static_cast<std::size_t>(cell)];
-        canvas.fill(rect, colour_of(context, quantity, value));
-        if (rect.width >= 34 * context.unit) paint_number(canvas, context, rect, value, colour_of(context, quantity, value));
+        const Rgb ground = colour_of(context, quantity, value, most);
+        canvas.fill(rect, ground);
+        if (rect.width >= 34 * context.unit) paint_number(canvas, rect, value, ground);
       } else if (shown_[static_cast<std::size_t>(cell / heads_)]) {
         canvas.image(atlas_there->bitmap, rect, atlas_there->source(cell));
       } else {
@@ -263,26 +319,24 @@ class HeadsView final : public InspectView {
     paint_selection(canvas, context);
   }
 
-  void paint_number(Canvas& canvas, const ViewContext& context, const Rect& rect, double value, Rgb ground) const {
+  static void paint_number(Canvas& canvas, const Rect& rect, double value, Rgb ground) {
     TextStyle style;
     style.face = Face::Numbers;
     style.size = 11;
     style.horizontal = style.vertical = Align::Middle;
     const Rgb dark{0.06F, 0.06F, 0.06F}, light{1, 1, 1};
     style.colour = contrast_ratio(ground, dark) > contrast_ratio(ground, light) ? dark : light;
-    char text[16];
-    std::snprintf(text, sizeof text, "%.2f", value);
-    canvas.text({rect.x + rect.width / 2, rect.y + rect.height / 2}, std::isnan(value) ? "-" : text, style);
-    (void)context;
+    canvas.text({rect.x + rect.width / 2, rect.y + rect.height / 2}, fit_text(canvas, plot_number(value, std::fabs(value) < 10 ? 0.01 : 1), style, rect.width), style);
   }
 
   void paint_colours(Canvas& canvas, const ViewContext& context) {
     const Quantity& quantity = figure();
     const HeadTable& values = table(context, quantity);
+    const double most = most_of(quantity, values);
     std::vector<std::uint8_t> rgba(std::size_t{4} * layout_.rows * layout_.columns, 0);
     for (int place = 0; place < layers_ * heads_; ++place) {
       const int cell = order_.empty() ? place : order_[static_cast<std::size_t>(place)];
-      const Rgb colour = colour_of(context, quantity, values.values[static_cast<std::size_t>(cell)]);
+      const Rgb colour = colour_of(context, quantity, values.values[static_cast<std::size_t>(cell)], most);
       const std::uint8_t bytes[4] = {std::uint8_t(colour.r * 255 + 0.5F), std::uint8_t(colour.g * 255 + 0.5F), std::uint8_t(colour.b * 255 + 0.5F), 255};
       std::copy(bytes, bytes + 4, rgba.begin() + std::ptrdiff_t{4} * place);
     }
@@ -308,12 +362,14 @@ class HeadsView final : public InspectView {
   void paint_solo(Canvas& canvas, const ViewContext& context) {
     const double u = context.unit, side = std::min(context.area.width - 16 * u, context.area.height - 40 * u);
     const Rect rect{context.area.x + (context.area.width - side) / 2, context.area.y + 8 * u, side, side};
-    const Quantity& quantity = *find_quantity(quantity_);
+    const Quantity& quantity = find_quantity(chosen("quantity"));
     const int layer = *solo_ / heads_;
-    if (*quantity.column != 0) {
-      const double value = table(context, quantity).values[static_cast<std::size_t>(*solo_)];
-      canvas.fill(rect, colour_of(context, quantity, value));
-      paint_number(canvas, context, rect, value, colour_of(context, quantity, value));
+    if (!quantity.picture()) {
+      const HeadTable& values = table(context, quantity);
+      const double value = values.values[static_cast<std::size_t>(*solo_)];
+      const Rgb ground = colour_of(context, quantity, value, most_of(quantity, values));
+      canvas.fill(rect, ground);
+      paint_number(canvas, rect, value, ground);
     } else {
       const Atlas& pictures = atlas(context);
       if (shown_[static_cast<std::size_t>(layer)]) canvas.image(pictures.bitmap, rect, pictures.source(*solo_));
@@ -329,7 +385,7 @@ class HeadsView final : public InspectView {
     style.vertical = Align::Middle;
     const int every = std::max(1, static_cast<int>(std::ceil(15 * u / std::max(layout_.cell, 0.01))));
     const int across = std::max(1, static_cast<int>(std::ceil(20 * u / std::max(layout_.cell, 0.01))));
-    const HeadTable& recall = table(context, *find_quantity("recall"));
+    const HeadTable& recall = table(context, find_quantity("recall"));
     const double right = layout_.x + layout_.columns * layout_.cell + 6 * u;
     for (int layer = 0; layer < layers_; ++layer) {
       const double y = layout_.y + (layer + 0.5) * layout_.cell;
@@ -361,8 +417,8 @@ class HeadsView final : public InspectView {
     style.vertical = Align::Middle;
     style.colour = context.theme.colour("text2");
     std::string text = solo_ ? "L" + std::to_string(*solo_ / heads_) + " H" + std::to_string(*solo_ % heads_) + " alone; double-click shows all"
-                       : layout_.cell < kSmallestThumbnail * u ? std::string("one colour a cell: ") + figure().label
-                                                               : sort_ != "layer, head" ? "sorted by " + sort_ + ", highest first" : std::string("right bars: mean recall 0.5\u20131");
+                       : layout_.cell < kSmallestThumbnail * u ? "one colour a cell: " + figure().label
+                       : sorted() ? "sorted by " + chosen("sort") + ", " + chosen("order") : std::string("right bars: mean recall 0.5\u20131");
     if (!missing_.empty() && !solo_) text = missing_;
     const double x = context.area.x + 8 * u, room = context.area.width - 16 * u;
     canvas.push_clip({x, y - 8 * u, room, 16 * u});
@@ -382,7 +438,9 @@ class HeadsView final : public InspectView {
     HeadTable table;
   };
 
-  std::string quantity_ = "map", sort_ = "layer, head", colours_ = "magma", look_, missing_;
+  std::string look_, missing_;
+  std::vector<std::shared_ptr<const std::vector<double>>> row_of_;
+  HeadTable row_table_;
   int layers_ = 1, heads_ = 1, hovered_ = -1;
   std::optional<int> solo_;  ///< layer * heads + head
   CellLayout layout_;

@@ -8,6 +8,7 @@
 #include "views/inspect/map_axes.h"
 #include "views/inspect/map_row.h"
 #include "views/inspect/mask_data.h"
+#include "views/inspect/plot_controls.h"
 #include "views/inspect/range.h"
 #include "views/inspect/views.h"
 
@@ -34,8 +35,19 @@ Layout layout_of(const Rect& area, double unit) {
   return l;
 }
 
-class MapView final : public InspectView {
+class MapView final : public ControlledView {
  public:
+  MapView()
+      : ControlledView({choice_control("show", "Show", {"cursor", "difference"}, "The run whose softmax is shown; difference: the run of the cursor (B where that is A) less A"),
+                        choice_control("over", "Pool over", {"none", "heads", "layers", "branches", "steps"}, "none: the head of the cursor alone"),
+                        choice_control("by", "by", {"mean", "max", "min"}, "How the maps that are pooled become one"),
+                        choice_control("quadrant", "Part", quadrant_names(), "T text, V video: query -> key"),
+                        choice_control("scale", "Scale", {"log10", "linear"}, "log10 with a floor of 1e-6"),
+                        choice_control("colours", "Colours", {"magma", "viridis", "cividis"}, "NaN is red, infinity green; differences are diverging"),
+                        choice_control("order", "Order", {"call", "raster"}, "call: (y, x, f), as the model laid the tokens out; raster: (f, y, x), where tiles are exact"),
+                        switch_control("exact", "Exact", true, "Refine what is visible from q and k, stored or replayed"),
+                        switch_control("autofit", "Always fit", false, "Fit the colours to whatever is shown; off: they stay while comparing")}) {}
+
   const ViewInfo& info() const override {
     static const ViewInfo kInfo{"map", "Attention map", "How much of its softmax each query token (down) gives to each key token (across).",
                                 "p = exp(q.k / sqrt(d) - LSE), mean over the pairs of a cell; x uniform: p times the number of tokens",
@@ -43,65 +55,24 @@ class MapView final : public InspectView {
     return kInfo;
   }
 
+  /// The runs that are open are choices, too; tokens of another order have a choice of their own.
   std::vector<Control> controls(const ViewContext& context) const override {
-    std::vector<std::string> runs{"cursor"};
-    for (const InspectedRun& run : context.inspection.runs()) runs.emplace_back(1, run.letter);
-    runs.emplace_back("difference");
-    const auto choice = [](const char* name, const char* label, std::vector<std::string> choices, const std::string& value, const char* tooltip) {
-      return Control{name, label, Control::Kind::Choice, std::move(choices), value, 0, 1, tooltip};
-    };
-    std::vector<Control> controls{
-        choice("show", "Show", runs, show_, "The run whose softmax is shown; difference: the run of the cursor (B where that is A) less A"),
-        choice("over", "Pool over", {"none", "heads", "layers", "branches", "steps"}, over_, "none: the head of the cursor alone"),
-        choice("by", "by", {"mean", "max", "min"}, by_, "How the maps that are pooled become one"),
-        choice("quadrant", "Part", quadrant_names(), quadrant_, "T text, V video: query -> key"),
-        choice("scale", "Scale", {"log10", "linear"}, scale_, "log10 with a floor of 1e-6"),
-        choice("colours", "Colours", {"magma", "viridis", "cividis"}, colours_, "NaN is red, infinity green; differences are diverging")};
-    if (!context.inspection.empty() && context.inspection.run(context.cursor.run).geometry.position_major()) {
-      controls.push_back(choice("order", "Order", {"call", "raster"}, order_, "call: (y, x, f), as the model laid the tokens out; raster: (f, y, x), where tiles are exact"));
+    std::vector<Control> all = ControlledView::controls(context);
+    for (const InspectedRun& run : context.inspection.runs()) all[0].choices.insert(all[0].choices.end() - 1, std::string(1, run.letter));
+    if (shown_run_ != 0) all[0].value = std::string(1, shown_run_);
+    if (context.inspection.empty() || !context.inspection.run(context.cursor.run).geometry.position_major()) {
+      std::erase_if(all, [](const Control& control) { return control.name == "order"; });
     }
-    controls.push_back({"exact", "Exact", Control::Kind::Switch, {}, exact_ ? "on" : "off", 0, 1, "Refine what is visible from q and k, stored or replayed"});
-    controls.push_back({"autofit", "Always fit", Control::Kind::Switch, {}, ranges_[0].always_fit ? "on" : "off", 0, 1, "Fit the colours to whatever is shown; off: they stay while comparing"});
-    return controls;
+    return all;
   }
 
   void set_control(const std::string& name, const std::string& value) override {
-    const auto one_of = [&](std::string& field, const std::vector<std::string>& choices) {
-      if (std::find(choices.begin(), choices.end(), value) == choices.end()) {
-        std::string known;
-        for (const std::string& choice : choices) known += (known.empty() ? "" : ", ") + choice;
-        throw Error{ErrorKind::InvalidArgument, "expected " + name + " of " + known + ", got '" + value + "'"};
-      }
-      field = value;
-    };
-    if (name == "show") {
-      if (value != "cursor" && value != "difference" && !(value.size() == 1 && value[0] >= 'A' && value[0] <= 'Z')) {
-        throw Error{ErrorKind::InvalidArgument, "expected show of cursor, the letter of a run, or difference, got '" + value + "'"};
-      }
-      show_ = value;
-    } else if (name == "over") {
-      one_of(over_, {"none", "heads", "layers", "branches", "steps"});
-    } else if (name == "by") {
-      one_of(by_, {"mean", "max", "min"});
-    } else if (name == "quadrant") {
-      parse_quadrant(value);
-      quadrant_ = value;
-    } else if (name == "scale") {
-      one_of(scale_, {"log10", "linear"});
-      fitted_ = {};
-    } else if (name == "colours") {
-      one_of(colours_, {"magma", "viridis", "cividis"});
-    } else if (name == "order") {
-      one_of(order_, {"call", "raster"});
-    } else if (name == "exact") {
-      one_of(switch_, {"on", "off"});
-      exact_ = value == "on";
-    } else if (name == "autofit") {
-      one_of(switch_, {"on", "off"});
-      for (RangeControl& range : ranges_) range.always_fit = value == "on";
-    } else {
-      InspectView::set_control(name, value);
-    }
+    const bool letter = name == "show" && value.size() == 1 && value[0] >= 'A' && value[0] <= 'Z';
+    if (!letter) ControlledView::set_control(name, value);
+    if (name == "show") shown_run_ = letter ? value[0] : '\0';
+    if (name == "scale") fitted_ = {};
+    if (name != "autofit") return;
+    for (RangeControl& range : ranges_) range.always_fit = on("autofit");
   }
 
   void paint(Canvas& canvas, const ViewContext& context) override {
@@ -111,7 +82,7 @@ class MapView final : public InspectView {
     const Layout l = layout_of(context.area, context.unit);
     const TokenGeometry& geometry = inspection.run(at_.run).geometry;
     orders_differ_ = differs_ && geometry.position_major() != inspection.run(less_.run).geometry.position_major();
-    axes_.lay_out(geometry, l.plot, parse_quadrant(quadrant_), !geometry.position_major() || order_ == "raster" || orders_differ_);
+    axes_.lay_out(geometry, l.plot, parse_quadrant(chosen("quadrant")), !geometry.position_major() || chosen("order") == "raster" || orders_differ_);
     canvas.fill(l.plot, context.theme.colour("view"));
     const std::string problem = load(context);
     if (level_) {
@@ -174,25 +145,25 @@ class MapView final : public InspectView {
     std::uint64_t painted = 0;
   };
 
-  ValueScale value_scale() const { return {differs_ || scale_ == "linear" ? ValueScale::Kind::Linear : ValueScale::Kind::Log10, 1e-6}; }
-  ColourMap colours(const ViewContext& context) const { return ColourMap(differs_ ? "diverging" : colours_, context.theme); }
+  ValueScale value_scale() const { return {differs_ || chosen("scale") == "linear" ? ValueScale::Kind::Linear : ValueScale::Kind::Log10, 1e-6}; }
+  ColourMap colours(const ViewContext& context) const { return ColourMap(differs_ ? "diverging" : chosen("colours"), context.theme); }
 
   MapPooling pooling() const {
     static const std::vector<std::string> kOver{"none", "heads", "layers", "branches", "steps"}, kBy{"mean", "max", "min"};
-    return {static_cast<MapPooling::Over>(std::find(kOver.begin(), kOver.end(), over_) - kOver.begin()),
-            static_cast<MapPooling::By>(std::find(kBy.begin(), kBy.end(), by_) - kBy.begin())};
+    return {static_cast<MapPooling::Over>(std::find(kOver.begin(), kOver.end(), chosen("over")) - kOver.begin()),
+            static_cast<MapPooling::By>(std::find(kBy.begin(), kBy.end(), chosen("by")) - kBy.begin())};
   }
 
   /// Which calls are shown: `at_`, less `less_` where it differs.
   void resolve(const ViewContext& context) {
     const int runs = static_cast<int>(context.inspection.runs().size());
     at_ = less_ = context.cursor;
-    differs_ = show_ == "difference";
+    differs_ = shown_run_ == 0 && chosen("show") == "difference";
     if (differs_) {
       if (at_.run == 0) at_.run = std::min(1, runs - 1);
       less_.run = 0;
-    } else if (show_ != "cursor") {
-      at_.run = std::min(show_[0] - 'A', runs - 1);
+    } else if (shown_run_ != 0) {
+      at_.run = std::min(shown_run_ - 'A', runs - 1);
     }
   }
 
@@ -234,7 +205,7 @@ class MapView final : public InspectView {
 
   /// The first map sets the range; then it stays, unless it is to follow.
   void refit() {
-    const std::string wanted = std::string(differs_ ? "difference " : "map ") + scale_ + over_ + (orders_differ_ ? "tiles" : "");
+    const std::string wanted = std::string(differs_ ? "difference " : "map ") + chosen("scale") + chosen("over") + (orders_differ_ ? "tiles" : "");
     RangeControl& range = ranges_[differs_];
     if (fitted_ == wanted && !(range.always_fit && fitted_level_ != level_)) return;
     if (!range.dragging()) range.range = autofit(level_->density, value_scale(), differs_);
@@ -250,7 +221,7 @@ class MapView final : public InspectView {
   }
 
   void paint_levels(Canvas& canvas, const ViewContext& context) {
-    const std::string look = colours_ + scale_ + (context.theme.dark ? "d" : "l") + (differs_ ? "-" : "") + std::to_string(ranges_[differs_].range.black) + " " +
+    const std::string look = chosen("colours") + chosen("scale") + (context.theme.dark ? "d" : "l") + (differs_ ? "-" : "") + std::to_string(ranges_[differs_].range.black) + " " +
                              std::to_string(ranges_[differs_].range.white);
     if (look != look_) {
       bitmaps_.clear();
@@ -277,7 +248,7 @@ class MapView final : public InspectView {
 
   /// Exact tiles over what is visible, where they are finer than the map.
   void paint_exact(Canvas& canvas, const ViewContext& context, double px) {
-    if (!exact_ || pooling().over != MapPooling::Over::None) return;
+    if (!on("exact") || pooling().over != MapPooling::Over::None) return;
     const InspectedRun& run = context.inspection.run(at_.run);
     const std::int64_t pool = tile_pool(px, std::max<std::int64_t>(level_->block_tokens, 64), run.record.tokens(), run.record.model.head_width);
     if (pool == 0) return;
@@ -344,7 +315,7 @@ class MapView final : public InspectView {
     style.size = 11;
     style.colour = context.theme.colour("text2");
     std::string text = std::string("L") + std::to_string(at_.layer) + " H" + std::to_string(at_.head) + " step " + std::to_string(at_.step);
-    if (over_ != "none" && level_) text = by_ + " of " + std::to_string(level_->maps) + " " + over_ + ", " + text;
+    if (chosen("over") != "none" && level_) text = chosen("by") + " of " + std::to_string(level_->maps) + " " + chosen("over") + ", " + text;
     if (!axes_.raster()) text += ", order (y, x, f)";
     const std::string letters(1, inspection.run(at_.run).letter);
     text = (differs_ ? letters + " - " + std::string(1, inspection.run(less_.run).letter) : letters) + "  " + text;
@@ -370,10 +341,10 @@ class MapView final : public InspectView {
     const InspectCursor mask_at = context.cursor;
     const std::string key = std::to_string(query) + " " + std::to_string(at_.run) + " " + std::to_string(mask_at.run) + " " + std::to_string(at_.step) + " " +
                             std::to_string(at_.layer) + " " + std::to_string(at_.head) + " " + std::to_string(at_.branch) +
-                            (exact_ && !inspection.locked().empty() ? " exact" : "");
+                            (on("exact") && !inspection.locked().empty() ? " exact" : "");
     if (row_ && row_key_ == key && row_->settled) return row_;
     // A hovered row comes from the map; one that is locked is worth q and k.
-    row_ = row_profile(inspection, at_, mask_at, query, exact_ && !inspection.locked().empty(), &row_problem_);
+    row_ = row_profile(inspection, at_, mask_at, query, on("exact") && !inspection.locked().empty(), &row_problem_);
     row_key_ = key;
     return row_;
   }
@@ -394,7 +365,7 @@ class MapView final : public InspectView {
       canvas.text({area.x, foot}, row_problem_.empty() ? "Loading the row." : row_problem_, style);
       return;
     }
-    const ValueRange range = differs_ || scale_ == "linear" ? ValueRange{-6, 0} : ranges_[0].range;
+    const ValueRange range = differs_ || chosen("scale") == "linear" ? ValueRange{-6, 0} : ranges_[0].range;
     paint_profile(canvas, context, axes_, area, *row, range, context.cursor.run);
     style.face = Face::Numbers;
     style.horizontal = Align::End;
@@ -496,8 +467,7 @@ class MapView final : public InspectView {
     }
   }
 
-  std::string show_ = "cursor", over_ = "none", by_ = "mean", quadrant_ = "all", scale_ = "log10", colours_ = "magma", order_ = "call", switch_;
-  bool exact_ = true;
+  char shown_run_ = 0;  ///< letter of the run that is shown whatever the cursor's; 0: see the control
   MapAxes axes_;
   RangeControl ranges_[2];  ///< of maps and of differences
   bool differs_ = false, orders_differ_ = false;

@@ -3,10 +3,10 @@
 #include <cmath>
 #include <cstdio>
 
-#include "kernels/error.h"
 #include "views/inspect/map_axes.h"
 #include "views/inspect/map_row.h"
 #include "views/inspect/mask_data.h"
+#include "views/inspect/plot_controls.h"
 #include "views/inspect/views.h"
 #include "views/state/words.h"
 
@@ -33,8 +33,16 @@ Layout layout_of(const Rect& area, double unit) {
   return l;
 }
 
-class MaskView final : public InspectView {
+class MaskView final : public ControlledView {
  public:
+  // Limits are times uniform attention, so that they mean the same for every number of tokens.
+  MaskView()
+      : ControlledView({choice_control("colour", "Colour", {"reason", "kept"}, "By the reason why a block is kept, or kept against skipped alone"),
+                        choice_control("order", "Order", {"model", "kernel"}, "model: tokens as the model has them; kernel: the slots in which the method lays them, in blocks of 64 x 64"),
+                        switch_control("damage", "Damage", true, "Marks skipped blocks that hold much, and kept ones that hold nearly nothing"),
+                        number_control("heavy", "Heavy above", 2, 0, 1000, "Times uniform attention: p x number of keys"),
+                        number_control("empty", "Empty below", 0.1, 0, 1000, "Times uniform attention: p x number of keys")}) {}
+
   const ViewInfo& info() const override {
     static const ViewInfo kInfo{"mask", "Mask", "Which pairs the kernel computed, why, and which it should have.",
                                 "kept ratio: pairs kept / all pairs, text included; recall: kept p / all p; heavy and empty: p times the number of keys, 1 where attention is uniform",
@@ -42,35 +50,8 @@ class MaskView final : public InspectView {
     return kInfo;
   }
 
-  std::vector<Control> controls(const ViewContext&) const override {
-    return {{"colour", "Colour", Control::Kind::Choice, {"reason", "kept"}, colour_, 0, 1, "By the reason why a block is kept, or kept against skipped alone"},
-            {"order", "Order", Control::Kind::Choice, {"model", "kernel"}, order_, 0, 1, "model: tokens as the model has them; kernel: the slots in which the method lays them, in blocks of 64 x 64"},
-            {"damage", "Damage", Control::Kind::Switch, {}, damage_ ? "on" : "off", 0, 1, "Marks skipped blocks that hold much, and kept ones that hold nearly nothing"},
-            {"heavy", "Heavy above", Control::Kind::Number, {}, number(heavy_), 0, 1000, "Times uniform attention: p x number of keys"},
-            {"empty", "Empty below", Control::Kind::Number, {}, number(empty_), 0, 1000, "Times uniform attention: p x number of keys"}};
-  }
-
   void set_control(const std::string& name, const std::string& value) override {
-    const auto expect = [&](bool right, const char* what) {
-      if (!right) throw Error{ErrorKind::InvalidArgument, "expected " + name + " of " + what + ", got '" + value + "'"};
-    };
-    if (name == "colour") {
-      expect(value == "reason" || value == "kept", "reason, kept");
-      colour_ = value;
-    } else if (name == "order") {
-      expect(value == "model" || value == "kernel", "model, kernel");
-      order_ = value;
-    } else if (name == "damage") {
-      expect(value == "on" || value == "off", "on, off");
-      damage_ = value == "on";
-    } else if (name == "heavy" || name == "empty") {
-      char* end = nullptr;
-      const double times = std::strtod(value.c_str(), &end);
-      expect(end != value.c_str() && *end == 0 && times >= 0 && times <= 1000, "0 to 1000");
-      (name == "heavy" ? heavy_ : empty_) = times;
-    } else {
-      return InspectView::set_control(name, value);
-    }
+    ControlledView::set_control(name, value);
     plan_ = nullptr;
   }
 
@@ -138,12 +119,7 @@ class MaskView final : public InspectView {
   }
 
  private:
-  static std::string number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%g", value);
-    return text;
-  }
-  bool kernel() const { return order_ == "kernel"; }
+  bool kernel() const { return chosen("order") == "kernel"; }
 
   void lay_out(const ViewContext& context, const Layout& l) {
     // The kernel sees slots: an axis without text or frames, as long as the order of the method.
@@ -164,7 +140,7 @@ class MaskView final : public InspectView {
       return plan.problem;
     }
     const Datum<MapLevel> map = map_level(context.inspection, context.cursor, {});
-    const std::string look = colour_ + order_ + (context.theme.dark ? "d" : "l") + std::to_string(context.cursor.run) + (damage_ ? "+" : "");
+    const std::string look = chosen("colour") + chosen("order") + (context.theme.dark ? "d" : "l") + std::to_string(context.cursor.run) + (on("damage") ? "+" : "");
     if (plan.value == plan_ && map.value == map_ && look == look_ && cells_) return "";
     const TokenGeometry& geometry = context.inspection.run(context.cursor.run).geometry;
     std::shared_ptr<const MaskCells> cells;
@@ -187,7 +163,7 @@ class MaskView final : public InspectView {
     look_ = look;
     cells_ = cells;
     shares_ = reason_shares(*cells_);
-    found_ = map && !kernel() ? damage_of(*cells_, *map, heavy_, empty_) : Damage{};
+    found_ = map && !kernel() ? damage_of(*cells_, *map, number("heavy"), number("empty")) : Damage{};
     bitmap_ = picture(context);
     return "";
   }
@@ -196,12 +172,12 @@ class MaskView final : public InspectView {
     const auto cells = static_cast<std::size_t>(cells_->cells());
     const Rgb skipped = context.theme.colour("mask_skipped"), heavy = context.theme.colour("mask_heavy"), run = context.theme.run(context.cursor.run);
     Rgb colours[kReasons];
-    for (int r = 0; r < kReasons; ++r) colours[r] = r == 0 || colour_ == "kept" ? run : context.theme.colour(reason_token(static_cast<KeepReason>(r)));
+    for (int r = 0; r < kReasons; ++r) colours[r] = r == 0 || chosen("colour") == "kept" ? run : context.theme.colour(reason_token(static_cast<KeepReason>(r)));
     std::vector<std::uint8_t> rgba;
     rgba.reserve(cells * cells * 4);
     for (std::size_t i = 0; i < cells * cells; ++i) {
       Rgb colour = mix(skipped, colours[cells_->reasons[i]], cells_->kept[i] > 0 ? 0.25F + 0.75F * std::min(cells_->kept[i], 1.0F) : 0);
-      if (damage_ && !found_.state.empty() && found_.state[i] == 1) colour = heavy;
+      if (on("damage") && !found_.state.empty() && found_.state[i] == 1) colour = heavy;
       for (const float c : {colour.r, colour.g, colour.b}) rgba.push_back(static_cast<std::uint8_t>(std::clamp(c, 0.0F, 1.0F) * 255 + 0.5F));
       rgba.push_back(255);
     }
@@ -226,10 +202,10 @@ class MaskView final : public InspectView {
         const auto at = static_cast<std::size_t>(i) * cells + j;
         const double x = axes_.x_of(double(cells_->edges[j])), y = axes_.y_of(double(cells_->edges[i]));
         const Rect rect{x, y, axes_.x_of(double(cells_->edges[j + 1])) - x, axes_.y_of(double(cells_->edges[i + 1])) - y};
-        if (damage_ && !found_.state.empty() && found_.state[at] == 2) {
+        if (on("damage") && !found_.state.empty() && found_.state[at] == 2) {
           canvas.outline({rect.x + 1, rect.y + 1, std::max(rect.width - 2, 1.0), std::max(rect.height - 2, 1.0)}, context.theme.colour("mask_heavy"));
         }
-        if (std::min(rect.width, rect.height) < 12 * context.unit || cells_->kept[at] <= 0 || cells_->reasons[at] == 0 || colour_ == "kept") continue;
+        if (std::min(rect.width, rect.height) < 12 * context.unit || cells_->kept[at] <= 0 || cells_->reasons[at] == 0 || chosen("colour") == "kept") continue;
         const char* token = reason_token(static_cast<KeepReason>(cells_->reasons[at]));
         const Rgb ground = context.theme.colour(token), dark{0.06F, 0.06F, 0.06F}, light{1, 1, 1};
         letter.colour = contrast_ratio(ground, dark) > contrast_ratio(ground, light) ? dark : light;
@@ -319,10 +295,10 @@ class MaskView final : public InspectView {
       const Colour empty_swatch = context.theme.colour("edge");
       row("Skipped", percent(1 - kept), &empty_swatch, true);
       separator(canvas, context, area, y);
-      if (!found_.state.empty() && damage_) {
+      if (!found_.state.empty() && on("damage")) {
         const Colour heavy = context.theme.colour("mask_heavy");
-        row("Skipped, > " + number(heavy_) + " x uniform", std::to_string(found_.heavy), &heavy);
-        row("Kept, < " + number(empty_) + " x uniform", std::to_string(found_.empty), &heavy, true);
+        row("Skipped, > " + chosen("heavy") + " x uniform", std::to_string(found_.heavy), &heavy);
+        row("Kept, < " + chosen("empty") + " x uniform", std::to_string(found_.empty), &heavy, true);
         separator(canvas, context, area, y);
       }
     }
@@ -360,9 +336,7 @@ class MaskView final : public InspectView {
     y += 9 * context.unit;
   }
 
-  std::string colour_ = "reason", order_ = "model", look_;
-  bool damage_ = true;
-  double heavy_ = 2, empty_ = 0.1;  ///< times uniform attention, so that they mean the same for every number of tokens
+  std::string look_;
   MapAxes axes_;
   std::shared_ptr<const CapturePlan> plan_;
   std::shared_ptr<const MapLevel> map_;

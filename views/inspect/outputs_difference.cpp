@@ -67,6 +67,18 @@ double difference_p99(PixelDifference mode, const Frames& reference, const Frame
   return std::max(kFloor, static_cast<double>(*rank));
 }
 
+std::array<std::string, 3> difference_values(PixelDifference mode, const Frames& reference, int reference_frame, const Frames& image, int image_frame, int x, int y) {
+  const std::size_t at = std::size_t{3} * (static_cast<std::size_t>(y) * reference.width + static_cast<std::size_t>(x));
+  std::array<std::string, 3> values;
+  for (std::size_t c = 0; c < 3; ++c) {
+    char text[32];
+    std::snprintf(text, sizeof text, mode == PixelDifference::Signed ? "%+.3f" : mode == PixelDifference::Square ? "%.5f" : "%.3f",
+                  pixel_difference(mode, reference.frame(reference_frame)[at + c], image.frame(image_frame)[at + c]));
+    values[c] = text;
+  }
+  return values;
+}
+
 std::shared_ptr<const Bitmap> difference_bitmap(PixelDifference mode, const Frames& reference, int reference_frame, const Frames& image, int image_frame,
                                                 double range, const Theme& theme) {
   if (reference.width != image.width || reference.height != image.height || reference.width < 1 || reference.height < 1) return nullptr;

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,9 @@ double pixel_difference(PixelDifference mode, double reference, double image);
 /// small that equal clips show their rounding. 0 where the clips differ in size.
 /// @param shift  frame f of the reference meets frame f + shift of the image
 double difference_p99(PixelDifference mode, const Frames& reference, const Frames& image, int shift);
+
+/// Red, green and blue of a difference: "+0.039", "0.12".
+std::array<std::string, 3> difference_values(PixelDifference mode, const Frames& reference, int reference_frame, const Frames& image, int image_frame, int x, int y);
 
 /// One frame against another of the same size. Signed: mean over channels on the theme's diverging colours; the others: each channel
 /// from black to white. NaN red, infinity green. Null where the sizes differ.

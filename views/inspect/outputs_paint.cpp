@@ -22,7 +22,7 @@ void OutputsView::paint_side(Canvas& canvas, const ViewContext& context, const R
   const Frames& frames = *side.frames;
   paint_picture(canvas, pane, camera_, bitmaps_.get(side.frames.value, side.frame), frames.width, frames.height, camera_.scale < 1, alpha);
   if (chosen("look") == "overlay" && !context.inspection.locked().empty()) {
-    const Datum<TokenLook> heat = look(context);
+    const Datum<TokenLook> heat = look(context, side.run);
     if (heat) {
       const int grid = run.geometry.frames() == 1 ? 0 : run.geometry.grid_frame(side.frame);
       const auto bitmap = look_bitmap(*heat, run.geometry, grid, context.theme);
@@ -31,7 +31,7 @@ void OutputsView::paint_side(Canvas& canvas, const ViewContext& context, const R
   }
 }
 
-void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& side) {
+void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& side, const OutputSide* less) {
   if (!side.frames || side.frames->count == 0) return;
   const Frames& frames = *side.frames;
   const InspectedRun& run = context.inspection.run(side.run);
@@ -52,12 +52,22 @@ void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const 
                    context.theme.dark ? Rgb{1, 1, 1} : Rgb{0, 0, 0}, 1, Dash::Dashed);
     canvas.pop_clip();
   }
-  if (camera_.scale >= kPixelValuesFrom * context.unit) paint_pixel_values(canvas, pane, camera_, frames, side.frame);
+  const bool differs = less && less->frames && less->frames->width == frames.width && less->frames->height == frames.height && less->frames->count > 0;
+  const PixelDifference difference = pixel_difference_of(chosen("difference"));
+  if (camera_.scale >= kPixelValuesFrom * context.unit) {
+    paint_pixel_values(canvas, pane, camera_, frames.width, frames.height, [&](int x, int y) {
+      if (!differs) return pixel_lines(frames, side.frame, x, y);
+      const auto values = difference_values(difference, *less->frames, less->frame, frames, side.frame, x, y);
+      return PixelLines{{values[0], values[1], values[2]}, false};
+    });
+  }
   if (chosen("scope") != "off") paint_scope(canvas, context, pane, frames, side.frame, chosen("scope"));
   if (hover_ && on("magnifier")) paint_magnifier(canvas, context, pane, bitmaps_.get(side.frames.value, side.frame), *hover_);
-  const std::string& mode = chosen("mode");
-  if (mode == "difference" || mode == "temporal difference") return;
-  paint_tag(canvas, context, pane, side.run, run.letter, run.record.name);
+  if (!less) {
+    const Datum<Series> psnr = side.run > 0 && mode() == "grid" ? psnr_of(context, side.run) : Datum<Series>{};
+    const auto frame = static_cast<std::size_t>(playback_.frame());
+    paint_tag(canvas, context, pane, side.run, run.letter, run.record.name + (psnr && frame < psnr->size() ? ", " + decibel_text((*psnr)[frame]) : ""));
+  }
   Point probe{-1, -1};
   if (hover_) {
     probe = *hover_;
@@ -65,41 +75,65 @@ void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const 
     const Rect area = run.geometry.pixels(locked[0]).area;
     probe = {area.x + area.width / 2, area.y + area.height / 2};
   }
-  const std::string text = pixel_text(frames, side.frame, probe);
+  std::string text = pixel_text(frames, side.frame, probe);
+  if (less && !text.empty()) {
+    text.clear();
+    if (!differs) return;
+    for (const std::string& value : difference_values(difference, *less->frames, less->frame, frames, side.frame, static_cast<int>(probe.x), static_cast<int>(probe.y))) {
+      text += (text.empty() ? "" : " ") + value;
+    }
+  }
   if (!text.empty()) paint_corner(canvas, context, pane, text, Align::End, Align::Begin);
 }
 
 void OutputsView::paint_pair(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& first, const OutputSide& second) {
-  const std::string& mode = chosen("mode");
-  if (mode == "flicker") {
+  if (mode() == "flicker") {
     CompareState state;
     state.flicker = true;
     state.flicker_hz = number("flicker");
-    const OutputSide& now = flicker_shows_second(state, context.seconds) ? second : first;
+    const OutputSide& now = state.flicker_hz <= 0 || flicker_shows_second(state, context.seconds) ? second : first;
     paint_side(canvas, context, pane, now);
     paint_marks(canvas, context, pane, now);
     return;
   }
   paint_side(canvas, context, pane, first);
-  if (mode == "fade") {
+  if (mode() == "fade") {
     paint_side(canvas, context, pane, second, static_cast<float>(number("fade")));
     paint_marks(canvas, context, pane, first);
     paint_corner(canvas, context, pane, percent_text(number("fade")) + " " + context.inspection.run(second.run).letter, Align::End, Align::End);
     return;
   }
-  const double x = pane.x + wipe_ * pane.width, u = context.unit;
-  canvas.push_clip({x, pane.y, pane.right() - x, pane.height});
+  const bool lies = chosen("wipe") == "horizontal";
+  const double x = pane.x + wipe_ * pane.width, y = pane.y + wipe_ * pane.height;
+  const Rect behind = lies ? Rect{pane.x, y, pane.width, pane.bottom() - y} : Rect{x, pane.y, pane.right() - x, pane.height};
+  canvas.push_clip(behind);
   canvas.fill(pane, context.theme.colour("view"));
   paint_side(canvas, context, pane, second);
   canvas.pop_clip();
   paint_marks(canvas, context, pane, first);
-  canvas.line({x, pane.y}, {x, pane.bottom()}, Rgb{0.06F, 0.06F, 0.06F}, 4);
-  canvas.line({x, pane.y}, {x, pane.bottom()}, Rgb{1, 1, 1}, 2);
-  canvas.circle({x, pane.y + pane.height * 0.8}, 9 * u, Rgb{1, 1, 1});
-  canvas.triangle({x - 2.5 * u, pane.y + pane.height * 0.8 - 3 * u}, {x - 2.5 * u, pane.y + pane.height * 0.8 + 3 * u}, {x - 6.5 * u, pane.y + pane.height * 0.8}, Rgb{});
-  canvas.triangle({x + 2.5 * u, pane.y + pane.height * 0.8 - 3 * u}, {x + 2.5 * u, pane.y + pane.height * 0.8 + 3 * u}, {x + 6.5 * u, pane.y + pane.height * 0.8}, Rgb{});
+  paint_wipe_line(canvas, context, pane);
   const InspectedRun& other = context.inspection.run(second.run);
-  if (pane.right() - x > 40 * u) paint_tag(canvas, context, {x, pane.y, 26 * u, pane.height}, second.run, other.letter, "");
+  if ((lies ? behind.height : behind.width) > 40 * context.unit) paint_tag(canvas, context, {behind.x, behind.y, 26 * context.unit, behind.height}, second.run, other.letter, "");
+}
+
+void OutputsView::paint_wipe_line(Canvas& canvas, const ViewContext& context, const Rect& pane) const {
+  const bool lies = chosen("wipe") == "horizontal";
+  const double u = context.unit, at = lies ? pane.y + wipe_ * pane.height : pane.x + wipe_ * pane.width;
+  const Point from = lies ? Point{pane.x, at} : Point{at, pane.y}, to = lies ? Point{pane.right(), at} : Point{at, pane.bottom()};
+  canvas.line(from, to, Rgb{0.06F, 0.06F, 0.06F}, 4);
+  canvas.line(from, to, Rgb{1, 1, 1}, 2);
+  const Point knob = lies ? Point{pane.x + pane.width * 0.8, at} : Point{at, pane.y + pane.height * 0.8};
+  canvas.circle(knob, 9 * u, Rgb{1, 1, 1});
+  for (const double side : {-1.0, 1.0}) {  // two arrows away from the line
+    const auto place = [&](double along, double across) {
+      return lies ? Point{knob.x + across * u, knob.y + side * along * u} : Point{knob.x + side * along * u, knob.y + across * u};
+    };
+    canvas.triangle(place(2.5, -3), place(2.5, 3), place(6.5, 0), Rgb{});
+  }
+}
+
+double OutputsView::wipe_distance(const Rect& pane, Point at) const {
+  return chosen("wipe") == "horizontal" ? std::fabs(at.y - pane.y - wipe_ * pane.height) : std::fabs(at.x - pane.x - wipe_ * pane.width);
 }
 
 double OutputsView::range_of(const OutputSide& first, const OutputSide& second, int shift) {
@@ -113,53 +147,123 @@ double OutputsView::range_of(const OutputSide& first, const OutputSide& second, 
   return range;
 }
 
+/// One range for all panes, or they could not be compared.
+double OutputsView::common_range(const ViewContext& context, const OutputSide& first, const OutputSide& second, bool temporal) {
+  double range = range_of(first, second, temporal ? 1 : second.frame - first.frame);
+  for (const int run : mode() == "difference" ? std::vector<int>{} : shown_runs(context)) {
+    const OutputSide other = side(context, run);
+    if (other.frames && other.frames->count > (temporal ? 1 : 0)) range = std::max(range, temporal ? range_of(other, other, 1) : range_of(first, other, other.frame - first.frame));
+  }
+  return range > 0 ? range : 4.0 / 255;
+}
+
 void OutputsView::paint_difference(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& first, const OutputSide& second, bool temporal) {
   if (!first.frames || !second.frames || first.frames->count == 0 || second.frames->count == 0) {
     return paint_notice(canvas, context, pane, first.frames.loading() || second.frames.loading() ? "Reading the frames." : "One of the runs has no frames.");
   }
   const std::string a = temporal ? "f(t-1)" : std::string(1, context.inspection.run(first.run).letter);
   const std::string b = temporal ? "f(t)" : std::string(1, context.inspection.run(second.run).letter);
-  const PixelDifference mode = pixel_difference_of(chosen("difference"));
+  const PixelDifference kind = pixel_difference_of(chosen("difference"));
   const bool fixed = number("range") > 0;
-  const int first_frame = temporal ? std::max(first.frame - 1, 0) : first.frame;
-  double p99 = fixed ? number("range") : range_of(first, second, temporal ? 1 : second.frame - first.frame);
-  // One range for all panes, or they could not be compared.
-  for (const int run : temporal && !fixed ? shown_runs(context) : std::vector<int>{}) {
-    const OutputSide other = side(context, run);
-    if (other.frames && other.frames->count > 1) p99 = std::max(p99, range_of(other, other, 1));
-  }
-  const double range = p99 > 0 ? p99 : 4.0 / 255;
+  const int first_frame = first.frame;
+  const double range = fixed ? number("range") : common_range(context, first, second, temporal);
   const DifferenceOf key{first.frames.value.get(), second.frames.value.get(), first_frame, second.frame, chosen("difference"), range, context.theme.dark};
   std::shared_ptr<const Bitmap> bitmap;
   for (const auto& known : differences_) {
     if (known.first == key) bitmap = known.second;
   }
   if (!bitmap) {
-    bitmap = difference_bitmap(mode, *first.frames, first_frame, *second.frames, second.frame, range, context.theme);
+    bitmap = difference_bitmap(kind, *first.frames, first_frame, *second.frames, second.frame, range, context.theme);
     if (!bitmap) return paint_notice(canvas, context, pane, "The videos differ in size; there is no difference to show.");
     if (differences_.size() >= 8) differences_.erase(differences_.begin());
     differences_.emplace_back(key, bitmap);
   }
   paint_picture(canvas, pane, camera_, bitmap, first.frames->width, first.frames->height, camera_.scale < 1);
-  if (temporal) paint_tag(canvas, context, pane, first.run, context.inspection.run(first.run).letter, context.inspection.run(first.run).record.name);
-  paint_corner(canvas, context, pane, difference_text(mode, a, b, range, fixed), Align::Begin, Align::End);
+  const InspectedRun& shown = context.inspection.run(second.run);
+  if (mode() != "difference") paint_tag(canvas, context, pane, second.run, shown.letter, shown.record.name);
+  paint_corner(canvas, context, pane, difference_text(kind, a, b, range, fixed), Align::Begin, Align::End);
 }
 
-void OutputsView::paint_transport(Canvas& canvas, const ViewContext& context, const Rect& area) const {
+void OutputsView::paint_transport(Canvas& canvas, const ViewContext& context, const OutputLayout& layout) const {
+  const Rect& area = layout.transport;
+  const double u = context.unit;
+  const bool tall = area.height > 24 * u;
   TextStyle style = number_style(context, "text2");
   style.size = 11;
   style.vertical = Align::Middle;
   style.horizontal = Align::End;
-  const double u = context.unit, middle = area.y + area.height / 2;
   char text[64];
-  std::snprintf(text, sizeof text, "frame %d / %d  %.2f s", playback_.frame(), std::max(playback_.frames - 1, 0), playback_.seconds());
-  const double room = canvas.text_width(text, style) + 10 * u;
-  canvas.text({area.right(), middle}, text, style);
-  const Rect track{area.x, middle - 2 * u, std::max(area.width - room, 4.0), 4 * u};
-  canvas.fill(track, context.theme.colour("line"), 2 * u);
-  const double at = playback_.frames > 1 ? playback_.frame() / (playback_.frames - 1.0) : 0;
-  canvas.fill({track.x, track.y, track.width * at, track.height}, context.theme.colour("accent"), 2 * u);
-  canvas.circle({track.x + track.width * at, middle}, 5 * u, context.theme.colour("accent"));
+  const int last = std::max(playback_.frames - 1, 0);
+  if (area.right() - layout.track.right() > 100 * u) {
+    std::snprintf(text, sizeof text, "frame %d / %d  %.2f s", playback_.frame(), last, playback_.seconds());
+  } else {
+    std::snprintf(text, sizeof text, "%d / %d", playback_.frame(), last);
+  }
+  canvas.text({area.right(), tall ? area.y + 8 * u : area.y + area.height / 2}, text, style);
+  const double column = layout.track.width / std::max(playback_.frames, 1), x = layout.track.x + (playback_.frame() + 0.5) * column;
+  const Rect bar{layout.track.x, layout.track.bottom() - (tall ? 4 : area.height / 2 / u + 2) * u, layout.track.width, 4 * u};
+  canvas.fill(bar, context.theme.colour("line"), 2 * u);
+  canvas.fill({bar.x, bar.y, x - bar.x, bar.height}, context.theme.colour("accent"), 2 * u);
+  if (tall) paint_psnr(canvas, context, {layout.track.x, layout.track.y, layout.track.width, layout.track.height - 5 * u}, area.right());
+  if (tall) canvas.line({x, layout.track.y}, {x, bar.bottom()}, context.theme.colour("accent"), 2);
+  canvas.circle({x, bar.y + bar.height / 2}, 5 * u, context.theme.colour("accent"));
+}
+
+/// PSNR of each frame against run A: what is scrubbed along shows where the runs part.
+void OutputsView::paint_psnr(Canvas& canvas, const ViewContext& context, const Rect& area, double right) const {
+  canvas.fill(area, context.theme.colour("view"));
+  std::vector<int> runs;
+  for (const int run : shown_runs(context)) {
+    if (run > 0) runs.push_back(run);
+  }
+  Extent extent;
+  std::vector<Datum<Series>> all;
+  std::string problem;
+  for (const int run : runs) {
+    all.push_back(psnr_of(context, run));
+    problem = all.back().problem;
+    for (const double value : all.back() ? *all.back() : Series{}) {
+      if (value < 99.5) extent.add(value);  // equal frames have the floor of the recipe, 100 dB
+    }
+  }
+  TextStyle style = number_style(context, "text3");
+  style.size = 11;
+  style.halo = true;
+  const double u = context.unit;
+  if (runs.empty() || !problem.empty()) {
+    style.vertical = Align::Middle;
+    canvas.text({area.x + 4 * u, area.y + area.height / 2}, fit_text(canvas, runs.empty() ? "PSNR: show two runs" : "PSNR: " + problem, style, area.width), style);
+    return;
+  }
+  const double low = extent.empty() ? 0 : std::floor(extent.low - 1), high = extent.empty() ? 100 : std::max(std::ceil(extent.high), low + 5);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    if (!all[i] || all[i]->empty()) continue;
+    const Series& psnr = *all[i];
+    const double column = area.width / static_cast<double>(psnr.size());
+    std::vector<Point> top;
+    for (std::size_t frame = 0; frame < psnr.size(); ++frame) {
+      const double height = std::clamp((psnr[frame] - low) / (high - low), 0.0, 1.0) * area.height, x = area.x + static_cast<double>(frame) * column;
+      if (runs.size() == 1 && height > 0) canvas.fill({x, area.bottom() - height, std::max(column - (column > 4 * u ? u : 0), 0.5), height}, Colour(context.theme.run(runs[i]), 0.55F));
+      if (std::isnan(psnr[frame])) canvas.fill({x, area.y, std::max(column, 1.0), area.height}, nan_colour());
+      top.push_back({x, area.bottom() - height});
+      top.push_back({x + column, area.bottom() - height});
+    }
+    if (runs.size() > 1) canvas.polyline(top, context.theme.run(runs[i]), 1.5);
+  }
+  char text[64];
+  std::snprintf(text, sizeof text, "PSNR to A, %.0f to %.0f dB", low, high);
+  style.halo = false;
+  style.vertical = Align::Middle;
+  style.colour = context.theme.colour("text2");
+  paint_plate(canvas, context, {area.x + 4 * u, area.y + 8 * u}, fit_text(canvas, extent.empty() ? "PSNR to A" : text, style, area.width), style);
+  // The figure of the frame that is shown: of the cursor's run, or of the only one.
+  const auto own = std::find(runs.begin(), runs.end(), context.cursor.run);
+  const std::size_t which = own == runs.end() ? 0 : static_cast<std::size_t>(own - runs.begin());
+  const auto frame = static_cast<std::size_t>(playback_.frame());
+  if (!all[which] || frame >= all[which]->size()) return;
+  style.horizontal = Align::End;
+  style.colour = context.theme.run(runs[which]);
+  canvas.text({right, area.bottom() - 4 * u}, std::string(1, context.inspection.run(runs[which]).letter) + " " + decibel_text((*all[which])[frame]), style);
 }
 
 void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const OutputLayout& layout, const OutputSide& side) {
@@ -172,15 +276,16 @@ void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const O
   canvas.text({layout.words_title.x, layout.words_title.y}, "Prompt words", strong);
   if (words.empty()) canvas.text({layout.words.x, layout.words.y}, "This branch has no words: its text is padding.", label_style(context));
   if (context.inspection.locked().empty()) {
-    canvas.text({layout.strip_title.x, layout.strip_title.y}, "Where a token looks", strong);
+    canvas.text({layout.strip_title.x, layout.strip_title.y}, look_title(context), strong);
     paint_notice(canvas, context, layout.strip, "Click a pixel or a word.");
     word_places_ = paint_words(canvas, context, layout.words, words, {});
     return;
   }
   const std::int64_t token = context.inspection.locked().front();
-  const Datum<TokenLook> heat = look(context);
-  canvas.text({layout.strip_title.x, layout.strip_title.y}, "Where " + run.geometry.name(token, context.cursor.branch) + " looks", strong);
-  const double room = layout.strip_title.width - canvas.text_width("Where " + run.geometry.name(token, context.cursor.branch) + " looks", strong) - 10 * u;
+  const Datum<TokenLook> heat = look(context, context.cursor.run);
+  const std::string title = look_title(context);
+  canvas.text({layout.strip_title.x, layout.strip_title.y}, title, strong);
+  const double room = layout.strip_title.width - canvas.text_width(title, strong) - 10 * u;
   const std::string place = std::string("run ") + run.letter + ", L" + std::to_string(context.cursor.layer) + ", ";
   canvas.text({layout.strip_title.right(), layout.strip_title.y + 1 * u}, fit_text(canvas, place + (heat ? heat->source : ""), small, room), small);
   if (!heat) {
@@ -188,6 +293,7 @@ void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const O
     word_places_ = paint_words(canvas, context, layout.words, words, {});
     return;
   }
+  const bool to = chosen("direction") != "looks at";
   const int tiles = run.geometry.frames();
   const double gap = 2 * u, width = std::min((layout.strip.width - gap * (tiles - 1)) / tiles, layout.strip.height * std::max(1.0, double(run.record.width_px) / std::max(run.record.height_px, 1)));
   const int own = token >= run.geometry.tokens() || run.geometry.is_text(token) ? -1 : run.geometry.place(token).frame;
@@ -212,8 +318,8 @@ void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const O
     tick.colour = context.theme.colour(grid == own ? "brush" : "text3");
     if (width > 12 * u || grid % 5 == 0) canvas.text({tile.x + tile.width / 2, tile.bottom() + 2 * u}, std::to_string(grid), tick);
   }
-  canvas.text({layout.words_title.right(), layout.words_title.y + 1 * u}, "text mass " + percent_text(heat->text_mass), small);
-  word_places_ = paint_words(canvas, context, layout.words, words, word_weights(*heat, words));
+  canvas.text({layout.words_title.right(), layout.words_title.y + 1 * u}, to ? factor_text(heat->sum) + " uniform" : "text mass " + percent_text(heat->text_mass), small);
+  word_places_ = paint_words(canvas, context, layout.words, words, word_weights(*heat, words, to));
 }
 
 void OutputsView::paint_lasso(Canvas& canvas, const Rect& pane) const {

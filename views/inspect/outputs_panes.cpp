@@ -77,10 +77,10 @@ void paint_token_box(Canvas& canvas, const ViewContext& context, const Rect& pan
   canvas.pop_clip();
 }
 
-void paint_pixel_values(Canvas& canvas, const Rect& pane, const Camera& camera, const Frames& frames, int frame) {
+void paint_pixel_values(Canvas& canvas, const Rect& pane, const Camera& camera, int width, int height, const std::function<PixelLines(int, int)>& of) {
   const Point low = camera.to_image({pane.x, pane.y}, pane), high = camera.to_image({pane.right(), pane.bottom()}, pane);
   const int left = std::max(0, static_cast<int>(std::floor(low.x))), top = std::max(0, static_cast<int>(std::floor(low.y)));
-  const int right = std::min(frames.width - 1, static_cast<int>(std::floor(high.x))), bottom = std::min(frames.height - 1, static_cast<int>(std::floor(high.y)));
+  const int right = std::min(width - 1, static_cast<int>(std::floor(high.x))), bottom = std::min(height - 1, static_cast<int>(std::floor(high.y)));
   TextStyle style;
   style.face = Face::Numbers;
   style.size = 11;
@@ -88,14 +88,18 @@ void paint_pixel_values(Canvas& canvas, const Rect& pane, const Camera& camera, 
   canvas.push_clip(pane);
   for (int y = top; y <= bottom; ++y) {
     for (int x = left; x <= right; ++x) {
-      const float* rgb = frames.frame(frame) + std::size_t{3} * (static_cast<std::size_t>(y) * frames.width + x);
-      const float light = 0.2126F * rgb[0] + 0.7152F * rgb[1] + 0.0722F * rgb[2];
-      style.colour = light > 0.45F ? kBlack : kWhite;
+      const PixelLines pixel = of(x, y);
+      style.colour = pixel.bright ? kBlack : kWhite;
       const Point middle = camera.to_view({x + 0.5, y + 0.5}, pane);
-      for (int c = 0; c < 3; ++c) canvas.text({middle.x, middle.y + (c - 1) * 14 * canvas.unit()}, byte_text(rgb[c]), style);
+      for (int c = 0; c < 3; ++c) canvas.text({middle.x, middle.y + (c - 1) * 14 * canvas.unit()}, pixel.lines[c], style);
     }
   }
   canvas.pop_clip();
+}
+
+PixelLines pixel_lines(const Frames& frames, int frame, int x, int y) {
+  const float* rgb = frames.frame(frame) + std::size_t{3} * (static_cast<std::size_t>(y) * frames.width + x);
+  return {{byte_text(rgb[0]), byte_text(rgb[1]), byte_text(rgb[2])}, 0.2126F * rgb[0] + 0.7152F * rgb[1] + 0.0722F * rgb[2] > 0.45F};
 }
 
 void paint_magnifier(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::shared_ptr<const Bitmap>& bitmap, Point image) {

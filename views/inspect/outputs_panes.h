@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,8 +22,14 @@ void paint_corner(Canvas& canvas, const ViewContext& context, const Rect& pane, 
 /// A token as a box of pixels; dotted where the frame shown is not one of its own.
 void paint_token_box(Canvas& canvas, const ViewContext& context, const Rect& pane, const Camera& camera, const TokenPixels& pixels, bool of_this_frame,
                      bool crosshair);
-/// Red, green, blue as 0..255 in every visible pixel.
-void paint_pixel_values(Canvas& canvas, const Rect& pane, const Camera& camera, const Frames& frames, int frame);
+/// Three lines in every visible pixel: red, green, blue.
+struct PixelLines {
+  std::string lines[3];
+  bool bright = false;  ///< the pixel is: black ink
+};
+void paint_pixel_values(Canvas& canvas, const Rect& pane, const Camera& camera, int width, int height, const std::function<PixelLines(int x, int y)>& of);
+/// 0..255 of a frame.
+PixelLines pixel_lines(const Frames& frames, int frame, int x, int y);
 /// What lies around an image point, enlarged, in the lower right corner.
 void paint_magnifier(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::shared_ptr<const Bitmap>& bitmap, Point image);
 /// Waveform or histograms of a frame in the lower left corner. @param which  "waveform" or "histogram"

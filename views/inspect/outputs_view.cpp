@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "core/metrics/psnr.h"
 #include "views/inspect/outputs_difference.h"
 #include "views/inspect/outputs_panes.h"
 #include "views/inspect/outputs_picking.h"
@@ -16,16 +18,19 @@ namespace ditscope::views {
 
 OutputsView::OutputsView()
     : ControlledView(
-          {choice_control("mode", "Show", {"side by side", "wipe", "difference", "flicker", "fade", "temporal difference", "grid", "A", "B"},
-                          "A is the reference; B is the run of the cursor, or the second one. Grid: all runs."),
+          {choice_control("mode", "Show", {"side by side", "wipe", "difference", "flicker", "fade", "temporal difference", "grid", "difference grid", "A", "B"},
+                          "A is the reference; B is the run of the cursor, or the second one. Grid: all runs, or all against A. Hold Shift to flicker."),
            choice_control("difference", "Difference", pixel_difference_names(), "B - A; its size; squared; over A + 0.01."),
            number_control("range", "Range", 0, 0, 100, "What is drawn at full strength; 0: the 99th percentile of the pair."),
-           choice_control("look", "Where it looks", {"strip", "overlay", "off"}, "Attention of the locked token over the frames."),
+           choice_control("look", "Where it looks", {"strip", "overlay", "off"},
+                          "Attention of the locked tokens over the frames; overlay: on the videos too, each run its own."),
+           choice_control("direction", "Token", {"looks at", "is looked at by"}, "Its row of the softmax, or its column: who looks at it."),
            choice_control("heads", "Heads", {"head", "mean"}, "The head under the cursor, or the mean over all heads."),
            number_control("frame", "Frame", 0, 0, 1e6, "Frame of the video."), switch_control("play", "Play", false, "Space"),
            choice_control("speed", "Speed", {"1", "0.25", "0.5", "2", "4"}, "Times the clip's own."),
-           number_control("flicker", "Flicker", 2, 1, 8, "Hz"), number_control("fade", "Fade", 0.5, 0, 1, "Share of B."),
-           number_control("shift_a", "Shift A", 0, -64, 64, "Frames that A is ahead."),
+           number_control("flicker", "Flicker", 2, 0, 8, "Hz; 0: B stands still"), number_control("fade", "Fade", 0.5, 0, 1, "Share of B."),
+           choice_control("wipe", "Wipe", {"vertical", "horizontal"}, "The line between A and B."),
+           switch_control("follow", "Line follows mouse", false, "M"), number_control("shift_a", "Shift A", 0, -64, 64, "Frames that A is ahead."),
            number_control("shift_b", "Shift B", 0, -64, 64, "Frames that B is ahead."), switch_control("swap", "Swap", false, "A and B change places."),
            switch_control("magnifier", "Magnifier", false, "What lies under the pointer, enlarged on every output."),
            choice_control("scope", "Scope", {"off", "waveform", "histogram"}, "Of the frame shown.")}) {}
@@ -36,7 +41,7 @@ const ViewInfo& OutputsView::info() const {
                               "The decoded videos beside each other, and where the locked token looks.",
                               "difference = B - A on RGB 0..1 before encoding; heat = softmax(q.k / sqrt d) of the locked token, log10",
                               "heat: Vaswani et al. 2017, arXiv:1706.03762, Eq. 1",
-                              "wheel zoom, right drag pan, F fit, click lock, drag lasso, Space play",
+                              "wheel zoom, right drag pan, F fit, click lock, drag lasso, Space play, hold Shift flicker",
                               280};
   return kInfo;
 }
@@ -57,6 +62,7 @@ void OutputsView::set_control(const std::string& name, const std::string& value)
   ControlledView::set_control(name, value);
   if (name == "frame") {
     playback_.position = number("frame");  // paint() clamps it to the clip
+    frame_chosen_ = seconds_ < 0;
   } else if (name == "play") {
     playback_.playing = on("play");
   } else if (name == "speed") {
@@ -64,17 +70,22 @@ void OutputsView::set_control(const std::string& name, const std::string& value)
   }
 }
 
+const std::string& OutputsView::mode() const {
+  static const std::string kFlicker = "flicker";
+  return held_ ? kFlicker : chosen("mode");
+}
+
 std::vector<int> OutputsView::shown_runs(const ViewContext& context) const {
   const int count = static_cast<int>(context.inspection.runs().size());
-  if (chosen("mode") == "grid") {
+  if (mode() == "grid" || (mode() == "difference grid" && count > 1)) {
     std::vector<int> all;
-    for (int run = 0; run < count; ++run) all.push_back(run);
+    for (int run = mode() == "grid" ? 0 : 1; run < count; ++run) all.push_back(run);
     return all;
   }
   int first = 0, second = context.cursor.run > 0 ? context.cursor.run : count > 1 ? 1 : 0;
   if (on("swap")) std::swap(first, second);
-  if (chosen("mode") == "A") return {first};
-  if (chosen("mode") == "B") return {second};
+  if (mode() == "A") return {first};
+  if (mode() == "B") return {second};
   if (first == second) return {first};
   return {first, second};
 }
@@ -109,7 +120,9 @@ OutputLayout OutputsView::lay_out(const ViewContext& context) const {
     bottom = layout.strip_title.y - 2 * u;
   }
   if (area.height > 120 * u) {
-    layout.transport = {area.x, bottom - 18 * u, area.width, 16 * u};
+    const double height = (area.height > 260 * u && context.inspection.runs().size() > 1 ? 32 : 16) * u;
+    layout.transport = {area.x, bottom - height - 2 * u, area.width, height};
+    layout.track = {area.x, layout.transport.y, std::max(area.width - (area.width > 400 * u ? 172 : 76) * u, 4.0), height};
     bottom = layout.transport.y - 4 * u;
   }
   layout.panes = {area.x, area.y, area.width, std::max(bottom - area.y, 10.0)};
@@ -117,29 +130,71 @@ OutputLayout OutputsView::lay_out(const ViewContext& context) const {
 }
 
 std::vector<Rect> OutputsView::panes_of(const ViewContext& context, const OutputLayout& layout, const Frames* shape) const {
-  const std::string& mode = chosen("mode");
-  const int runs = static_cast<int>(shown_runs(context).size());
-  const int count = mode == "side by side" || mode == "grid" || mode == "temporal difference" ? runs : 1;
+  const int count = two_at_once() ? 1 : static_cast<int>(shown_runs(context).size());
   return tile_panes(layout.panes, count, shape && shape->height > 0 ? static_cast<double>(shape->width) / shape->height : 1, 4 * context.unit);
 }
 
-Datum<TokenLook> OutputsView::look(const ViewContext& context) {
+Datum<TokenLook> OutputsView::look(const ViewContext& context, int of) {
   if (context.inspection.locked().empty()) return {};
-  const std::int64_t token = context.inspection.locked().front();
-  const InspectedRun& run = context.inspection.run(context.cursor.run);
-  const std::string key = context.inspection.captures()[run.capture].string() + " " + std::to_string(run.record.run_id) + " " + chosen("heads") + " " +
-                          std::to_string(token);
-  if (look_ && look_key_ == key && look_at_ == context.cursor) {
-    Datum<TokenLook> known;
-    known.value = look_;
-    return known;
+  const InspectedRun& run = context.inspection.run(of);
+  InspectCursor at = context.cursor;
+  at.run = of;
+  at.layer = std::clamp(at.layer, 0, std::max(run.record.model.layers - 1, 0));
+  at.head = std::clamp(at.head, 0, std::max(run.record.model.heads - 1, 0));
+  at.branch = std::clamp(at.branch, 0, std::max(static_cast<int>(run.record.branches.size()) - 1, 0));
+  const LookWish wish{context.inspection.locked(), chosen("direction") != "looks at", chosen("heads") == "mean"};
+  const std::string key = context.inspection.captures()[run.capture].string() + " " + std::to_string(run.record.run_id) + " " + wish.key();
+  Looked& known = looks_[of];
+  if (known.look && known.key == key && known.at == at) {
+    Datum<TokenLook> same;
+    same.value = known.look;
+    return same;
   }
-  const Datum<TokenLook> found = token_look(context.inspection, context.cursor, token, chosen("heads") == "mean");
-  // What is pooled may become exact; what is exact stays.
-  look_ = found && found->source.rfind("exact", 0) == 0 ? found.value : nullptr;
-  look_key_ = key;
-  look_at_ = context.cursor;
+  const Datum<TokenLook> found = token_look(context.inspection, at, wish);
+  known = {key, at, found && found->settled ? found.value : nullptr};
   return found;
+}
+
+std::string OutputsView::look_title(const ViewContext& context) const {
+  const std::vector<std::int64_t>& locked = context.inspection.locked();
+  const TokenGeometry& geometry = context.inspection.run(context.cursor.run).geometry;
+  const bool to = chosen("direction") != "looks at";
+  if (locked.empty()) return to ? "Who looks at a token" : "Where a token looks";
+  std::string name = locked.size() == 1 ? geometry.name(locked.front(), context.cursor.branch) : std::to_string(locked.size()) + " tokens";
+  bool one = locked.size() == 1;
+  for (const TokenGeometry::Word& word : geometry.words(context.cursor.branch)) {
+    if (word.tokens != locked) continue;
+    name = "'" + word.text + "'";
+    one = true;
+  }
+  return to ? "Who looks at " + name : "Where " + name + (one ? " looks" : " look");
+}
+
+Datum<Series> OutputsView::psnr_of(const ViewContext& context, int run) const {
+  const OutputSide reference = side(context, 0), other = side(context, run);
+  if (!reference.frames || !other.frames || run == 0) return {};
+  const int shift_a = static_cast<int>(number("shift_a")), shift_b = static_cast<int>(number("shift_b"));
+  const InspectedRun& a = context.inspection.run(0);
+  const std::string key = "psnr " + context.inspection.captures()[a.capture].string() + " " + std::to_string(a.record.run_id) + " " +
+                          std::to_string(shift_a) + " " + std::to_string(shift_b);
+  return context.inspection.fetch<Series>(run, key, [first = reference.frames.value, second = other.frames.value, shift_a, shift_b](CaptureReader&) {
+    Series series;
+    for (int frame = 0; frame < std::max(first->count, second->count); ++frame) {
+      series.push_back(frame_psnr(*second, shifted_frame(frame, shift_b, second->count), *first, shifted_frame(frame, shift_a, first->count)));
+    }
+    return series;
+  });
+}
+
+/// A token that was locked anywhere is shown on its frame.
+void OutputsView::follow_lock(const ViewContext& context) {
+  const std::int64_t token = context.inspection.locked().empty() ? -1 : context.inspection.locked().front();
+  if (token == followed_) return;
+  followed_ = token;
+  const TokenGeometry& geometry = context.inspection.run(context.cursor.run).geometry;
+  if (std::exchange(frame_chosen_, false) || playback_.playing || token < 0 || token >= geometry.tokens() || geometry.is_text(token)) return;
+  const TokenPixels pixels = geometry.pixels(token);
+  if (playback_.frame() < pixels.first_frame || playback_.frame() > pixels.last_frame) playback_ = seek(playback_, pixels.last_frame);
 }
 
 void OutputsView::follow_clip(const ViewContext& context, const Frames& frames) {
@@ -165,42 +220,44 @@ void OutputsView::paint(Canvas& canvas, const ViewContext& context) {
   const Frames* shape = some ? some->frames.value.get() : nullptr;
   if (shape) {
     follow_clip(context, *shape);
+    follow_lock(context);
     for (OutputSide& each : sides) each = side(context, each.run);
   }
   const std::vector<Rect> panes = panes_of(context, layout, shape);
   if (shape) camera_ = follow(camera_, panes[0], shape->width, shape->height);
   for (const Rect& pane : panes) canvas.fill(pane, context.theme.colour("view"));
-  const std::string& mode = chosen("mode");
+  const bool grid = mode() == "difference grid" && runs.front() != 0, temporal = mode() == "temporal difference";
   if (!shape) {
     const Datum<Frames>& frames = sides[0].frames;
     paint_notice(canvas, context, layout.panes, frames.loading() ? "Reading the frames." : kNoFrames);
-  } else if (mode == "difference" && sides.size() == 2) {
+  } else if (mode() == "difference" && sides.size() == 2) {
     paint_difference(canvas, context, panes[0], sides[0], sides[1], false);
-    paint_marks(canvas, context, panes[0], sides[1]);
-  } else if ((mode == "wipe" || mode == "fade" || mode == "flicker") && sides.size() == 2) {
+    paint_marks(canvas, context, panes[0], sides[1], &sides[0]);
+  } else if (two_at_once() && sides.size() == 2) {
     paint_pair(canvas, context, panes[0], sides[0], sides[1]);
   } else {
     for (std::size_t i = 0; i < panes.size() && i < sides.size(); ++i) {
-      if (mode == "temporal difference") {
-        paint_difference(canvas, context, panes[i], sides[i], sides[i], true);
+      OutputSide less = grid ? side(context, 0) : sides[i];
+      if (temporal) less.frame = std::max(less.frame - 1, 0);
+      if (grid || temporal) {
+        paint_difference(canvas, context, panes[i], less, sides[i], temporal);
       } else {
         paint_side(canvas, context, panes[i], sides[i]);
       }
-      paint_marks(canvas, context, panes[i], sides[i]);
+      paint_marks(canvas, context, panes[i], sides[i], grid || temporal ? &less : nullptr);
     }
-    if (sides.size() == 1 && (mode == "wipe" || mode == "difference" || mode == "fade" || mode == "flicker")) {
+    if (sides.size() == 1 && (two_at_once() || mode() == "difference grid")) {
       paint_corner(canvas, context, panes[0], "one run: nothing to compare with", Align::Middle, Align::End);
     }
   }
   if (drag_ == OutputDrag::Lasso) paint_lasso(canvas, drag_pane_);
-  if (layout.transport.height > 0) paint_transport(canvas, context, layout.transport);
+  if (layout.transport.height > 0) paint_transport(canvas, context, layout);
   word_places_.clear();
   if (layout.strip.height > 0) paint_look(canvas, context, layout, side(context, context.cursor.run));
 }
 
 bool OutputsView::seek_to(double px, const Rect& area) {
-  const double width = std::max(area.width * 0.7, 1.0);
-  playback_ = seek(playback_, static_cast<int>(std::lround((px - area.x) / width * (playback_.frames - 1))));
+  playback_ = seek(playback_, static_cast<int>(std::floor((px - area.x) / std::max(area.width, 1.0) * playback_.frames)));
   return true;
 }
 
@@ -237,8 +294,9 @@ bool OutputsView::pointer(const PointerEvent& event, const ViewContext& context)
   const std::vector<Rect> panes = panes_of(context, layout, &frames);
   const auto pane = std::find_if(panes.begin(), panes.end(), [&](const Rect& each) { return each.contains(event.at); });
   const Rect& wipe_pane = panes.front();
-  const double u = context.unit, wipe_x = wipe_pane.x + wipe_ * wipe_pane.width;
-  const bool on_wipe = chosen("mode") == "wipe" && wipe_pane.contains(event.at) && std::fabs(event.at.x - wipe_x) < 6 * u;
+  const double u = context.unit;
+  const bool wipes = mode() == "wipe" && wipe_pane.contains(event.at), on_wipe = wipes && !on("follow") && wipe_distance(wipe_pane, event.at) < 6 * u;
+  if (wipes && on("follow") && event.kind == Kind::Move) wipe_ = wipe_at({wipe_pane, Pane::Content::Wipe, chosen("wipe") == "horizontal"}, event.at);
   const Point before = last_;
   last_ = event.at;
   switch (event.kind) {
@@ -257,7 +315,7 @@ bool OutputsView::pointer(const PointerEvent& event, const ViewContext& context)
     case Kind::Press: {
       if (layout.transport.contains(event.at)) {
         drag_ = OutputDrag::Seek;
-        return seek_to(event.at.x, layout.transport);
+        return seek_to(event.at.x, layout.track);
       }
       if (layout.strip.height > 0 && layout.strip.contains(event.at)) {
         const TokenGeometry& geometry = context.inspection.run(context.cursor.run).geometry;
@@ -301,10 +359,10 @@ bool OutputsView::pointer(const PointerEvent& event, const ViewContext& context)
       camera_ = pan(camera_, drag_pane_, {event.at.x - before.x, event.at.y - before.y}, frames.width, frames.height);
       return true;
     case OutputDrag::Wipe:
-      wipe_ = wipe_at({wipe_pane, Pane::Content::Wipe, false}, event.at);
+      wipe_ = wipe_at({wipe_pane, Pane::Content::Wipe, chosen("wipe") == "horizontal"}, event.at);
       return true;
     case OutputDrag::Seek:
-      return seek_to(event.at.x, layout.transport);
+      return seek_to(event.at.x, layout.track);
     case OutputDrag::Lasso:
       outline_.push_back(camera_.to_image(event.at, drag_pane_));
       return true;
@@ -339,6 +397,10 @@ bool OutputsView::key(const std::string& key, const ViewContext& context) {
     playback_ = step_frames(playback_, key == "," ? -1 : 1);
   } else if (key == "S") {
     set_control("swap", on("swap") ? "off" : "on");
+  } else if (key == "M") {
+    set_control("follow", on("follow") ? "off" : "on");
+  } else if (key == "Shift") {
+    held_ = true;
   } else if (key == "F") {
     camera_ = {};
   } else if (key == "Ctrl+0") {
@@ -351,6 +413,8 @@ bool OutputsView::key(const std::string& key, const ViewContext& context) {
   return true;
 }
 
+bool OutputsView::key_released(const std::string& key, const ViewContext&) { return key == "Shift" && std::exchange(held_, false); }
+
 std::string OutputsView::tooltip(Point at, const ViewContext& context) {
   if (context.inspection.empty()) return {};
   const OutputLayout layout = lay_out(context);
@@ -358,12 +422,24 @@ std::string OutputsView::tooltip(Point at, const ViewContext& context) {
   const auto& words = run.geometry.words(context.cursor.branch);
   for (std::size_t i = 0; i < std::min(words.size(), word_places_.size()); ++i) {
     if (!word_places_[i].contains(at)) continue;
-    const Datum<TokenLook> heat = look(context);
+    const Datum<TokenLook> heat = look(context, context.cursor.run);
     if (!heat) return {};
-    return "'" + words[i].text + "': " + plot_number(word_weights(*heat, words)[i]) + " of the softmax\nsum over its " + std::to_string(words[i].tokens.size()) + " tokens";
+    const bool to = chosen("direction") != "looks at";
+    return "'" + words[i].text + "': " + plot_number(word_weights(*heat, words, to)[i]) + (to ? " of its softmax goes to the locked tokens\nmean" : " of the softmax\nsum") +
+           " over its " + std::to_string(words[i].tokens.size()) + " tokens";
+  }
+  if (layout.transport.contains(at) && playback_.frames > 0) {
+    const int frame = std::clamp(static_cast<int>((at.x - layout.track.x) / layout.track.width * playback_.frames), 0, playback_.frames - 1);
+    std::string text = "Frame " + std::to_string(frame);
+    for (int other = 1; other < static_cast<int>(context.inspection.runs().size()); ++other) {
+      const Datum<Series> psnr = psnr_of(context, other);
+      if (psnr && frame < static_cast<int>(psnr->size())) text += std::string("\n") + context.inspection.run(other).letter + ": " + decibel_text((*psnr)[frame]) + " against A";
+    }
+    return text + "\n" + std::string(psnr_formula()) + "; here on the 8 bits that the capture holds";
   }
   if (layout.strip.height > 0 && layout.strip.contains(at)) {
-    return "The row of the locked token: softmax(q.k / sqrt d), three decades below its largest video weight\nclick shows the frame";
+    return (chosen("direction") == "looks at" ? "The row of the locked token: softmax(q.k / sqrt d)" : "The column of the locked token: p(query, token)") +
+           std::string(", three decades below the largest video weight; several tokens are pooled\nclick shows the frame");
   }
   if (!hover_ || !layout.panes.contains(at)) return {};
   const OutputSide shown = side(context, shown_runs(context).front());
@@ -378,21 +454,21 @@ std::string OutputsView::spoken(const ViewContext& context) {
   if (context.inspection.empty() || context.inspection.locked().empty()) return info().title;
   const InspectedRun& run = context.inspection.run(context.cursor.run);
   std::string text = "Outputs, locked token " + run.geometry.name(context.inspection.locked().front(), context.cursor.branch);
-  const Datum<TokenLook> heat = look(context);
-  if (heat) text += ", text mass " + percent_text(heat->text_mass);
+  const Datum<TokenLook> heat = look(context, context.cursor.run);
+  if (heat && chosen("direction") == "looks at") text += ", text mass " + percent_text(heat->text_mass);
   return text;
 }
 
 std::vector<DataArray> OutputsView::data(const ViewContext& context) {
   std::vector<DataArray> arrays;
   if (context.inspection.empty()) return arrays;
-  const Datum<TokenLook> heat = look(context);
+  const Datum<TokenLook> heat = look(context, context.cursor.run);
   if (heat) {
     const TokenGeometry& geometry = context.inspection.run(context.cursor.run).geometry;
     const auto begin = heat->weight.begin() + geometry.visual_begin();
     arrays.push_back({"where_it_looks", {geometry.frames(), geometry.rows(), geometry.columns()}, {begin, begin + geometry.visual_tokens()}, {}});
     const auto& words = geometry.words(context.cursor.branch);
-    arrays.push_back({"words", {static_cast<std::int64_t>(words.size())}, word_weights(*heat, words), {}});
+    arrays.push_back({"words", {static_cast<std::int64_t>(words.size())}, word_weights(*heat, words, chosen("direction") != "looks at"), {}});
   }
   for (const int run : shown_runs(context)) {
     const OutputSide shown = side(context, run);
@@ -400,6 +476,9 @@ std::vector<DataArray> OutputsView::data(const ViewContext& context) {
     const float* rgb = shown.frames->frame(shown.frame);
     arrays.push_back({std::string("frame_") + context.inspection.run(run).letter, {shown.frames->height, shown.frames->width, 3},
                       {rgb, rgb + shown.frames->frame_size()}, {}});
+    if (const Datum<Series> psnr = psnr_of(context, run)) {
+      arrays.push_back({std::string("psnr_") + context.inspection.run(run).letter, {static_cast<std::int64_t>(psnr->size())}, *psnr, {}});
+    }
   }
   return arrays;
 }

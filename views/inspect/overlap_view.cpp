@@ -4,9 +4,9 @@
 #include <cstdio>
 #include <map>
 
-#include "kernels/error.h"
 #include "views/inspect/colour_map.h"
 #include "views/inspect/heads_data.h"
+#include "views/inspect/plot_controls.h"
 #include "views/inspect/views.h"
 
 namespace ditscope::views {
@@ -17,24 +17,17 @@ struct Overlap {
   std::vector<double> iou;      // (n,n)
 };
 
-class OverlapView final : public InspectView {
+class OverlapView final : public ControlledView {
  public:
+  OverlapView()
+      : ControlledView({choice_control("between", "Between", {"steps", "heads", "layers", "runs"},
+                                       "What lies along both axes; the rest is the cursor's. Runs: of other methods, prompts or seeds")}) {}
+
   const ViewInfo& info() const override {
     static const ViewInfo kInfo{"overlap", "Overlap", "How much two masks have in common, between steps, heads, layers or runs.",
                                 "IoU = blocks that both keep / blocks that either keeps, in blocks of 64 x 64", "AdaSpa, Sec. 3: masks of neighbouring steps", "click goes there", 280};
     return kInfo;
   }
-  std::vector<Control> controls(const ViewContext&) const override {
-    return {{"between", "Between", Control::Kind::Choice, {"steps", "heads", "layers", "runs"}, between_, 0, 1, "What lies along both axes; the rest is the cursor's"}};
-  }
-  void set_control(const std::string& name, const std::string& value) override {
-    if (name != "between") return InspectView::set_control(name, value);
-    if (value != "steps" && value != "heads" && value != "layers" && value != "runs") {
-      throw Error{ErrorKind::InvalidArgument, "expected between of steps, heads, layers, runs, got '" + value + "'"};
-    }
-    between_ = value;
-  }
-
   void paint(Canvas& canvas, const ViewContext& context) override {
     if (context.inspection.empty()) return paint_notice(canvas, context, context.area, "No run is open. Open a capture, or generate with capture on.");
     const double u = context.unit;
@@ -69,7 +62,7 @@ class OverlapView final : public InspectView {
       if (!here && (i % every != 0 || std::abs(i - own_at) < every)) continue;
       style.colour = context.theme.colour(here ? "text" : "text2");
       style.horizontal = Align::Middle;
-      const std::string label = between_ == "runs" ? std::string(1, context.inspection.run(overlap->items[i]).letter) : std::to_string(overlap->items[i]);
+      const std::string label = chosen("between") == "runs" ? std::string(1, context.inspection.run(overlap->items[i]).letter) : std::to_string(overlap->items[i]);
       canvas.text({layout_.x + (i + 0.5) * layout_.cell, layout_.y - 9 * u}, label, style);
       style.horizontal = Align::End;
       canvas.text({layout_.x - 5 * u, layout_.y + (i + 0.5) * layout_.cell}, label, style);
@@ -90,7 +83,7 @@ class OverlapView final : public InspectView {
     style.horizontal = Align::Begin;
     style.face = Face::Words;
     style.colour = context.theme.colour("text2");
-    canvas.text({context.area.x + 8 * u, context.area.bottom() - 12 * u}, "IoU of masks between " + between_ + ", 0 dark to 1 light", style);
+    canvas.text({context.area.x + 8 * u, context.area.bottom() - 12 * u}, "IoU of masks between " + chosen("between") + ", 0 dark to 1 light", style);
   }
 
   bool pointer(const PointerEvent& event, const ViewContext& context) override {
@@ -101,7 +94,7 @@ class OverlapView final : public InspectView {
     if (!overlap || cell < 0) return false;
     const int item = overlap->items[static_cast<std::size_t>(cell % layout_.columns)];
     InspectCursor cursor = context.inspection.cursor();
-    (between_ == "steps" ? cursor.step : between_ == "heads" ? cursor.head : between_ == "layers" ? cursor.layer : cursor.run) = item;
+    (chosen("between") == "steps" ? cursor.step : chosen("between") == "heads" ? cursor.head : chosen("between") == "layers" ? cursor.layer : cursor.run) = item;
     context.inspection.set_cursor(cursor);
     return true;
   }
@@ -111,10 +104,17 @@ class OverlapView final : public InspectView {
     const auto overlap = context.inspection.empty() ? nullptr : load(context, &problem);
     const int cell = layout_.pick(at);
     if (!overlap || cell < 0 || cell >= static_cast<int>(overlap->iou.size())) return {};
+    const int row = overlap->items[static_cast<std::size_t>(cell / layout_.columns)], column = overlap->items[static_cast<std::size_t>(cell % layout_.columns)];
     char text[96];
-    std::snprintf(text, sizeof text, "%s %d and %d: IoU %.3f", between_.c_str(), overlap->items[static_cast<std::size_t>(cell / layout_.columns)],
-                  overlap->items[static_cast<std::size_t>(cell % layout_.columns)], overlap->iou[static_cast<std::size_t>(cell)]);
-    return text;
+    std::snprintf(text, sizeof text, "IoU %.3f", overlap->iou[static_cast<std::size_t>(cell)]);
+    if (chosen("between") != "runs") return chosen("between") + " " + std::to_string(row) + " and " + std::to_string(column) + ": " + text;
+    // What the runs differ in: the method, the prompt, the seed.
+    std::string all = text;
+    for (const int run : {row, column}) {
+      const CaptureRun& record = context.inspection.run(run).record;
+      all += std::string("\n") + context.inspection.run(run).letter + ": " + record.name + ", \"" + record.prompt + "\", seed " + record.seed;
+    }
+    return std::isnan(overlap->iou[static_cast<std::size_t>(cell)]) ? all + "\nMasks of other sizes or token orders do not compare." : all;
   }
 
   std::vector<DataArray> data(const ViewContext& context) override {
@@ -122,28 +122,28 @@ class OverlapView final : public InspectView {
     const auto overlap = context.inspection.empty() ? nullptr : load(context, &problem);
     if (!overlap) return {};
     const auto count = static_cast<std::int64_t>(overlap->items.size());
-    return {{"iou", {count, count}, overlap->iou, {}}, {between_, {count}, {overlap->items.begin(), overlap->items.end()}, {}}};
+    return {{"iou", {count, count}, overlap->iou, {}}, {chosen("between"), {count}, {overlap->items.begin(), overlap->items.end()}, {}}};
   }
 
  private:
   int own_item(const ViewContext& context) const {
     const InspectCursor& at = context.cursor;
-    return between_ == "steps" ? at.step : between_ == "heads" ? at.head : between_ == "layers" ? at.layer : at.run;
+    return chosen("between") == "steps" ? at.step : chosen("between") == "heads" ? at.head : chosen("between") == "layers" ? at.layer : at.run;
   }
 
   std::shared_ptr<const Overlap> load(const ViewContext& context, std::string* problem) {
     const InspectCursor at = context.cursor;
-    if (between_ == "runs") return between_runs(context, problem);
+    if (chosen("between") == "runs") return between_runs(context, problem);
     const CaptureRun& record = context.inspection.run(at.run).record;
     std::vector<int> items;
-    if (between_ == "steps") {
+    if (chosen("between") == "steps") {
       for (const CaptureStep& step : context.inspection.run(at.run).steps) items.push_back(step.step);
     } else {
-      for (int i = 0; i < (between_ == "heads" ? record.model.heads : record.model.layers); ++i) items.push_back(i);
+      for (int i = 0; i < (chosen("between") == "heads" ? record.model.heads : record.model.layers); ++i) items.push_back(i);
     }
-    const std::string rest = std::to_string(between_ == "steps" ? -1 : at.step) + " " + std::to_string(between_ == "layers" ? -1 : at.layer) + " " +
-                             std::to_string(between_ == "heads" ? -1 : at.head) + " " + std::to_string(at.branch);
-    const auto load = [at, items, between = between_, id = record.run_id, tokens = record.tokens()](CaptureReader& reader) {
+    const std::string rest = std::to_string(chosen("between") == "steps" ? -1 : at.step) + " " + std::to_string(chosen("between") == "layers" ? -1 : at.layer) + " " +
+                             std::to_string(chosen("between") == "heads" ? -1 : at.head) + " " + std::to_string(at.branch);
+    const auto load = [at, items, between = chosen("between"), id = record.run_id, tokens = record.tokens()](CaptureReader& reader) {
       Overlap overlap;
       std::vector<std::int64_t> ids;
       for (const int item : items) {
@@ -168,7 +168,7 @@ class OverlapView final : public InspectView {
       }
       return overlap;
     };
-    const Datum<Overlap> datum = context.inspection.fetch<Overlap>(at.run, (between_ == "steps" ? "run overlap " : "overlap ") + between_ + " " + rest, load, 8 * 64 * 64);
+    const Datum<Overlap> datum = context.inspection.fetch<Overlap>(at.run, (chosen("between") == "steps" ? "run overlap " : "overlap ") + chosen("between") + " " + rest, load, 8 * 64 * 64);
     *problem = datum.problem;
     return datum.value;
   }
@@ -199,7 +199,6 @@ class OverlapView final : public InspectView {
     return overlap;
   }
 
-  std::string between_ = "steps";
   CellLayout layout_;
   std::vector<std::uint8_t> rgba_;
   std::shared_ptr<const Bitmap> bitmap_;

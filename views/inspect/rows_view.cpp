@@ -4,10 +4,10 @@
 #include <cstdio>
 #include <numeric>
 
-#include "kernels/error.h"
 #include "views/inspect/colour_map.h"
 #include "views/inspect/map_row.h"
 #include "views/inspect/mask_data.h"
+#include "views/inspect/plot_controls.h"
 #include "views/inspect/range.h"
 #include "views/inspect/views.h"
 
@@ -31,23 +31,19 @@ Layout layout_of(const Rect& area, double unit) {
   return l;
 }
 
-class RowsView final : public InspectView {
+class RowsView final : public ControlledView {
  public:
+  RowsView()
+      : ControlledView({choice_control("colours", "Colours", {"magma", "viridis", "cividis"}, "Of the heat over the frames"),
+                        switch_control("exact", "Exact", true, "From q and k, stored or replayed; off: the row of the map")}) {}
+
   const ViewInfo& info() const override {
     static const ViewInfo kInfo{"rows", "Rows", "What one query token looks at: every key, over the frames, and its largest keys.", "p_j = exp(q.k_j / sqrt(d) - LSE)",
                                 "recomputed from q and k, or the row of the map", "click locks, hover shows the key", 280};
     return kInfo;
   }
-  std::vector<Control> controls(const ViewContext&) const override {
-    return {{"colours", "Colours", Control::Kind::Choice, {"magma", "viridis", "cividis"}, colours_, 0, 1, "Of the heat over the frames"},
-            {"exact", "Exact", Control::Kind::Switch, {}, exact_ ? "on" : "off", 0, 1, "From q and k, stored or replayed; off: the row of the map"}};
-  }
   void set_control(const std::string& name, const std::string& value) override {
-    const bool known = name == "colours" ? value == "magma" || value == "viridis" || value == "cividis" : name == "exact" ? value == "on" || value == "off" : false;
-    if (name != "colours" && name != "exact") return InspectView::set_control(name, value);
-    if (!known) throw Error{ErrorKind::InvalidArgument, "expected one of the choices of " + name + ", got '" + value + "'"};
-    if (name == "colours") colours_ = value;
-    else exact_ = value == "on";
+    ControlledView::set_control(name, value);
     bitmaps_.clear();
   }
 
@@ -109,9 +105,9 @@ class RowsView final : public InspectView {
     const std::int64_t query = row_query(context.inspection);
     std::string key;
     for (const std::int64_t n : {query, std::int64_t{at.run}, std::int64_t{at.step}, std::int64_t{at.layer}, std::int64_t{at.head}, std::int64_t{at.branch}}) key += std::to_string(n) + " ";
-    key += exact_ ? "exact" : "";
+    key += on("exact") ? "exact" : "";
     if (row_ && key == key_ && row_->settled) return;
-    const auto row = row_profile(context.inspection, at, at, query, exact_, problem);
+    const auto row = row_profile(context.inspection, at, at, query, on("exact"), problem);
     if (row && row_ && key == key_ && row->exact == row_->exact && row->settled == row_->settled) return;
     row_ = row;
     key_ = key;
@@ -207,7 +203,7 @@ class RowsView final : public InspectView {
     if (grid.width < 4) return;
     if (bitmaps_.size() != static_cast<std::size_t>(geometry.frames())) {
       bitmaps_.clear();
-      const ColourMap map(colours_, context.theme);
+      const ColourMap map(chosen("colours"), context.theme);
       const std::size_t sites = static_cast<std::size_t>(geometry.rows()) * geometry.columns();
       for (int frame = 0; frame < geometry.frames(); ++frame) {
         std::vector<std::uint8_t> rgba(sites * 4);
@@ -292,8 +288,7 @@ class RowsView final : public InspectView {
     return -1;
   }
 
-  std::string colours_ = "magma", key_;
-  bool exact_ = true;
+  std::string key_;
   MapAxes axes_;
   std::shared_ptr<const RowProfile> row_;
   ValueRange range_;

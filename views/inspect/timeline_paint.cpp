@@ -34,10 +34,11 @@ void TimelineView::paint(Canvas& canvas, const ViewContext& context) {
     return paint_notice(canvas, context, context.area, "No run is open. Open a capture, or generate with capture on.");
   }
   const int steps = context.inspection.run(context.cursor.run).record.steps;
-  const TimelineLanes lanes = lay_out_timeline(context);
+  const TimelineLanes lanes = lanes_of(context);
   const TimelineRange range = range_.clamped(steps);
   const TimelineFigures& shown = fetch(context);
   arrow_ = {};
+  canvas.push_clip({context.area.x, lanes.body.y, lanes.body.right() - context.area.x, lanes.body.height});
   for (const Rect* lane : {&lanes.kept, &lanes.ratio, &lanes.error, &lanes.time, &lanes.preview}) {
     if (lane->height <= 0) continue;
     for (int step = std::max(0, static_cast<int>(range.first)); step < std::min<double>(steps, std::ceil(range.last)); ++step) {
@@ -48,26 +49,50 @@ void TimelineView::paint(Canvas& canvas, const ViewContext& context) {
       if (ground.width > 0) canvas.fill(ground, context.theme.colour("view"));
     }
   }
-  const Rect all{lanes.header.x, context.area.y, lanes.header.width, context.area.height};
   paint_lane_name(canvas, context, lanes.kept, "Kept", "%");
-  paint_lane_name(canvas, context, lanes.ratio, "\u03c1\u0302 / \u03c1", "log2 \u00b10.5");
-  paint_lane_name(canvas, context, lanes.error, "Error", error_unit(shown.error));
+  if (lanes.ratio.height > 0) paint_lane_name(canvas, context, lanes.ratio, "\u03c1\u0302 / \u03c1", "log2 \u00b10.5");
+  if (lanes.error.height > 0) paint_lane_name(canvas, context, lanes.error, "Error", error_unit(shown.error));
   if (lanes.time.height > 0) paint_lane_name(canvas, context, lanes.time, "Attention", "ms");
   if (lanes.preview.height > 0) paint_lane_name(canvas, context, lanes.preview, "x\u03020", "preview");
-  canvas.push_clip(all);
-  paint_header(canvas, context, lanes, range, steps);
+  canvas.push_clip(lanes.body);
   paint_kept(canvas, context, lanes.kept, range, shown);
-  paint_ratio(canvas, context, lanes.ratio, range, shown);
-  paint_error(canvas, context, lanes.error, range, shown);
+  if (lanes.ratio.height > 0) paint_ratio(canvas, context, lanes.ratio, range, shown);
+  if (lanes.error.height > 0) paint_error(canvas, context, lanes.error, range, shown);
   if (lanes.time.height > 0) paint_time(canvas, context, lanes.time, range, shown);
   if (lanes.preview.height > 0) paint_previews(canvas, context, lanes.preview, range);
-  const Rect& last = lanes.preview.height > 0 ? lanes.preview : lanes.time.height > 0 ? lanes.time : lanes.error;
+  canvas.pop_clip();
+  canvas.pop_clip();
+  canvas.push_clip({lanes.header.x, context.area.y, lanes.header.width, context.area.height});
+  paint_header(canvas, context, lanes, range, steps);
   Rect box = cell(range, context.cursor.step, lanes.header, 1 * context.unit);
-  box.height = last.bottom() - box.y;
+  box.height = std::min(lanes.kept.y + lanes.height, lanes.body.bottom()) - box.y;
   canvas.outline(box, context.theme.colour("accent"), 2);
   canvas.pop_clip();
-  if (shown.loading) paint_notice(canvas, context, lanes.error, "Reading the figures of this run.");
-  if (!shown.problem.empty()) paint_notice(canvas, context, lanes.error, shown.problem);
+  paint_scroll(canvas, context, lanes);
+  if (shown.loading) paint_notice(canvas, context, lanes.body, "Reading the figures of this run.");
+  if (!shown.problem.empty()) paint_notice(canvas, context, lanes.body, shown.problem);
+}
+
+/// Lanes that do not fit are counted above the names, and a bar says where the body stands.
+void TimelineView::paint_scroll(Canvas& canvas, const ViewContext& context, const TimelineLanes& lanes) const {
+  if (lanes.most_scroll() <= 0) return;
+  int hidden = 0;
+  for (const Rect* lane : {&lanes.kept, &lanes.ratio, &lanes.error, &lanes.time, &lanes.preview}) {
+    const double middle = lane->y + lane->height / 2;
+    hidden += lane->height > 0 && (middle < lanes.body.y || middle > lanes.body.bottom());
+  }
+  const double u = context.unit, share = lanes.body.height / lanes.height, at = scroll_ * u / lanes.height;
+  const Rect bar{context.area.right() - 7 * u, lanes.body.y, 4 * u, lanes.body.height};
+  canvas.fill(bar, context.theme.colour("line"), 2 * u);
+  canvas.fill({bar.x, bar.y + bar.height * at, bar.width, bar.height * share}, context.theme.colour("edge"), 2 * u);
+  TextStyle style = label_style(context, "accent");
+  style.size = 11;
+  style.vertical = Align::Middle;
+  const double y = lanes.header.y + lanes.header.height / 2, x = context.area.x + 10 * u;
+  const std::string text = hidden == 0 ? "all lanes" : std::to_string(hidden) + " more";
+  canvas.text({x, y}, text, style);
+  const double tip = x + canvas.text_width(text, style) + 8 * u, way = scroll_ > 0 ? -1 : 1;
+  canvas.triangle({tip - 4 * u, y - 2 * u * way}, {tip + 4 * u, y - 2 * u * way}, {tip, y + 3 * u * way}, context.theme.colour("accent"));
 }
 
 void TimelineView::paint_header(Canvas& canvas, const ViewContext& context, const TimelineLanes& lanes, const TimelineRange& range, int steps) const {

@@ -3,31 +3,70 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "views/inspect/plot_paint.h"
 #include "views/inspect/views.h"
 
 namespace ditscope::views {
 
-TimelineLanes lay_out_timeline(const ViewContext& context) {
-  const double u = context.unit, gap = 3 * u, label = (context.area.width < 560 * u ? 76 : 112) * u;
-  const double x = context.area.x + label, width = std::max(context.area.width - label - 10 * u, 10.0);
-  double y = context.area.y + 2 * u;
-  const auto take = [&](double height) {
-    const Rect lane{x, y, width, height};
-    y += height + gap;
-    return lane;
-  };
-  const double room = context.area.height / u;
+Rect timeline_columns(const ViewContext& context) {
+  const double u = context.unit, label = (context.area.width < 560 * u ? 76 : 112) * u;
+  return {context.area.x + label, context.area.y, std::max(context.area.width - label - 10 * u, 10.0), context.area.height};
+}
+
+TimelineLanes lay_out_timeline(const ViewContext& context, const std::string& which, double column_px, double scroll_px) {
+  const double u = context.unit, gap = 3 * u;
+  const Rect columns = timeline_columns(context);
   TimelineLanes lanes;
-  lanes.header = take(18 * u);
-  lanes.kept = take((room < 112 ? 18 : 22) * u);
-  lanes.ratio = take((room < 112 ? 12 : 15) * u);
-  lanes.error = take((room < 112 ? 18 : 22) * u);
-  if (room >= 112) lanes.time = take(22 * u);
-  const double rest = context.area.bottom() - y - 2 * u;
-  if (rest >= 24 * u) lanes.preview = take(rest);
+  lanes.header = {columns.x, columns.y + 2 * u, columns.width, 18 * u};
+  const double top = lanes.header.bottom() + gap;
+  lanes.body = {columns.x, top, columns.width, std::max(context.area.bottom() - 2 * u - top, 1.0)};
+  struct Lane {
+    Rect* rect;
+    double least, good, most;
+    bool shown;
+  };
+  // A preview is never wider than its column allows, so more height would be empty.
+  const double picture = std::clamp(column_px / u, 22.0, 120.0);
+  const bool all = which == "all";
+  Lane each[] = {{&lanes.kept, 16, 22, 90, true},
+                 {&lanes.ratio, 11, 15, 60, which != "previews"},
+                 {&lanes.error, 16, 22, 110, which != "previews"},
+                 {&lanes.time, 16, 22, 110, which != "previews"},
+                 {&lanes.preview, 22, std::min(picture, 36.0), picture, all || which == "previews"}};
+  double least = -gap, good = -gap, most = -gap;
+  for (const Lane& lane : each) {
+    if (!lane.shown) continue;
+    least += lane.least * u + gap;
+    good += lane.good * u + gap;
+    most += lane.most * u + gap;
+  }
+  const auto share = [](double from, double to, double room) { return to > from ? std::clamp((room - from) / (to - from), 0.0, 1.0) : 0.0; };
+  const double to_good = share(least, good, lanes.body.height), to_most = share(good, most, lanes.body.height);
+  double y = 0;
+  for (const Lane& lane : each) {
+    if (!lane.shown) continue;
+    const double height = (lane.least + (lane.good - lane.least) * to_good + (lane.most - lane.good) * to_most) * u;
+    *lane.rect = {columns.x, y, columns.width, height};
+    y += height + gap;
+  }
+  lanes.height = std::max(y - gap, 0.0);
+  const double from = top - std::clamp(scroll_px, 0.0, lanes.most_scroll());
+  for (const Lane& lane : each) lane.rect->y += from;
   return lanes;
+}
+
+TimelineLanes TimelineView::lanes_of(const ViewContext& context) const {
+  const TimelineRange range = range_.clamped(context.inspection.run(context.cursor.run).record.steps);
+  const double column = timeline_columns(context).width / std::max(range.last - range.first, 1.0);
+  return lay_out_timeline(context, chosen("lanes"), column, scroll_ * context.unit);
+}
+
+bool TimelineView::scroll_by(const ViewContext& context, double px) {
+  const double before = scroll_;
+  scroll_ = std::clamp(scroll_ + px / context.unit, 0.0, lanes_of(context).most_scroll() / context.unit);
+  return scroll_ != before;
 }
 
 const TimelineFigures& TimelineView::fetch(const ViewContext& context) {
@@ -113,19 +152,24 @@ bool TimelineView::jump(const ViewContext& context, const Divergence& to) const 
 
 bool TimelineView::pointer(const PointerEvent& event, const ViewContext& context) {
   if (context.inspection.empty()) return false;
-  const TimelineLanes lanes = lay_out_timeline(context);
+  const TimelineLanes lanes = lanes_of(context);
   const int steps = context.inspection.run(context.cursor.run).record.steps;
   const TimelineRange range = range_.clamped(steps);
   switch (event.kind) {
     case PointerEvent::Kind::Wheel:
+      if (event.at.x < lanes.body.x) return scroll_by(context, -24 * context.unit * event.notches);
       range_ = zoom_timeline(range, range.column(event.at.x, lanes.kept), event.notches * (event.shift ? 0.125 : event.control ? 8 : 1), steps);
       return true;
     case PointerEvent::Kind::Release:
     case PointerEvent::Kind::Leave:
-      scrubbing_ = false;
+      scrubbing_ = scrolling_ = false;
       return false;
     case PointerEvent::Kind::Press:
-      if (event.left && arrow_.contains(event.at)) {
+      scrolling_ = event.left && event.at.x < lanes.body.x && lanes.most_scroll() > 0;
+      last_y_ = event.at.y;
+      // The word above the names goes to the lanes that are out of sight, and back.
+      if (scrolling_ && lanes.header.y <= event.at.y && event.at.y < lanes.header.bottom()) return scroll_by(context, scroll_ > 0 ? -1e9 : 1e9);
+      if (event.left && arrow_.contains(event.at) && lanes.body.contains(event.at)) {
         const TimelineFigures& shown = fetch(context);
         return shown.divergence && jump(context, *shown.divergence);
       }
@@ -134,6 +178,7 @@ bool TimelineView::pointer(const PointerEvent& event, const ViewContext& context
     default:
       break;
   }
+  if (scrolling_) return scroll_by(context, std::exchange(last_y_, event.at.y) - event.at.y);
   if (!scrubbing_) return false;
   const int step = range.step_at(std::clamp(event.at.x, lanes.kept.x, lanes.kept.right() - 1e-6), lanes.kept, steps);
   if (step < 0 || step == context.cursor.step) return false;
@@ -160,12 +205,13 @@ bool TimelineView::key(const std::string& key, const ViewContext& context) {
 
 std::string TimelineView::tooltip(Point at, const ViewContext& context) {
   if (context.inspection.empty()) return {};
-  const TimelineLanes lanes = lay_out_timeline(context);
+  const TimelineLanes lanes = lanes_of(context);
   const int steps = context.inspection.run(context.cursor.run).record.steps;
   const int step = range_.clamped(steps).step_at(at.x, lanes.kept, steps);
-  if (step < 0) return {};
+  if (step < 0) return at.x < lanes.body.x && lanes.most_scroll() > 0 ? "The wheel scrolls the lanes; a click on the word above goes to those out of sight." : "";
   const TimelineFigures& shown = fetch(context);
   const std::string head = "Step " + std::to_string(step) + (shown.actions[step].empty() ? ", not captured" : ", " + shown.actions[step]) + "\n";
+  if (at.y < lanes.body.y) return head;
   if (arrow_.contains(at)) return "First divergence: the first step, layer and head whose error passes the tolerance. Click to go there.";
   if (lanes.kept.contains(at)) return head + "kept ratio " + plot_number(shown.kept[step]) + "\npairs kept / all pairs, text included; a refresh counts 1 + kept";
   if (lanes.ratio.contains(at)) return head + "rho used / true " + plot_number(shown.ratio[step]) + ", mean of heads\nRe-ttention, Eq. 8 and its code";

@@ -15,11 +15,17 @@ namespace ditscope::views {
 inline constexpr double kRatioOctaves = 0.5;  ///< colour range of the ratio lane, either side of 1
 
 struct TimelineLanes {
-  Rect header, kept, ratio, error, time, preview;  ///< without height: left out
+  Rect header, body;                             ///< what the lanes are scrolled in
+  Rect kept, ratio, error, time, preview;        ///< without height: left out; they may lie outside of the body
+  double height = 0;                             ///< of all lanes
+  double most_scroll() const { return height > body.height + 0.5 ? height - body.height : 0; }
 };
 
-/// As many lanes as there is room for; the first three always.
-TimelineLanes lay_out_timeline(const ViewContext& context);
+/// Lanes fill the height that there is; where it is too little they keep a height that can be read, and scroll.
+/// @param which  "all", "figures" or "previews"   @param column_px  width of a step
+TimelineLanes lay_out_timeline(const ViewContext& context, const std::string& which, double column_px, double scroll_px);
+/// Where lanes lie from left to right.
+Rect timeline_columns(const ViewContext& context);
 
 /// The numbers behind the lanes.
 struct TimelineFigures {
@@ -37,6 +43,7 @@ class TimelineView final : public ControlledView {
                                        "Means over all heads of the run, over the layer under the cursor, or its head alone."),
                         choice_control("error", "Error", {"error_l1_ratio", "error_ratio", "error_cosine", "latent_error_ratio"},
                                        "Of the attention output: L1, L2, 1 - cosine; or of the latents against run A."),
+                        choice_control("lanes", "Lanes", {"all", "figures", "previews"}, "Which lanes; the wheel over their names scrolls where they do not fit."),
                         number_control("tolerance", "Tolerance", 0.05, 0, 100, "First divergence is where a head's error first passes this.")}) {}
 
   const ViewInfo& info() const override {
@@ -72,6 +79,9 @@ class TimelineView final : public ControlledView {
     const double from = range.place(step, lane), to = range.place(step + 1, lane);
     return {from, lane.y, std::max(to - from - gap, 0.5), lane.height};
   }
+  TimelineLanes lanes_of(const ViewContext& context) const;
+  bool scroll_by(const ViewContext& context, double px);
+  void paint_scroll(Canvas& canvas, const ViewContext& context, const TimelineLanes& lanes) const;
   void paint_header(Canvas& canvas, const ViewContext& context, const TimelineLanes& lanes, const TimelineRange& range, int steps) const;
   void paint_kept(Canvas& canvas, const ViewContext& context, const Rect& lane, const TimelineRange& range, const TimelineFigures& shown) const;
   void paint_ratio(Canvas& canvas, const ViewContext& context, const Rect& lane, const TimelineRange& range, const TimelineFigures& shown) const;
@@ -81,7 +91,8 @@ class TimelineView final : public ControlledView {
   bool jump(const ViewContext& context, const Divergence& to) const;
 
   TimelineRange range_;
-  bool scrubbing_ = false;
+  bool scrubbing_ = false, scrolling_ = false;
+  double scroll_ = 0, last_y_ = 0;  ///< units of length; px of the pointer
   Rect arrow_;  ///< where "first divergence" was painted last
   FrameBitmaps bitmaps_{512};
   Memo<TimelineFigures> shown_;

@@ -151,7 +151,7 @@ TEST(TokenLook, OfAMapSpreadsEachCellOverItsTokens) {
     map.edges = {0, 4, 28, 52};
     map.cells = 3;
     map.values = {1, 0, 0, 0.1F, 0.6F, 0.3F, 0, 0, 1};
-    const std::vector<float> weight = spread_map_row(map, geometry, geometry.from_call(10));
+    const std::vector<float> weight = spread_map(map, geometry, {geometry.from_call(10)}, false);
     double sum = 0;
     for (const float value : weight) sum += value;
     EXPECT_NEAR(sum, 1, 1e-5);

@@ -15,6 +15,7 @@
 #include "tests/views/inspect/recording_canvas.h"
 #include "views/inspect/drift_series.h"
 #include "views/inspect/plot_paint.h"
+#include "views/inspect/timeline_view.h"
 #include "views/inspect/views.h"
 
 namespace ditscope::views {
@@ -86,6 +87,30 @@ TEST_F(PlotViews, ARowThatWasSampledIsTrackedWholeAndAnotherOneInPart) {
   // Not captured for this row: its own rho at the refresh and what the sampled rows gained.
   EXPECT_NEAR(other->rho_used[4], wanted.rho_used(4), 3e-3);
   EXPECT_TRUE(std::isnan(other->rho_used[2]));
+}
+
+TEST_F(PlotViews, RowsOfLockedTokensAloneAreTheirs) {
+  open();
+  const auto rows = row_series(inspection, inspection.cursor(), false, {8, 12, 13});
+  ASSERT_TRUE(rows);
+  EXPECT_EQ(rows->steps[4].measured, 3);
+  EXPECT_EQ(rows->steps[4].tokens, (std::vector<std::int64_t>{8, 12, 13}));
+  EXPECT_NEAR(rows->lse_full[4], wanted.lse(4, 12), 1e-2);
+  EXPECT_EQ(rows->steps[4].ratio_tokens, (std::vector<std::int64_t>{8, 12}));  // what was sampled of them
+  EXPECT_NEAR(rows->difference[4], wanted.rho_used(4) - wanted.rho(4), 3e-3);
+  EXPECT_NEAR(row_series(inspection, inspection.cursor(), false)->difference[5], wanted.rho_used(5) - wanted.rho(5), 3e-3);
+}
+
+TEST_F(PlotViews, DriftIsShownAsADifferenceOrAsRowMass) {
+  open();
+  const auto view = make_drift_view();
+  view->set_control("measure", "difference");
+  EXPECT_TRUE(painted(*view).has_text("0: no drift"));
+  view->set_control("measure", "row mass");
+  EXPECT_TRUE(painted(*view).has_text("1 + (k-1) lambda"));
+  inspection.set_locked({8, 9, 12});
+  view->set_control("rows", "locked");
+  EXPECT_TRUE(painted(*view).has_text("of 3 locked rows"));
 }
 
 TEST(SharedGain, IsThereOnlyWhereAllRowsGainedTheSame) {
@@ -173,7 +198,8 @@ TEST_F(PlotViews, TimelineBarsAreAsHighAsTheKeptRatio) {
     if (to_hex(fill.colour.rgb) == to_hex(run) && fill.rect.y < 60) bars.push_back(fill.rect);
   }
   ASSERT_EQ(bars.size(), 3U);  // the sparse steps
-  for (const Rect& bar : bars) EXPECT_NEAR(bar.height, 22 * 0.25, 1e-6);
+  const double lane = lay_out_timeline(context(900, 170), "all", timeline_columns(context(900, 170)).width / wanted.steps, 0).kept.height;
+  for (const Rect& bar : bars) EXPECT_NEAR(bar.height, lane * 0.25, 1e-6);
   EXPECT_TRUE(canvas.has_text("refresh"));
   EXPECT_TRUE(canvas.has_text("full"));
   EXPECT_GE(canvas.images.size(), 6U);  // previews

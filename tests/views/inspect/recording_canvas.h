@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,18 @@ class RecordingCanvas final : public Canvas {
       if (each.text.find(part) != std::string::npos) return true;
     }
     return false;
+  }
+
+  /// The colour that images alone give a point: of the last one over it.
+  std::optional<Rgb> image_at(Point at) const {
+    for (auto each = images.rbegin(); each != images.rend(); ++each) {
+      if (!each->target.contains(at)) continue;
+      const auto x = static_cast<std::size_t>(each->source.x + (at.x - each->target.x) / each->target.width * each->source.width);
+      const auto y = static_cast<std::size_t>(each->source.y + (at.y - each->target.y) / each->target.height * each->source.height);
+      const std::uint8_t* pixel = each->bitmap->rgba.data() + 4 * (y * static_cast<std::size_t>(each->bitmap->width) + x);
+      return Rgb{pixel[0] / 255.0F, pixel[1] / 255.0F, pixel[2] / 255.0F};
+    }
+    return std::nullopt;
   }
 
   double unit() const override { return 1; }
