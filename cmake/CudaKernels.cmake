@@ -7,7 +7,8 @@
 #
 #   DITSCOPE_CUDA_KERNELS        ON where DITSCOPE_CUDA is; without nvcc the build says so and goes on without the kernels
 #   DITSCOPE_NVCC                the compiler; searched beside LibTorch, in PATH and in /usr/local/cuda
-#   DITSCOPE_CUDA_ARCHITECTURES  compute capabilities; PTX of the newest is added for GPUs to come. "native" asks the driver
+#   DITSCOPE_CUDA_ARCHITECTURES  compute capabilities; PTX of the oldest, which all are made from, is added for GPUs between them
+#                                and to come. "native" asks the driver
 option(DITSCOPE_CUDA_KERNELS "Compile the attention kernels for GPUs (needs nvcc)" ${DITSCOPE_CUDA})
 set(DITSCOPE_CUDA_ARCHITECTURES "80;86;89;90;100;120" CACHE STRING "Compute capabilities, or native")
 find_program(DITSCOPE_NVCC nvcc HINTS ${DITSCOPE_LIBTORCH_DIR}/../nvidia/cu13/bin $ENV{CUDA_HOME}/bin PATHS /usr/local/cuda/bin
@@ -48,13 +49,11 @@ function(ditscope_cuda_kernels target)
   endif()
 
   ditscope_cuda_architectures(architectures)
-  set(codes)
-  foreach(architecture ${architectures})
-    list(APPEND codes -gencode arch=compute_${architecture},code=sm_${architecture})
-  endforeach()
   list(SORT architectures COMPARE NATURAL)
-  list(GET architectures -1 newest)
-  list(APPEND codes -gencode arch=compute_${newest},code=compute_${newest})
+  list(GET architectures 0 oldest)
+  list(TRANSFORM architectures PREPEND sm_ OUTPUT_VARIABLE machines)
+  list(JOIN machines "," machines)
+  set(codes -gencode "arch=compute_${oldest},code=[compute_${oldest},${machines}]")
   message(STATUS "CUDA kernels: ${DITSCOPE_NVCC}, compute capabilities ${architectures}")
 
   set(hopper)

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/block_mass.h"
 #include "kernels/cuda/kernel_launch.cuh"
 
 namespace ditscope {
@@ -91,6 +92,23 @@ void cuda_split_attention(const CudaSplitArguments<Element>& arguments, const De
   cuda::launch<Element>(&p, p.width, plan.layout.tile_blocks, true, stream);
 }
 
+template <typename Element>
+void cuda_block_search(const CudaBlockSearchArguments<Element>& arguments, const DevicePlan& plan, void* stream) {
+  const cuda::Parameters p = cuda::search_parameters(arguments, plan);
+  cuda::launch<Element>(&p, p.width, plan.layout.tile_blocks, true, stream);
+}
+
+template <typename Element>
+std::int64_t cuda_block_log_floats(const PlanLayout& layout, std::int64_t width) {
+  return cuda::block_log_floats(layout, cuda::launch<Element>(nullptr, width, layout.tile_blocks, true, nullptr));
+}
+
+template std::int64_t cuda_block_log_floats<float>(const PlanLayout&, std::int64_t);
+template std::int64_t cuda_block_log_floats<Bfloat16Bits>(const PlanLayout&, std::int64_t);
+template std::int64_t cuda_block_log_floats<Float16Bits>(const PlanLayout&, std::int64_t);
+template void cuda_block_search(const CudaBlockSearchArguments<float>&, const DevicePlan&, void*);
+template void cuda_block_search(const CudaBlockSearchArguments<Bfloat16Bits>&, const DevicePlan&, void*);
+template void cuda_block_search(const CudaBlockSearchArguments<Float16Bits>&, const DevicePlan&, void*);
 template void cuda_attention(const CudaAttentionArguments<float>&, const DevicePlan&, void*);
 template void cuda_attention(const CudaAttentionArguments<Bfloat16Bits>&, const DevicePlan&, void*);
 template void cuda_attention(const CudaAttentionArguments<Float16Bits>&, const DevicePlan&, void*);

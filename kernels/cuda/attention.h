@@ -54,6 +54,10 @@ struct CudaSplitArguments {
   DeviceView<float, 2> log_sum_exp;       ///< (H,Tq), null data to skip
   DeviceView<float, 2> log_sum_exp_kept;  ///< (H,Tq), null data to skip
   DeviceView<Element, 3> residual;        ///< (H,Tq,D), null data to skip; apart from `out`
+  /// (H,M,N): the share of the mass of query block m's rows that falls on the keys of block n, mean over the rows; null data to
+  /// skip. On the way: each row's sum over every block, 4 bytes.
+  DeviceView<float, 3> block_mass;
+  float* block_logs = nullptr;  ///< cuda_block_log_floats() of them, where block_mass has data
 };
 
 template <typename Element>
@@ -61,6 +65,10 @@ void cuda_split_attention(const CudaSplitArguments<Element>& arguments, const De
 
 /// Floats that `parts` must have room for; 0 where no tile is divided.
 std::int64_t part_floats(const PlanLayout& layout, std::int64_t width);
+
+/// Floats that `block_logs` must have room for on the current device.
+template <typename Element>
+std::int64_t cuda_block_log_floats(const PlanLayout& layout, std::int64_t width);
 
 /// Query blocks a tile that there is a kernel for: `wanted`, or 1 where only that exists.
 template <typename Element>

@@ -23,4 +23,20 @@ struct CudaBlockMassArguments {
 template <typename Element>
 void cuda_block_mass(const CudaBlockMassArguments<Element>& arguments, const DevicePlan& plan, void* stream);
 
+/// block_search() on a GPU: attention, its log-sum-exp and its exact block mass in one pass, AdaSpa's first search without its
+/// second pass over q and k. Over a plan of one mask that divides no tile; blocks of 64 tokens; otherwise as cuda_attention().
+template <typename Element>
+struct CudaBlockSearchArguments {
+  DeviceView<const Element, 3> q;     ///< (H,Tq,D)
+  DeviceView<const Element, 3> k, v;  ///< (H,Tk,D)
+  float scale = 1;
+  DeviceView<Element, 3> out;        ///< (H,Tq,D); 0 for a row that keeps nothing
+  DeviceView<float, 2> log_sum_exp;  ///< (H,Tq), null data to skip; -inf for such a row
+  DeviceView<float, 3> mass;         ///< (H,M,N), every row sums to its queries that keep something
+  float* block_logs = nullptr;       ///< cuda_block_log_floats() of them
+};
+
+template <typename Element>
+void cuda_block_search(const CudaBlockSearchArguments<Element>& arguments, const DevicePlan& plan, void* stream);
+
 }  // namespace ditscope

@@ -23,17 +23,10 @@ class FloatAttention {
         y_(gpu::thread() / 16) {}
 
   GPU_INLINE void run() {
-    for (int item = gpu::block(); item < p_.item_count;) {
-      if (gpu::thread() == 0) next_[0] = gpu::blocks() + gpu::atomic_add(p_.counters, 1);
+    work_off_queue(p_, next_, [&](int item) {
+      ask_next(p_, next_);
       attend(p_.items[item]);
-      gpu::sync_block();
-      item = next_[0];
-      gpu::sync_block();
-    }
-    if (gpu::thread() == 0) {
-      gpu::fence();
-      if (gpu::atomic_add(p_.counters + 1, 1) == gpu::blocks() - 1) p_.counters[0] = p_.counters[1] = 0;
-    }
+    });
   }
 
  protected:
@@ -63,7 +56,7 @@ class FloatAttention {
         multiply_keys(logits);
       }
       if (entry.rows[0] >= 0) apply_mask(entry.rows[0], logits);
-      softmax(logits);
+      softmax(logits, at);
       GPU_UNROLL
       for (int slice = 0; slice < Shape::kSlices; ++slice) {
         gpu::sync_block();
@@ -73,6 +66,9 @@ class FloatAttention {
       }
     }
     finish(skipped_log2);
+    if constexpr (kSplit) {
+      if (p_.block_logs) write_block_masses<1, Shape::kThreads>(p_, item, left_, [] { gpu::sync_block(); });
+    }
   }
 
   GPU_INLINE void load(float* plane, const void* base, const Strides3& strides, int first, int limit, int slice) const {
@@ -139,8 +135,8 @@ class FloatAttention {
     }
   }
 
-  /// Logits to probabilities, in shared memory.
-  GPU_INLINE void softmax(float (&logits)[4][4]) {
+  /// Logits of an entry to probabilities, in shared memory.
+  GPU_INLINE void softmax(float (&logits)[4][4], int entry) {
     const float scale = p_.negative ? -p_.scale_log2 : p_.scale_log2;
     GPU_UNROLL
     for (int i = 0; i < 4; ++i) {
@@ -163,12 +159,18 @@ class FloatAttention {
         }
       }
       const float base = reference_[i] == kNothing ? 0.0f : reference_[i];
+      float added = 0;
       GPU_UNROLL
       for (int j = 0; j < 4; ++j) {
         const float probability = gpu::exp2(logits[i][j] - base);
-        sum_[i] += probability;
+        added += probability;
         probabilities_[(4 * y_ + i) * kRow + x_ + 16 * j] = probability;
       }
+      sum_[i] += added;
+      if (!kSplit || !p_.block_logs) continue;
+      GPU_UNROLL
+      for (int mask = 1; mask < 16; mask *= 2) added += gpu::shuffle_xor(added, mask);
+      if (x_ == 0) block_logs<kBlockTokens>(p_, entry)[4 * y_ + i] = added > 0 ? reference_[i] + gpu::log2(added) : kNothing;
     }
   }
 
@@ -227,6 +229,8 @@ class FloatAttention {
       const float factor = normaliser(i, kept_log2), all_log2 = kSplit ? log2_sum(kept_log2, skipped_log2[i]) : kept_log2;
       const std::int64_t token = first_row_ + 4 * y_ + i;
       const bool there = token < p_.queries;
+      // Where queries were: nobody reads them any more.
+      if (kSplit && p_.block_logs && x_ == 0) left_[4 * y_ + i] = there && all_log2 != kNothing ? all_log2 : -kNothing;
       if (there && x_ == 0) {
         if (p_.log_sum_exp) {
           p_.log_sum_exp[head_ * p_.log_sum_exp_strides.head + token * p_.log_sum_exp_strides.token] = all_log2 * kLn2;

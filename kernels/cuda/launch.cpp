@@ -120,6 +120,21 @@ Parameters common(const Arguments& a, const DevicePlan& plan) {
   return p;
 }
 
+std::int64_t blocks_of(std::int64_t tokens) {
+  return (tokens + kBlockTokens - 1) / kBlockTokens;
+}
+
+void add_block_mass(Parameters& p, const DeviceView<float, 3>& mass, float* logs, const PlanLayout& layout, bool required) {
+  check_shape("block_mass", mass, {layout.heads, blocks_of(layout.queries), blocks_of(layout.keys)},
+              required && layout.heads * layout.queries * layout.keys > 0);
+  if (!mass.data) return;
+  if (!logs) refuse("memory for the logs of blocks", "a null pointer", "give it cuda_block_log_floats()");
+  p.block_mass = mass.data;
+  p.block_logs = logs;
+  p.block_mass_strides = strides(mass);
+  p.most_entries = std::max(layout.most_entries, 1);
+}
+
 }  // namespace
 
 int kernel_width(std::int64_t width, bool floats) {
@@ -146,7 +161,7 @@ Parameters plain_parameters(const CudaAttentionArguments<Element>& a, const Devi
     refuse("memory for the parts of divided tiles, in bfloat16 or float16", "none, or float32",
            "make the plan with most_entries 0");
   }
-  const std::int64_t blocks = (plan.layout.queries + kBlockTokens - 1) / kBlockTokens;
+  const std::int64_t blocks = blocks_of(plan.layout.queries);
   check_shape("block_scale", a.block_scale, {plan.layout.heads, blocks}, false);
   check_shape("block_vector", a.block_vector, {plan.layout.heads, blocks, a.q.shape[2]}, false);
   p.block_scale = a.block_scale.data;
@@ -171,6 +186,28 @@ Parameters split_parameters(const CudaSplitArguments<Element>& a, const DevicePl
   p.skipped_residual = a.residual.data;
   p.skipped_residual_strides = strides(a.residual);
   p.unit_rho = a.unit_rho;
+  add_block_mass(p, a.block_mass, a.block_logs, plan.layout, false);
+  p.mean_mass = true;
+  return p;
+}
+
+std::int64_t block_log_floats(const PlanLayout& layout, int blocks) {
+  return std::int64_t{std::min(layout.items, blocks)} * std::max(layout.most_entries, 1) * layout.tile_blocks * kBlockTokens;
+}
+
+template <typename Element>
+Parameters search_parameters(const CudaBlockSearchArguments<Element>& a, const DevicePlan& plan) {
+  if (plan.layout.splits || plan.layout.part_slots > 0)
+    refuse("a plan of one mask with whole tiles", "another", "make it with most_entries 0");
+  CudaSplitArguments<Element> split;
+  split.q = a.q;
+  split.k = a.k;
+  split.v = a.v;
+  split.scale = a.scale;
+  split.out = a.out;
+  split.log_sum_exp = a.log_sum_exp;
+  Parameters p = common(split, plan);
+  add_block_mass(p, a.mass, a.block_logs, plan.layout, true);
   return p;
 }
 
@@ -184,16 +221,15 @@ MassParameters mass_parameters(const CudaBlockMassArguments<Element>& a, const D
         "a plan of one mask with whole tiles of " + std::to_string(tile_blocks_for<Element>(a.q.shape[2], 2)) + " query blocks",
         "another", "make it with such PlanOptions");
   }
-  const auto blocks = [](std::int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; };
   check_shape("log_sum_exp", a.log_sum_exp, {layout.heads, layout.queries}, layout.heads * layout.queries > 0);
-  check_shape("mass", a.mass, {layout.heads, blocks(layout.queries), blocks(layout.keys)},
+  check_shape("mass", a.mass, {layout.heads, blocks_of(layout.queries), blocks_of(layout.keys)},
               layout.heads * layout.queries * layout.keys > 0);
   p.log_sum_exp = a.log_sum_exp.data;
   p.log_sum_exp_strides = strides(a.log_sum_exp);
   p.mass = a.mass.data;
   p.mass_strides = strides(a.mass);
-  p.query_blocks = static_cast<int>(blocks(layout.queries));
-  p.key_blocks = static_cast<int>(blocks(layout.keys));
+  p.query_blocks = static_cast<int>(blocks_of(layout.queries));
+  p.key_blocks = static_cast<int>(blocks_of(layout.keys));
   return p;
 }
 
@@ -203,6 +239,9 @@ template MassParameters mass_parameters(const CudaBlockMassArguments<Float16Bits
 template Parameters plain_parameters(const CudaAttentionArguments<float>&, const DevicePlan&);
 template Parameters plain_parameters(const CudaAttentionArguments<Bfloat16Bits>&, const DevicePlan&);
 template Parameters plain_parameters(const CudaAttentionArguments<Float16Bits>&, const DevicePlan&);
+template Parameters search_parameters(const CudaBlockSearchArguments<float>&, const DevicePlan&);
+template Parameters search_parameters(const CudaBlockSearchArguments<Bfloat16Bits>&, const DevicePlan&);
+template Parameters search_parameters(const CudaBlockSearchArguments<Float16Bits>&, const DevicePlan&);
 template Parameters split_parameters(const CudaSplitArguments<float>&, const DevicePlan&);
 template Parameters split_parameters(const CudaSplitArguments<Bfloat16Bits>&, const DevicePlan&);
 template Parameters split_parameters(const CudaSplitArguments<Float16Bits>&, const DevicePlan&);
@@ -213,7 +252,10 @@ namespace ditscope {
 
 std::int64_t part_floats(const PlanLayout& layout, std::int64_t width) {
   if (layout.part_slots == 0) return 0;
-  return std::int64_t{layout.part_slots} * layout.tile_blocks * kBlockTokens * (cuda::kernel_width(width, false) + 1);
+  // Whichever kernel takes the call: of tiles of two query blocks it may be one for compute capability 9.0.
+  const int least = layout.tile_blocks == 2 ? cuda::kNarrowestHopper : 1;
+  return std::int64_t{layout.part_slots} * layout.tile_blocks * kBlockTokens *
+         (std::max(cuda::kernel_width(width, false), least) + 1);
 }
 
 template <typename Element>

@@ -19,11 +19,6 @@ GPU_INLINE float mass_reference(const MassParameters& m, int head, int token) {
 GPU_INLINE float mass_of(float log2_probability) {
   return gpu::exp2(log2_probability < kMostLog2 ? log2_probability : kMostLog2);
 }
-GPU_INLINE float sum_of_warp(float value) {
-  GPU_UNROLL
-  for (int mask = 1; mask < 32; mask *= 2) value += gpu::shuffle_xor(value, mask);
-  return value;
-}
 
 /// The row of masses of a query block; null for one that is not there.
 GPU_INLINE float* mass_row(const MassParameters& m, int head, int block) {
@@ -52,16 +47,7 @@ class TileMass : TileAttention<Element, Shape, false> {
       : Base(parameters.common, shared), m_(parameters), sums_(State::skipped_log2_) {}
 
   GPU_INLINE void run() {
-    for (int item = gpu::block(); item < p_.item_count;) {
-      add_up(p_.items[item]);
-      gpu::sync_block();
-      item = next_[0];
-      gpu::sync_block();
-    }
-    if (gpu::thread() == 0) {
-      gpu::fence();
-      if (gpu::atomic_add(p_.counters + 1, 1) == gpu::blocks() - 1) p_.counters[0] = p_.counters[1] = 0;
-    }
+    work_off_queue(p_, next_, [&](int item) { add_up(p_.items[item]); });
   }
 
  private:
@@ -80,7 +66,7 @@ class TileMass : TileAttention<Element, Shape, false> {
       load_keys(step, 0);
     }
     gpu::commit_copies();
-    if (gpu::thread() == 0) next_[0] = gpu::blocks() + gpu::atomic_add(p_.counters, 1);
+    ask_next(p_, next_);
     if (p_.negative && item.begin < item.end) negate_queries();
     float reference[kRowsOfThread];
     GPU_UNROLL
@@ -151,17 +137,10 @@ class FloatMass : FloatAttention<Shape, false> {
       : Base(parameters.common, shared), m_(parameters) {}
 
   GPU_INLINE void run() {
-    for (int item = gpu::block(); item < p_.item_count;) {
-      if (gpu::thread() == 0) next_[0] = gpu::blocks() + gpu::atomic_add(p_.counters, 1);
+    work_off_queue(p_, next_, [&](int item) {
+      ask_next(p_, next_);
       add_up(p_.items[item]);
-      gpu::sync_block();
-      item = next_[0];
-      gpu::sync_block();
-    }
-    if (gpu::thread() == 0) {
-      gpu::fence();
-      if (gpu::atomic_add(p_.counters + 1, 1) == gpu::blocks() - 1) p_.counters[0] = p_.counters[1] = 0;
-    }
+    });
   }
 
  private:

@@ -32,6 +32,11 @@ struct Parameters {
   float* parts;   ///< results of parts: per part, rows of kWidth + 1 floats
   int item_count;
   int heads, queries, keys, width;
+  // Masses of blocks, of the split kernel: null pointers where they are not asked for.
+  float *block_mass, *block_logs;  ///< block_logs: of each block of threads, most_entries times a float a row of its tile
+  Strides3 block_mass_strides;     ///< of (head, query block, key block)
+  int most_entries;                ///< of one item
+  bool mean_mass;                  ///< means over the rows of a query block instead of sums
   // Of int8 queries and keys: a scale a group of 2^shift tokens, (heads, groups) side by side, and what smoothing took from the
   // log-sum-exp of a query, (heads, queries); else null.
   const float *query_scales, *key_scales, *row_bias;

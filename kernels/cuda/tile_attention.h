@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/tile_state.h"
+#include "kernels/cuda/work_queue.h"
 
 namespace ditscope::cuda {
 
@@ -19,8 +20,9 @@ class TileAttention : protected TileState<Element, Shape, kSplit> {
   using State = TileState<Element, Shape, kSplit>;
 
  protected:
-  using State::apply_mask, State::exponentials, State::find_tops, State::finish, State::finish_split, State::follow_tops,
-      State::further, State::keep_skipped, State::place, State::read_step, State::restart;
+  using State::apply_mask, State::exponentials, State::find_tops, State::finish, State::finish_masses, State::finish_split,
+      State::follow_tops, State::further, State::keep_block_sums, State::keep_skipped, State::place, State::read_step,
+      State::restart;
   using State::first_row_, State::head_, State::lane_, State::next_, State::out_, State::p_, State::queries_, State::warp_row_;
   using State::kKeyParts, State::kKeyTiles, State::kOutTiles, State::kRowBytes, State::kRowTiles;
   using typename State::Logits;
@@ -34,18 +36,8 @@ class TileAttention : protected TileState<Element, Shape, kSplit> {
               reinterpret_cast<int*>(shared + kRowsAt + Shape::kRowFloatBytes)),
         queries_at_(gpu::shared_address(shared)) {}
 
-  /// Works until the queue is empty; the last block to leave makes the queue ready for the next launch.
   GPU_INLINE void run() {
-    for (int item = gpu::block(); item < p_.item_count;) {
-      attend(item);
-      gpu::sync_block();  // also: shared memory is free again
-      item = next_[0];
-      gpu::sync_block();
-    }
-    if (gpu::thread() == 0) {
-      gpu::fence();
-      if (gpu::atomic_add(p_.counters + 1, 1) == gpu::blocks() - 1) p_.counters[0] = p_.counters[1] = 0;
-    }
+    work_off_queue(p_, next_, [&](int item) { attend(item); });
   }
 
  protected:
@@ -76,7 +68,7 @@ class TileAttention : protected TileState<Element, Shape, kSplit> {
       gpu::commit_copies();
     }
     // What comes next is asked for while the first loads are under way.
-    if (gpu::thread() == 0) next_[0] = gpu::blocks() + gpu::atomic_add(p_.counters, 1);
+    ask_next(p_, next_);
     if (!Shape::kInt8 && p_.negative && item.begin < item.end) negate_queries();
     int stage = 0;
     GPU_NO_UNROLL
@@ -125,6 +117,7 @@ class TileAttention : protected TileState<Element, Shape, kSplit> {
         }
         if (present) multiply_values(stage, part, probabilities);
       }
+      if (present) keep_block_sums(at);
       step = following;
       if constexpr (Shape::kStages == 2) {
         following = later;
@@ -134,6 +127,7 @@ class TileAttention : protected TileState<Element, Shape, kSplit> {
     gpu::wait_copies<0>();
     if constexpr (kSplit) {
       finish_split();
+      finish_masses(p_.items[gpu::opaque(number)]);
     } else {
       finish(p_.items[gpu::opaque(number)]);
     }

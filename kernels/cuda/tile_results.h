@@ -226,4 +226,20 @@ GPU_INLINE void TileState<Element, Shape, kSplit>::finish_split() {
   store_staged(p_.skipped_residual, p_.skipped_residual_strides);
 }
 
+/// Masses of blocks, if they are asked for; after finish_split().
+template <typename Element, class Shape, bool kSplit>
+GPU_INLINE void TileState<Element, Shape, kSplit>::finish_masses(const PlanItem& item) {
+  if (!p_.block_logs) return;
+  gpu::sync_warp();
+  GPU_UNROLL
+  for (int i = 0; i < kRowsOfThread; ++i) {
+    float kept_log2;
+    normaliser(i, kept_log2);
+    if (!first_lane()) continue;
+    const float all = log2_sum(kept_log2, skipped_log2_[row_of(i)]);
+    skipped_log2_[row_of(i)] = all == kNothing || first_row_ + row_of(i) >= p_.queries ? -kNothing : all;
+  }
+  write_block_masses<Shape::kTileBlocks, Shape::kWorkers>(p_, item, skipped_log2_, [] { sync_workers(); });
+}
+
 }  // namespace ditscope::cuda

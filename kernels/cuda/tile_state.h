@@ -3,13 +3,12 @@
 // layout of mma.m16n8k16, which wgmma shares. The running softmax, and in tile_results.h what becomes of the sums.
 #include <cstdint>
 
+#include "kernels/cuda/block_logs.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/parameters.h"
 #include "kernels/cuda/tile_shape.h"
 
 namespace ditscope::cuda {
-
-constexpr float kNothing = -__builtin_huge_valf();  ///< the logarithm of no mass
 
 /// log2(2^a + 2^b).
 GPU_INLINE float log2_sum(float a, float b) {
@@ -69,6 +68,7 @@ class TileState {
     for (int i = 0; i < kRowsOfThread; ++i) {
       reference_[i] = kNothing;
       sum_[i] = 0;
+      if constexpr (kSplit) block_sum_[i] = 0;
     }
     GPU_UNROLL
     for (int r = 0; r < kRowTiles; ++r) {
@@ -129,6 +129,7 @@ class TileState {
         const float shrink = gpu::exp2((reference_[i] - top[i]) * p_.scale_log2);
         reference_[i] = top[i];
         sum_[i] *= shrink;
+        if constexpr (kSplit) block_sum_[i] *= shrink;
         multiply_row(i, shrink);
       }
     }
@@ -139,12 +140,30 @@ class TileState {
     GPU_UNROLL
     for (int i = 0; i < kRowsOfThread; ++i) {
       const float base = reference_[i] == kNothing ? 0.0f : -reference_[i] * p_.scale_log2;
+      float added = 0;
       GPU_UNROLL
       for (int n = 0; n < kKeyTiles; ++n) {
         const float a = gpu::exp2(gpu::multiply_add(logits[i / 2][n][i % 2 * 2], p_.scale_log2, base));
         const float b = gpu::exp2(gpu::multiply_add(logits[i / 2][n][i % 2 * 2 + 1], p_.scale_log2, base));
-        sum_[i] += a + b;
+        added += a + b;
         probabilities[i / 2][n / 2][n % 2 * 2 + i % 2] = Math::pack(a, b);
+      }
+      sum_[i] += added;
+      if constexpr (kSplit) block_sum_[i] += added;
+    }
+  }
+
+  /// After the exponentials of a key block: what it gave each row, if masses of blocks are asked for.
+  GPU_INLINE void keep_block_sums(int entry) {
+    if constexpr (kSplit) {
+      if (!p_.block_logs) return;
+      float* const logs = block_logs<Shape::kRows>(p_, entry);
+      GPU_UNROLL
+      for (int i = 0; i < kRowsOfThread; ++i) {
+        float sum = block_sum_[i] + gpu::shuffle_xor(block_sum_[i], 1);
+        sum += gpu::shuffle_xor(sum, 2);
+        if (first_lane()) logs[row_of(i)] = sum > 0 ? reference_[i] * p_.scale_log2 + gpu::log2(sum) : kNothing;
+        block_sum_[i] = 0;
       }
     }
   }
@@ -178,6 +197,7 @@ class TileState {
   GPU_INLINE bool meet_parts(const PlanItem& item, float (&log2_mass)[kRowsOfThread]);
   GPU_INLINE void keep_skipped();
   GPU_INLINE void finish_split();
+  GPU_INLINE void finish_masses(const PlanItem& item);
   GPU_INLINE std::uint16_t* row_at(const void* base, const Strides3& strides, int i) const;
   GPU_INLINE void load_pair(const std::uint16_t* row, int n, float& a, float& b) const;
   GPU_INLINE void store_pair(std::uint16_t* row, int n, std::uint32_t pair) const;
@@ -194,6 +214,7 @@ class TileState {
   int head_ = 0;
   float out_[kRowTiles][kOutTiles][4];
   float reference_[kRowsOfThread], sum_[kRowsOfThread];  ///< reference: a product q.k; sum: of this thread's keys
+  float block_sum_[kSplit ? kRowsOfThread : 1];          ///< the same of the key block that is visited
 };
 
 }  // namespace ditscope::cuda

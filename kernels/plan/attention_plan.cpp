@@ -165,6 +165,7 @@ AttentionPlan make_attention_plan(const BlockMask& kept, int heads, const PlanOp
   const std::vector<PlanItem> items = queue(kept, heads, tiles, ranges, first ? 0 : options.most_entries, layout);
 
   layout.items = static_cast<int>(items.size());
+  for (const PlanItem& item : items) layout.most_entries = std::max(layout.most_entries, item.end - item.begin);
   layout.tickets_offset = PlanLayout::kCounterBytes;
   layout.items_offset = rounded(layout.tickets_offset + 4 * std::int64_t{layout.part_slots});
   const auto bytes = [](const auto& all) { return static_cast<std::int64_t>(all.size() * sizeof(all[0])); };

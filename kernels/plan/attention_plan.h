@@ -38,6 +38,7 @@ struct PlanLayout {
   int items = 0;          ///< tiles in the queue, over all heads
   int divided_tiles = 0;  ///< tiles whose entries are shared out among several items
   int part_slots = 0;     ///< partial results that those need room for
+  int most_entries = 0;   ///< of one item
   bool splits = false;    ///< made from two masks, for the split kernel
   std::int64_t items_offset = 0, entries_offset = 0, words_offset = 0;
   std::int64_t bytes = 0;

@@ -80,6 +80,45 @@ TYPED_TEST(ShortCudaContracts, AddUpBlockMasses) {
   }
 }
 
+TYPED_TEST(ShortCudaContracts, SearchGivesAttentionAndTheMassOfEveryBlockInOnePass) {
+  std::mt19937 random(10);
+  for (const int width : {64, 72, 128, 200}) {
+    for (const int wanted : {1, 2}) {
+      const int queries = 100 + static_cast<int>(random() % 300), keys = 100 + static_cast<int>(random() % 300);
+      KernelCase<TypeParam> c(2, queries, keys, width, random());
+      const BlockMask mask = test::random_mask(random, 2, queries, keys);
+      PlanOptions options;
+      options.tile_blocks = tile_blocks_for<TypeParam>(width, wanted);
+      const UploadedPlan plan(make_attention_plan(mask, 2, options));
+      const at::TensorOptions floats = at::TensorOptions(at::kFloat).device(at::kCUDA);
+      const at::Tensor mass = at::full({2, (queries + 63) / 64, (keys + 63) / 64}, 777.0, floats);
+      const at::Tensor logs = at::full({cuda_block_log_floats<TypeParam>(plan.layout, width)}, NAN, floats);
+      CudaBlockSearchArguments<TypeParam> a;
+      const auto plain = c.arguments(plan);
+      a.q = plain.q;
+      a.k = plain.k;
+      a.v = plain.v;
+      a.scale = plain.scale;
+      a.out = plain.out;
+      a.log_sum_exp = plain.log_sum_exp;
+      a.mass = test::device_view<float, 3>(mass);
+      a.block_logs = logs.template data_ptr<float>();
+      cuda_block_search(a, plan.device(), nullptr);
+      const auto keeps = [&](int h, int i, int j) { return mask.keeps(h, i, j); };
+      const auto expected = c.expected(keeps);
+      const std::string name = std::to_string(width) + "_" + std::to_string(options.tile_blocks);
+      expect_below("search_out_" + name, relative_norm(KernelCase<TypeParam>::doubles(c.out), expected.out), this->kOut);
+      expect_below("search_lse_" + name, mass_error(KernelCase<TypeParam>::doubles(c.log_sum_exp), expected.log_sum_exp), 1e-3);
+      expect_below("search_mass_" + name,
+                   relative_norm(KernelCase<TypeParam>::doubles(mass),
+                                 reference::block_mass(KernelCase<TypeParam>::doubles(c.q), KernelCase<TypeParam>::doubles(c.k),
+                                                       expected.log_sum_exp, 2, queries, keys, width, c.scale, 64, keeps,
+                                                       [](int) { return 1.0; })),
+                   1e-4);
+    }
+  }
+}
+
 template <typename Element>
 class ShortCudaInt8 : public ShortCudaContracts<Element> {};
 using SixteenBits = ::testing::Types<Bfloat16Bits, Float16Bits>;

@@ -49,6 +49,35 @@ cores=$(nproc)
 build=build/gpu
 failed=0
 
+# Writes what there is so far to results.json: a run that is cut short leaves the results of the stages before.
+collect() {
+  python3 - "$work" "$out" "$torch" << 'END'
+import json, pathlib, sys
+work, out, torch = map(pathlib.Path, sys.argv[1:])
+read = lambda name: (work / name).read_text() if (work / name).exists() else ""
+stages = [dict(zip(("stage", "seconds", "status"), line.split("\t"))) for line in read("stages.tsv").splitlines()]
+for stage in stages:
+    stage["seconds"], stage["status"] = int(stage["seconds"]), int(stage["status"])
+version = (torch / "version.py").read_text() if (torch / "version.py").exists() else ""
+results = {"gpu": read("gpu.txt").strip(), "torch": version.split("__version__ = ")[-1].splitlines()[0].strip("'\"") if version else "",
+           "stages": stages}
+def row(line):  # the last one may be cut short
+    try:
+        return [json.loads(line)]
+    except ValueError:
+        return []
+for name in ("bench", "kernel_bench", "hopper_bench"):
+    results[name] = [each for line in read(name + ".jsonl").splitlines() for each in row(line)]
+for name in ("cuda_test", "kernel_test", "hopper_test"):
+    if not (report := next(iter(row(read(name + ".json"))), None)):
+        continue
+    keep = lambda test: {k: v for k, v in test.items() if k not in ("file", "line", "timestamp", "classname", "status", "value_param")}
+    results[name + "s"] = {"tests": report["tests"], "failures": report["failures"],
+                           "cases": [{"suite": s["name"], **keep(t)} for s in report["testsuites"] for t in s["testsuite"]]}
+(out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+END
+}
+
 # stage NAME LIMIT_S COMMAND... : runs it, keeps its time and exit status, never beyond what is left of the whole.
 stage() {
   local name=$1 cap=$2 start=$SECONDS left status
@@ -66,6 +95,7 @@ stage() {
   [ $status -eq 0 ] || failed=1
   echo "--- $name: $((SECONDS - start)) s, exit status $status"
   printf '%s\t%s\t%s\n' "$name" $((SECONDS - start)) "$status" >> "$work/stages.tsv"
+  collect
   return $status
 }
 
@@ -92,20 +122,8 @@ compile() { "$cmake" --build "$build" -j "$cores" --target "$@" -- -k 0 | { grep
 export -f configure compile
 export cmake build torch cores
 
-stage configure 60 bash -o pipefail -c 'configure ON'
-kernels=()
-"$cmake" --build $build --target help | grep -q 'test_cuda_kernels:' && kernels=(test_cuda_kernels cuda_kernel_bench)
-case $only in
-  kernels) stage build 300 bash -o pipefail -c 'compile "$@"' _ "${kernels[@]}" test_kernels ;;
-  train) stage build 300 bash -o pipefail -c 'compile ditscope-cli' ;;
-  bench) stage build 300 bash -o pipefail -c 'compile cuda_bench' ;;
-  *) stage build 300 bash -o pipefail -c 'compile "$@"' _ ditscope-cli test_cuda cuda_bench "${kernels[@]}" ;;
-esac
-
-if [ "$only" = kernels ]; then
-  stage kernel-cpu-tests 100 $build/bin/test_kernels --gtest_brief=1 --gtest_filter='Cuda*:AttentionPlan*'
-fi
-if [ ${#kernels[@]} -gt 0 ] && { [ -z "$only" ] || [ "$only" = kernels ]; }; then
+# The attention kernels alone, most telling first; each row of a benchmark is printed as it is measured.
+kernel_stages() {
   stage kernel-tests 60 $build/bin/test_cuda_kernels --gtest_brief=1 --gtest_output="json:$work/kernel_test.json"
   # shellcheck disable=SC2016
   stage kernel-bench 90 bash -o pipefail -c '"$0" --seconds 60 | tee "$1"' $build/bin/cuda_kernel_bench "$work/kernel_bench.jsonl"
@@ -120,10 +138,30 @@ if [ ${#kernels[@]} -gt 0 ] && { [ -z "$only" ] || [ "$only" = kernels ]; }; the
       stage sanitizer-$tool 45 compute-sanitizer --tool $tool --error-exitcode 9 $build/bin/test_cuda_kernels --gtest_brief=1 \
         --gtest_filter='Short*'
     done
+    stage sanitizer-hopper 45 env DITSCOPE_HOPPER=1 compute-sanitizer --tool memcheck --error-exitcode 9 $build/bin/test_cuda_kernels \
+      --gtest_brief=1 --gtest_filter='Short*-*/0.*'
   else
-    echo "compute-sanitizer is not here: its stage is left out"
+    echo "compute-sanitizer is not here: its stages are left out"
   fi
+}
+
+stage configure 60 bash -o pipefail -c 'configure ON'
+kernels=()
+"$cmake" --build $build --target help | grep -q 'test_cuda_kernels:' && kernels=(test_cuda_kernels cuda_kernel_bench)
+# The kernels come first: their results are there before the rest is built.
+if [ ${#kernels[@]} -gt 0 ] && { [ -z "$only" ] || [ "$only" = kernels ]; }; then
+  stage build-kernels 240 bash -o pipefail -c 'compile "$@"' _ "${kernels[@]}"
+  kernel_stages
 fi
+case $only in
+  kernels)
+    stage build 200 bash -o pipefail -c 'compile test_kernels'
+    stage kernel-cpu-tests 100 $build/bin/test_kernels --gtest_brief=1 --gtest_filter='Cuda*:AttentionPlan*'
+    ;;
+  train) stage build 300 bash -o pipefail -c 'compile ditscope-cli' ;;
+  bench) stage build 300 bash -o pipefail -c 'compile cuda_bench' ;;
+  *) stage build 300 bash -o pipefail -c 'compile ditscope-cli test_cuda cuda_bench' ;;
+esac
 
 if [ -z "$only" ] || [ "$only" = tests ]; then
   stage cuda-tests 180 $build/bin/test_cuda --gtest_brief=1 --gtest_output="json:$work/cuda_test.json"
@@ -185,27 +223,7 @@ train() {
 }
 [ "$only" = train ] && train
 
-python3 - "$work" "$out" "$torch" << 'END'
-import json, pathlib, sys
-work, out, torch = map(pathlib.Path, sys.argv[1:])
-read = lambda name: (work / name).read_text() if (work / name).exists() else ""
-stages = [dict(zip(("stage", "seconds", "status"), line.split("\t"))) for line in read("stages.tsv").splitlines()]
-for stage in stages:
-    stage["seconds"], stage["status"] = int(stage["seconds"]), int(stage["status"])
-version = (torch / "version.py").read_text() if (torch / "version.py").exists() else ""
-results = {"gpu": read("gpu.txt").strip(), "torch": version.split("__version__ = ")[-1].splitlines()[0].strip("'\"") if version else "",
-           "stages": stages}
-for name in ("bench", "kernel_bench", "hopper_bench"):
-    results[name] = [json.loads(line) for line in read(name + ".jsonl").splitlines() if line.startswith("{")]
-for name in ("cuda_test", "kernel_test", "hopper_test"):
-    if not (tests := read(name + ".json")):
-        continue
-    report = json.loads(tests)
-    keep = lambda test: {k: v for k, v in test.items() if k not in ("file", "line", "timestamp", "classname", "status", "value_param")}
-    results[name + "s"] = {"tests": report["tests"], "failures": report["failures"],
-                           "cases": [{"suite": s["name"], **keep(t)} for s in report["testsuites"] for t in s["testsuite"]]}
-(out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-END
+collect
 
 echo "=== all: $((SECONDS - begin)) s, $([ $failed -eq 0 ] && echo 'all is well' || echo 'a stage failed')"
 [ -e "$work/stages.tsv" ] && column -t -s "$(printf '\t')" "$work/stages.tsv" 2> /dev/null

@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/reference/block_mass.h"
 #include "tests/kernels/attention_case.h"
 
 // A call of the CUDA kernels in memory of the CPU, for the emulated ones.
@@ -142,8 +143,8 @@ struct Tolerance {
 };
 
 template <typename Element>
-void expect_equal(CudaCase<Element>& c, const BlockMask& mask, const std::string& what, bool outliers = false) {
-  const auto expected = c.expected([&](int h, int i, int j) { return mask.keeps(h, i, j); });
+void expect_equal(CudaCase<Element>& c, const reference::AttentionResult& expected, const std::string& what,
+                  bool outliers = false) {
   EXPECT_LT(relative_error(c.out.doubles(), expected.out), Tolerance<Element>::kOut * (outliers ? 10 : 1)) << what;
   for (std::size_t i = 0; i < expected.log_sum_exp.size(); ++i) {
     if (std::isinf(expected.log_sum_exp[i])) {
@@ -155,6 +156,18 @@ void expect_equal(CudaCase<Element>& c, const BlockMask& mask, const std::string
     }
   }
 }
+
+template <typename Element>
+void expect_equal(CudaCase<Element>& c, const BlockMask& mask, const std::string& what, bool outliers = false) {
+  expect_equal(c, c.expected([&](int h, int i, int j) { return mask.keeps(h, i, j); }), what, outliers);
+}
+
+/// Runs a kernel on the emulated GPU, as attention.cu chooses among them (cuda_emulation_test.cpp).
+template <typename Element, bool kSplit>
+void run_emulated(const cuda::Parameters& p, int tile_blocks, bool backwards = false);
+/// The same for compute capability 9.0 (cuda_hopper_test.cpp).
+template <typename Element, bool kSplit>
+void run_emulated_hopper(const cuda::Parameters& p, bool backwards = false);
 
 inline DevicePlan placed(AttentionPlan& plan) {
   return {plan.layout, plan.words.data()};
@@ -179,5 +192,36 @@ void expect_residual(CudaCase<Element>& c, const BlockMask& mask, bool unit_rho,
   }
   EXPECT_LT(relative_error(c.residual.doubles(), residual), 2 * Tolerance<Element>::kOut) << what;
 }
+
+/// Room for the masses of blocks of a call, and for what leads to them.
+struct BlockMasses {
+  std::int64_t heads, rows, columns;
+  std::vector<float> mass, logs;
+
+  template <typename Element>
+  BlockMasses(const CudaCase<Element>& c, const AttentionPlan& plan, int blocks)
+      : heads(c.heads),
+        rows((c.queries + 63) / 64),
+        columns((c.keys + 63) / 64),
+        mass(static_cast<std::size_t>(heads * rows * columns), 777.0f),
+        logs(static_cast<std::size_t>(cuda::block_log_floats(plan.layout, blocks)), NAN) {}
+  DeviceView<float, 3> view() { return {mass.data(), {heads, rows, columns}, {rows * columns, columns, 1}}; }
+
+  /// Against softmax shares in float64: sums over the queries of a block, or means.
+  template <typename Element>
+  void expect_exact(CudaCase<Element>& c, const std::function<bool(int, int, int)>& keeps, bool mean, const std::string& what) {
+    const std::vector<double> lse = c.expected(keeps).log_sum_exp;
+    std::vector<double> expected = reference::block_mass(c.q.doubles(), c.k.doubles(), lse, c.heads, c.queries, c.keys, c.width,
+                                                         c.scale, 64, keeps, [](int) { return 1.0; });
+    for (std::size_t n = 0; n < expected.size(); ++n) {
+      const std::int64_t block = static_cast<std::int64_t>(n) / columns % rows;
+      if (mean) expected[n] /= static_cast<double>(std::min<std::int64_t>(64, c.queries - 64 * block));
+      if (expected[n] == 0) {
+        ASSERT_EQ(mass[n], 0) << what << ": a block that is skipped";
+      }
+    }
+    EXPECT_LT(relative_error({mass.begin(), mass.end()}, expected), 1e-4) << what;
+  }
+};
 
 }  // namespace ditscope::test

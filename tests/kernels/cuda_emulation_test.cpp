@@ -9,25 +9,17 @@
 #include "tests/kernels/cuda_case.h"
 #include "tests/kernels/random_mask.h"
 
-namespace ditscope {
+namespace ditscope::test {
 namespace {
 
-using cuda::Parameters;
-using test::CudaCase;
-using test::expect_equal;
-using test::narrow;
-using test::placed;
-using test::Tolerance;
-using test::widen;
-
 template <class Kernel>
-void launch(const Parameters& p, std::size_t shared_bytes, int threads, bool backwards) {
+void launch(const cuda::Parameters& p, std::size_t shared_bytes, int threads, bool backwards) {
   gpu::Machine::run(std::min(2, p.item_count), threads, shared_bytes, backwards,
                     [&](unsigned char* shared) { Kernel(p, shared).run(); });
 }
 
 template <typename Element, int kWidth, bool kSplit>
-void launch_width(const Parameters& p, int tile_blocks, bool backwards) {
+void launch_width(const cuda::Parameters& p, int tile_blocks, bool backwards) {
   if constexpr (std::is_same_v<Element, float>) {
     using Shape = cuda::FloatTileShape<kWidth>;
     launch<cuda::FloatAttention<Shape, kSplit>>(p, Shape::kSharedBytes, Shape::kThreads, backwards);
@@ -43,9 +35,10 @@ void launch_width(const Parameters& p, int tile_blocks, bool backwards) {
   }
 }
 
-/// As the launches of attention.cu choose among kernels.
+}  // namespace
+
 template <typename Element, bool kSplit>
-void launch_any(const Parameters& p, int tile_blocks, bool backwards = false) {
+void run_emulated(const cuda::Parameters& p, int tile_blocks, bool backwards) {
   constexpr bool kFloats = std::is_same_v<Element, float>;
   switch (cuda::kernel_width(p.width, kFloats)) {
     case 32:
@@ -67,6 +60,27 @@ void launch_any(const Parameters& p, int tile_blocks, bool backwards = false) {
       launch_width<Element, 256, kSplit>(p, tile_blocks, backwards);
   }
 }
+
+template void run_emulated<float, false>(const cuda::Parameters&, int, bool);
+template void run_emulated<float, true>(const cuda::Parameters&, int, bool);
+template void run_emulated<Bfloat16Bits, false>(const cuda::Parameters&, int, bool);
+template void run_emulated<Bfloat16Bits, true>(const cuda::Parameters&, int, bool);
+template void run_emulated<Float16Bits, false>(const cuda::Parameters&, int, bool);
+template void run_emulated<Float16Bits, true>(const cuda::Parameters&, int, bool);
+
+}  // namespace ditscope::test
+
+namespace ditscope {
+namespace {
+
+using cuda::Parameters;
+using test::CudaCase;
+using test::expect_equal;
+using test::narrow;
+using test::placed;
+using test::run_emulated;
+using test::Tolerance;
+using test::widen;
 
 template <typename Element>
 class CudaEmulation : public ::testing::Test {};
@@ -90,7 +104,7 @@ TYPED_TEST(CudaEmulation, AgreesWithTheOracleOnRandomShapes) {
     AttentionPlan plan = make_attention_plan(mask, heads, options);
     const DevicePlan device = placed(plan);
     const Parameters p = cuda::plain_parameters(c.arguments(), device);
-    launch_any<TypeParam, false>(p, options.tile_blocks, round % 2 == 1);
+    run_emulated<TypeParam, false>(p, options.tile_blocks, round % 2 == 1);
     const std::string what = "round " + std::to_string(round) + ": heads " + std::to_string(heads) + " queries " +
                              std::to_string(queries) + " keys " + std::to_string(keys) + " width " + std::to_string(width);
     expect_equal(c, mask, what, outliers);
@@ -102,7 +116,7 @@ TYPED_TEST(CudaEmulation, AgreesWithTheOracleOnRandomShapes) {
 TYPED_TEST(CudaEmulation, WritesNothingBesideItsRows) {
   CudaCase<TypeParam> c(2, 70, 70, 24, 5);
   AttentionPlan plan = make_attention_plan(BlockMask::dense(70, 70), 2);
-  launch_any<TypeParam, false>(cuda::plain_parameters(c.arguments(), placed(plan)), 1);
+  run_emulated<TypeParam, false>(cuda::plain_parameters(c.arguments(), placed(plan)), 1);
   std::vector<bool> own(c.out.storage.size());
   for (int h = 0; h < 2; ++h)
     for (int t = 0; t < 70; ++t)
@@ -124,7 +138,7 @@ TYPED_TEST(CudaEmulation, AddsResidualAndScalesRowsInTheEpilogue) {
     for (int i = 0; i < 130; ++i) d.spans.push_back(i == 77 ? TokenSpan{0, 0} : TokenSpan{0, 100});
     const BlockMask mask(d);
     AttentionPlan plan = make_attention_plan(mask, 2);
-    launch_any<TypeParam, false>(cuda::plain_parameters(c.arguments(), placed(plan)), 1);
+    run_emulated<TypeParam, false>(cuda::plain_parameters(c.arguments(), placed(plan)), 1);
     const auto expected = c.expected([&](int h, int i, int j) { return mask.keeps(h, i, j); }).out;
     // In place: the residual is the output.
     std::vector<double> before = c.residual.doubles();
@@ -132,7 +146,7 @@ TYPED_TEST(CudaEmulation, AddsResidualAndScalesRowsInTheEpilogue) {
     a.row_scale = c.template rows<const float>(c.row_scale);
     a.out = c.residual.view;
     a.residual = c.residual.constant();
-    launch_any<TypeParam, false>(cuda::plain_parameters(a, placed(plan)), 1);
+    run_emulated<TypeParam, false>(cuda::plain_parameters(a, placed(plan)), 1);
     std::vector<double> wanted;
     for (std::size_t n = 0; n < expected.size(); ++n) wanted.push_back(c.row_scale[n / 40] * expected[n] + before[n]);
     EXPECT_LT(test::relative_error(c.residual.doubles(), wanted), Tolerance<TypeParam>::kOut);
@@ -159,7 +173,7 @@ TYPED_TEST(CudaEmulation, ScalesBlocksAndAddsTheirVectorsInTheEpilogue) {
       a.residual = c.residual.constant();
       a.block_scale = {scales.data(), {2, kBlocks}, {kBlocks, 1}};
       a.block_vector = {vectors.data(), {2, kBlocks, width}, {kBlocks * width * 2, width * 2, 2}};
-      launch_any<TypeParam, false>(cuda::plain_parameters(a, placed(plan)), options.tile_blocks);
+      run_emulated<TypeParam, false>(cuda::plain_parameters(a, placed(plan)), options.tile_blocks);
       std::vector<double> wanted = c.expected([](int, int, int) { return true; }).out;
       const std::vector<double> residual = c.residual.doubles();
       for (int h = 0; h < 2; ++h)
@@ -189,7 +203,7 @@ TYPED_TEST(CudaEmulation, SplitsFullAttentionIntoWhatIsKeptAndTheRest) {
     PlanOptions options;
     options.tile_blocks = tile_blocks_for<TypeParam>(width, 1 + round / 2 % 2);
     AttentionPlan plan = make_attention_plan(mask, 2, options, &rest);
-    launch_any<TypeParam, true>(cuda::split_parameters(c.split_arguments(unit_rho), placed(plan)), options.tile_blocks,
+    run_emulated<TypeParam, true>(cuda::split_parameters(c.split_arguments(unit_rho), placed(plan)), options.tile_blocks,
                                 round % 2 == 0);
     expect_equal(c, BlockMask::dense(tokens, tokens), "full half, round " + std::to_string(round));
     test::expect_residual(c, mask, unit_rho, "round " + std::to_string(round));
@@ -203,8 +217,63 @@ TYPED_TEST(CudaEmulation, SplitWithoutAResidualStillGivesFullAttention) {
   AttentionPlan plan = make_attention_plan(mask, 1, {}, &rest);
   CudaSplitArguments<TypeParam> a = c.split_arguments(false);
   a.residual = {};
-  launch_any<TypeParam, true>(cuda::split_parameters(a, placed(plan)), 1);
+  run_emulated<TypeParam, true>(cuda::split_parameters(a, placed(plan)), 1);
   expect_equal(c, BlockMask::dense(150, 150), "no residual");
+}
+
+TYPED_TEST(CudaEmulation, SplitMapsTheMassOfEveryBlock) {
+  std::mt19937 random(12);
+  constexpr int widths[] = {72, 24, 136, 64};
+  for (int round = 0; round < 4; ++round) {
+    const int queries = 70 + static_cast<int>(random() % 120), keys = 150 + static_cast<int>(random() % 120);
+    CudaCase<TypeParam> c(2, queries, keys, widths[round], random());
+    if (round == 1) c.scale = -c.scale;
+    const BlockMask mask = test::random_mask(random, 2, queries, keys), rest = mask.complement();
+    PlanOptions options;
+    options.tile_blocks = tile_blocks_for<TypeParam>(c.width, 1 + round % 2);
+    AttentionPlan plan = make_attention_plan(mask, 2, options, &rest);
+    test::BlockMasses masses(c, plan, 2);
+    CudaSplitArguments<TypeParam> a = c.split_arguments(false);
+    a.block_mass = masses.view();
+    a.block_logs = masses.logs.data();
+    run_emulated<TypeParam, true>(cuda::split_parameters(a, placed(plan)), options.tile_blocks, round % 2 == 0);
+    const std::string what = "round " + std::to_string(round);
+    expect_equal(c, BlockMask::dense(queries, keys), what);
+    test::expect_residual(c, mask, false, what);
+    masses.expect_exact(c, [](int, int, int) { return true; }, true, what);
+  }
+}
+
+TYPED_TEST(CudaEmulation, SearchGivesAttentionAndTheMassOfEveryBlockInOnePass) {
+  std::mt19937 random(13);
+  constexpr int widths[] = {64, 88, 200, 32, 128};
+  for (int round = 0; round < 5; ++round) {
+    const int queries = round == 3 ? 1 : 70 + static_cast<int>(random() % 120), keys = 70 + static_cast<int>(random() % 190);
+    CudaCase<TypeParam> c(1 + round % 2, queries, keys, widths[round], random(), true, round == 4 ? 11 : 0);
+    const BlockMask mask = round == 0   ? BlockMask::dense(queries, keys)
+                           : round == 2 ? BlockMask::dense(queries, keys).complement()
+                                        : test::random_mask(random, c.heads, queries, keys);
+    PlanOptions options;
+    options.tile_blocks = tile_blocks_for<TypeParam>(c.width, 1 + round / 2 % 2);
+    AttentionPlan plan = make_attention_plan(mask, c.heads, options);
+    test::BlockMasses masses(c, plan, 2);
+    CudaBlockSearchArguments<TypeParam> a;
+    a.q = c.q.constant();
+    a.k = c.k.constant();
+    a.v = c.v.constant();
+    a.scale = c.scale;
+    a.out = c.out.view;
+    a.log_sum_exp = c.template rows<float>(c.log_sum_exp);
+    a.mass = masses.view();
+    a.block_logs = masses.logs.data();
+    const Parameters p = cuda::search_parameters(a, placed(plan));
+    run_emulated<TypeParam, true>(p, options.tile_blocks, round % 2 == 1);
+    const std::string what = "round " + std::to_string(round);
+    expect_equal(c, mask, what, round == 4);
+    masses.expect_exact(c, [&](int h, int i, int j) { return mask.keeps(h, i, j); }, false, what);
+    EXPECT_EQ(p.counters[0], 0);
+    EXPECT_EQ(p.counters[1], 0);
+  }
 }
 
 TYPED_TEST(CudaEmulation, LogitsFarApartNeitherOverflowNorVanish) {
@@ -214,7 +283,7 @@ TYPED_TEST(CudaEmulation, LogitsFarApartNeitherOverflowNorVanish) {
   for (const float scale : {c.scale, -c.scale}) {
     c.scale = scale;
     AttentionPlan plan = make_attention_plan(BlockMask::dense(70, 200), 1);
-    launch_any<TypeParam, false>(cuda::plain_parameters(c.arguments(), placed(plan)), 1);
+    run_emulated<TypeParam, false>(cuda::plain_parameters(c.arguments(), placed(plan)), 1);
     expect_equal(c, BlockMask::dense(70, 200), "logits from -2500 to 2500", true);
   }
 }
@@ -225,7 +294,7 @@ TYPED_TEST(CudaEmulation, AScaleOfZeroMeansTheKeptKeysAlike) {
   std::mt19937 random(2);
   const BlockMask mask = test::random_mask(random, 1, 20, 100);
   AttentionPlan plan = make_attention_plan(mask, 1);
-  launch_any<TypeParam, false>(cuda::plain_parameters(c.arguments(), placed(plan)), 1);
+  run_emulated<TypeParam, false>(cuda::plain_parameters(c.arguments(), placed(plan)), 1);
   expect_equal(c, mask, "scale 0");
 }
 
@@ -250,7 +319,7 @@ TYPED_TEST(CudaDivided, TilesGiveWhatWholeOnesGive) {
     const Parameters p = cuda::plain_parameters(a, placed(plan));
     for (int launch = 0; launch < 2; ++launch) {  // the tickets are ready again
       c.out.poison();
-      launch_any<TypeParam, false>(p, tile_blocks, launch == 1);
+      run_emulated<TypeParam, false>(p, tile_blocks, launch == 1);
       expect_equal(c, mask, "launch " + std::to_string(launch));
     }
   }

@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/hopper/gpu_hopper.h"
 #include "kernels/cuda/tile_state.h"
+#include "kernels/cuda/work_queue.h"
 
 namespace ditscope::cuda {
 
@@ -47,8 +48,8 @@ struct HopperParameters {
 template <typename Element, class Shape, bool kSplit>
 class HopperAttention : TileState<Element, Shape, kSplit> {
   using State = TileState<Element, Shape, kSplit>;
-  using State::apply_mask, State::exponentials, State::find_tops, State::finish, State::finish_split, State::follow_tops,
-      State::keep_skipped, State::read_step, State::restart, State::row_of;
+  using State::apply_mask, State::exponentials, State::find_tops, State::finish, State::finish_masses, State::finish_split,
+      State::follow_tops, State::keep_block_sums, State::keep_skipped, State::read_step, State::restart, State::row_of;
   using State::first_row_, State::head_, State::lane_, State::next_, State::out_, State::p_;
   using typename State::Logits;
   using typename State::Probabilities;
@@ -137,13 +138,10 @@ class HopperAttention : TileState<Element, Shape, kSplit> {
         }
       }
       int next = 0;
-      if (lane_ == 0) next = gpu::blocks() + gpu::atomic_add(p_.counters, 1);
+      if (lane_ == 0) next = take_item(p_);
       item = gpu::shuffle(next, 0);
     }
-    if (lane_ == 0) {
-      gpu::fence();
-      if (gpu::atomic_add(p_.counters + 1, 1) == gpu::blocks() - 1) p_.counters[0] = p_.counters[1] = 0;
-    }
+    if (lane_ == 0) leave_queue(p_);
   }
 
   GPU_INLINE void load_block(const Place& place, int key_block, int head) {
@@ -188,6 +186,7 @@ class HopperAttention : TileState<Element, Shape, kSplit> {
     }
     if constexpr (kSplit) {
       finish_split();
+      finish_masses(p_.items[gpu::opaque(number)]);
     } else {
       finish(p_.items[gpu::opaque(number)]);
     }
@@ -273,6 +272,7 @@ class HopperAttention : TileState<Element, Shape, kSplit> {
       if (step.rows >= 0) apply_mask(step.rows, 0, logits);
       if (find_tops(logits, top)) follow_tops(top);
       exponentials(logits, probabilities);
+      keep_block_sums(at);
       int before = place_.stage;
       ++at;
       place_.advance();
@@ -294,6 +294,7 @@ class HopperAttention : TileState<Element, Shape, kSplit> {
         give_back(before);
         if (grows) follow_tops(top);
         exponentials(logits, probabilities);
+        keep_block_sums(at);
         before = place_.stage;
       }
       settle_out();
