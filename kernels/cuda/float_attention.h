@@ -136,7 +136,7 @@ class FloatAttention {
   }
 
   /// Logits of an entry to probabilities, in shared memory.
-  GPU_INLINE void softmax(float (&logits)[4][4], int entry) {
+  GPU_INLINE void softmax(float (&logits)[4][4], [[maybe_unused]] int entry) {
     const float scale = p_.negative ? -p_.scale_log2 : p_.scale_log2;
     GPU_UNROLL
     for (int i = 0; i < 4; ++i) {
@@ -167,11 +167,17 @@ class FloatAttention {
         probabilities_[(4 * y_ + i) * kRow + x_ + 16 * j] = probability;
       }
       sum_[i] += added;
-      if (!kSplit || !p_.block_logs) continue;
-      GPU_UNROLL
-      for (int mask = 1; mask < 16; mask *= 2) added += gpu::shuffle_xor(added, mask);
-      if (x_ == 0) block_logs<kBlockTokens>(p_, entry)[4 * y_ + i] = added > 0 ? reference_[i] + gpu::log2(added) : kNothing;
+      if constexpr (kSplit) {
+        if (p_.block_logs) keep_block_sum(i, added, entry);
+      }
     }
+  }
+
+  /// What an entry gave row i.
+  GPU_INLINE void keep_block_sum(int i, float sum, int entry) const {
+    GPU_UNROLL
+    for (int mask = 1; mask < 16; mask *= 2) sum += gpu::shuffle_xor(sum, mask);
+    if (x_ == 0) block_logs<kBlockTokens>(p_, entry)[4 * y_ + i] = sum > 0 ? reference_[i] + gpu::log2(sum) : kNothing;
   }
 
   GPU_INLINE void restart() {
