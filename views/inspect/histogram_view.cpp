@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "views/inspect/drift_series.h"
 #include "views/inspect/histogram_rows.h"
 #include "views/inspect/plot_controls.h"
 #include "views/inspect/plot_grid.h"
@@ -57,6 +58,7 @@ class HistogramView final : public ControlledView {
     for (int layer = 0; layer < layout.rows; ++layer) {
       paint_layer(canvas, context, layout.cell(layer, 0), shares[layer], plot.x().place(shown.medians[layer]), layer);
     }
+    if (chosen("quantity") != "error" && !context.inspection.locked().empty()) mark_locked(canvas, context, layout.cell(context.cursor.layer, 0), plot.x());
     if (chosen("quantity") == "rho") {
       mark(canvas, context, layout.area, plot.x(), 1, "1");
       const auto& kept = context.inspection.run(context.cursor.run).record.kept_ratio_requested;
@@ -100,6 +102,17 @@ class HistogramView final : public ControlledView {
   }
 
  private:
+  /// Where the locked row of the cursor's head stands among those of its layer.
+  void mark_locked(Canvas& canvas, const ViewContext& context, const Rect& cell, const PlotAxis& x) const {
+    const Datum<RowTrack> track = row_track(context.inspection, context.cursor, context.inspection.locked().front());
+    const auto step = static_cast<std::size_t>(context.cursor.step);
+    if (!track || step >= track->rho.size()) return;
+    const double at = x.place(chosen("quantity") == "lse" ? track->lse_full[step] : track->rho[step]), size = 4 * context.unit;
+    if (!std::isfinite(at)) return;
+    canvas.line({at, cell.y}, {at, cell.bottom()}, context.theme.colour("brush"), 1.5);
+    canvas.triangle({at - size, cell.y}, {at + size, cell.y}, {at, cell.y + 1.5 * size}, context.theme.colour("brush"));
+  }
+
   GridLayout lay_out(const ViewContext& context) const {
     const double u = context.unit;
     const Rect& area = context.area;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/error.h"
+#include "views/inspect/drift_series.h"
 #include "views/inspect/plot_bitmap.h"
 
 namespace ditscope::views {
@@ -196,12 +197,52 @@ Datum<TokenLook> token_look(Inspection& inspection, const InspectCursor& at, con
   return look;
 }
 
+Datum<TokenLook> row_heat(Inspection& inspection, const InspectCursor& at, TokenLook::Heat heat) {
+  const TokenGeometry& geometry = inspection.run(at.run).geometry;
+  Datum<TokenLook> found;
+  TokenLook look;
+  look.heat = heat;
+  look.weight.assign(static_cast<std::size_t>(geometry.tokens()), std::nanf(""));
+  std::size_t measured = 0;
+  if (heat == TokenLook::Heat::Rho) {
+    const Datum<Inspection::Rows> rows = inspection.rows(at);
+    found.problem = rows.problem;
+    if (!rows) return found;
+    measured = rows->log_rho.size() == rows->tokens.size() ? rows->tokens.size() : 0;
+    for (std::size_t i = 0; i < measured; ++i) look.weight[static_cast<std::size_t>(rows->tokens[i])] = std::exp(rows->log_rho[i]);
+  } else {
+    const Datum<RowSeries> rows = row_series(inspection, at, false);
+    found.problem = rows.problem;
+    if (!rows || at.step >= static_cast<int>(rows->steps.size())) return found;
+    const RowSeries::Step& step = rows->steps[static_cast<std::size_t>(at.step)];
+    measured = step.ratio.size();
+    for (std::size_t i = 0; i < measured; ++i) look.weight[static_cast<std::size_t>(step.ratio_tokens[i])] = step.ratio[i];
+  }
+  if (measured == 0) {
+    found.problem = heat == TokenLook::Heat::Rho ? "Rho was not measured at this step. Capture with --shadow all to have it."
+                                                 : "No row has both rho used and rho true at this step: only sparse steps of Re-ttention do.";
+    return found;
+  }
+  look.source = std::to_string(measured) + " of " + std::to_string(geometry.tokens()) + " rows, head " + std::to_string(at.head);
+  found.value = std::make_shared<const TokenLook>(std::move(look));
+  return found;
+}
+
 std::shared_ptr<const Bitmap> look_bitmap(const TokenLook& look, const TokenGeometry& geometry, int grid_frame, const Theme& theme) {
-  const ColourMap map("magma", theme);
+  const ColourMap map("magma", theme), signs("diverging", theme);
   std::vector<std::uint8_t> rgba(std::size_t{4} * geometry.rows() * geometry.columns(), 0);
   for (int row = 0; row < geometry.rows(); ++row) {
     for (int column = 0; column < geometry.columns(); ++column) {
       const double weight = look.weight[geometry.token(grid_frame, row, column)];
+      if (look.heat != TokenLook::Heat::Attention) {
+        if (std::isnan(weight)) continue;
+        const bool drift = look.heat == TokenLook::Heat::Drift;
+        const Rgb colour = drift ? signs.of(weight, {ValueScale::Kind::Log2, 1.0 / 1024}, {-1, 1}) : map.at(weight);
+        std::uint8_t* pixel = rgba.data() + std::size_t{4} * (std::size_t(row) * geometry.columns() + column);
+        for (int c = 0; c < 3; ++c) pixel[c] = static_cast<std::uint8_t>((c == 0 ? colour.r : c == 1 ? colour.g : colour.b) * 255 + 0.5F);
+        pixel[3] = 230;
+        continue;
+      }
       double position = look.most_visual > 0 ? 1 + std::log10(weight / look.most_visual) / kDecades : 0;
       if (weight <= 0) position = 0;
       const Rgb colour = std::isnan(weight) ? ColourMap::kNan : map.at(std::clamp(position, 0.0, 1.0));
@@ -217,11 +258,13 @@ std::shared_ptr<const Bitmap> look_bitmap(const TokenLook& look, const TokenGeom
 std::vector<double> word_weights(const TokenLook& look, const std::vector<TokenGeometry::Word>& words, bool mean) {
   std::vector<double> weights;
   for (const TokenGeometry::Word& word : words) {
-    double sum = 0;
+    double sum = 0, count = 0;
     for (const std::int64_t token : word.tokens) {
-      if (token >= 0 && token < static_cast<std::int64_t>(look.weight.size())) sum += look.weight[token];
+      if (token < 0 || token >= static_cast<std::int64_t>(look.weight.size()) || std::isnan(look.weight[token])) continue;
+      sum += look.weight[token];
+      ++count;
     }
-    weights.push_back(mean && !word.tokens.empty() ? sum / static_cast<double>(word.tokens.size()) : sum);
+    weights.push_back(mean && count > 0 ? sum / count : sum);
   }
   return weights;
 }

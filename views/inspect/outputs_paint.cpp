@@ -21,7 +21,7 @@ void OutputsView::paint_side(Canvas& canvas, const ViewContext& context, const R
   }
   const Frames& frames = *side.frames;
   paint_picture(canvas, pane, camera_, bitmaps_.get(side.frames.value, side.frame), frames.width, frames.height, camera_.scale < 1, alpha);
-  if (chosen("look") == "overlay" && !context.inspection.locked().empty()) {
+  if (chosen("look") == "overlay" && has_heat(context)) {
     const Datum<TokenLook> heat = look(context, side.run);
     if (heat) {
       const int grid = run.geometry.frames() == 1 ? 0 : run.geometry.grid_frame(side.frame);
@@ -275,13 +275,13 @@ void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const O
   const auto& words = run.geometry.words(context.cursor.branch);
   canvas.text({layout.words_title.x, layout.words_title.y}, "Prompt words", strong);
   if (words.empty()) canvas.text({layout.words.x, layout.words.y}, "This branch has no words: its text is padding.", label_style(context));
-  if (context.inspection.locked().empty()) {
+  if (!has_heat(context)) {
     canvas.text({layout.strip_title.x, layout.strip_title.y}, look_title(context), strong);
     paint_notice(canvas, context, layout.strip, "Click a pixel or a word.");
     word_places_ = paint_words(canvas, context, layout.words, words, {});
     return;
   }
-  const std::int64_t token = context.inspection.locked().front();
+  const std::int64_t token = context.inspection.locked().empty() ? -1 : context.inspection.locked().front();
   const Datum<TokenLook> heat = look(context, context.cursor.run);
   const std::string title = look_title(context);
   canvas.text({layout.strip_title.x, layout.strip_title.y}, title, strong);
@@ -289,14 +289,14 @@ void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const O
   const std::string place = std::string("run ") + run.letter + ", L" + std::to_string(context.cursor.layer) + ", ";
   canvas.text({layout.strip_title.right(), layout.strip_title.y + 1 * u}, fit_text(canvas, place + (heat ? heat->source : ""), small, room), small);
   if (!heat) {
-    paint_notice(canvas, context, layout.strip, heat.loading() ? "Computing the row of this token." : heat.problem);
+    paint_notice(canvas, context, layout.strip, heat.loading() ? "Computing what this token looks at." : heat.problem);
     word_places_ = paint_words(canvas, context, layout.words, words, {});
     return;
   }
   const bool to = chosen("direction") != "looks at";
   const int tiles = run.geometry.frames();
   const double gap = 2 * u, width = std::min((layout.strip.width - gap * (tiles - 1)) / tiles, layout.strip.height * std::max(1.0, double(run.record.width_px) / std::max(run.record.height_px, 1)));
-  const int own = token >= run.geometry.tokens() || run.geometry.is_text(token) ? -1 : run.geometry.place(token).frame;
+  const int own = token < 0 || token >= run.geometry.tokens() || run.geometry.is_text(token) ? -1 : run.geometry.place(token).frame;
   TextStyle tick = tick_style(context);
   tick.horizontal = Align::Middle;
   for (int grid = 0; grid < tiles; ++grid) {
@@ -318,8 +318,13 @@ void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const O
     tick.colour = context.theme.colour(grid == own ? "brush" : "text3");
     if (width > 12 * u || grid % 5 == 0) canvas.text({tile.x + tile.width / 2, tile.bottom() + 2 * u}, std::to_string(grid), tick);
   }
-  canvas.text({layout.words_title.right(), layout.words_title.y + 1 * u}, to ? factor_text(heat->sum) + " uniform" : "text mass " + percent_text(heat->text_mass), small);
-  word_places_ = paint_words(canvas, context, layout.words, words, word_weights(*heat, words, to));
+  const TokenLook::Heat kind = heat->heat;
+  const std::string legend = kind == TokenLook::Heat::Rho ? "0 to 1" : kind == TokenLook::Heat::Drift ? "0.5 to 2, centred on 1"
+                             : to ? factor_text(heat->sum) + " uniform" : "text mass " + percent_text(heat->text_mass);
+  canvas.text({layout.words_title.right(), layout.words_title.y + 1 * u}, legend, small);
+  std::vector<double> weights;
+  if (kind != TokenLook::Heat::Drift) weights = word_weights(*heat, words, to || kind == TokenLook::Heat::Rho);
+  word_places_ = paint_words(canvas, context, layout.words, words, weights);
 }
 
 void OutputsView::paint_lasso(Canvas& canvas, const Rect& pane) const {

@@ -24,6 +24,8 @@ OutputsView::OutputsView()
            number_control("range", "Range", 0, 0, 100, "What is drawn at full strength; 0: the 99th percentile of the pair."),
            choice_control("look", "Where it looks", {"strip", "overlay", "off"},
                           "Attention of the locked tokens over the frames; overlay: on the videos too, each run its own."),
+           choice_control("heat", "Heat", {"attention", "rho true", "rho used / true"},
+                          "Of the locked tokens; or the denominators of all rows, each at its token."),
            choice_control("direction", "Token", {"looks at", "is looked at by"}, "Its row of the softmax, or its column: who looks at it."),
            choice_control("heads", "Heads", {"head", "mean"}, "The head under the cursor, or the mean over all heads."),
            number_control("frame", "Frame", 0, 0, 1e6, "Frame of the video."), switch_control("play", "Play", false, "Space"),
@@ -135,7 +137,7 @@ std::vector<Rect> OutputsView::panes_of(const ViewContext& context, const Output
 }
 
 Datum<TokenLook> OutputsView::look(const ViewContext& context, int of) {
-  if (context.inspection.locked().empty()) return {};
+  if (!has_heat(context)) return {};
   const InspectedRun& run = context.inspection.run(of);
   InspectCursor at = context.cursor;
   at.run = of;
@@ -143,14 +145,14 @@ Datum<TokenLook> OutputsView::look(const ViewContext& context, int of) {
   at.head = std::clamp(at.head, 0, std::max(run.record.model.heads - 1, 0));
   at.branch = std::clamp(at.branch, 0, std::max(static_cast<int>(run.record.branches.size()) - 1, 0));
   const LookWish wish{context.inspection.locked(), chosen("direction") != "looks at", chosen("heads") == "mean"};
-  const std::string key = context.inspection.captures()[run.capture].string() + " " + std::to_string(run.record.run_id) + " " + wish.key();
+  const std::string key = context.inspection.captures()[run.capture].string() + " " + std::to_string(run.record.run_id) + " " + chosen("heat") + " " + wish.key();
   Looked& known = looks_[of];
   if (known.look && known.key == key && known.at == at) {
     Datum<TokenLook> same;
     same.value = known.look;
     return same;
   }
-  const Datum<TokenLook> found = token_look(context.inspection, at, wish);
+  const Datum<TokenLook> found = heat() == TokenLook::Heat::Attention ? token_look(context.inspection, at, wish) : row_heat(context.inspection, at, heat());
   known = {key, at, found && found->settled ? found.value : nullptr};
   return found;
 }
@@ -159,6 +161,8 @@ std::string OutputsView::look_title(const ViewContext& context) const {
   const std::vector<std::int64_t>& locked = context.inspection.locked();
   const TokenGeometry& geometry = context.inspection.run(context.cursor.run).geometry;
   const bool to = chosen("direction") != "looks at";
+  if (heat() == TokenLook::Heat::Rho) return "\u03c1 true of each token's row";
+  if (heat() == TokenLook::Heat::Drift) return "\u03c1\u0302 / \u03c1 of each token's row";
   if (locked.empty()) return to ? "Who looks at a token" : "Where a token looks";
   std::string name = locked.size() == 1 ? geometry.name(locked.front(), context.cursor.branch) : std::to_string(locked.size()) + " tokens";
   bool one = locked.size() == 1;
@@ -422,10 +426,11 @@ std::string OutputsView::tooltip(Point at, const ViewContext& context) {
   const auto& words = run.geometry.words(context.cursor.branch);
   for (std::size_t i = 0; i < std::min(words.size(), word_places_.size()); ++i) {
     if (!word_places_[i].contains(at)) continue;
-    const Datum<TokenLook> heat = look(context, context.cursor.run);
-    if (!heat) return {};
+    const Datum<TokenLook> heat_there = look(context, context.cursor.run);
+    if (!heat_there) return {};
+    if (heat() != TokenLook::Heat::Attention) return "'" + words[i].text + "': " + plot_number(word_weights(*heat_there, words, true)[i]) + ", mean of its rows";
     const bool to = chosen("direction") != "looks at";
-    return "'" + words[i].text + "': " + plot_number(word_weights(*heat, words, to)[i]) + (to ? " of its softmax goes to the locked tokens\nmean" : " of the softmax\nsum") +
+    return "'" + words[i].text + "': " + plot_number(word_weights(*heat_there, words, to)[i]) + (to ? " of its softmax goes to the locked tokens\nmean" : " of the softmax\nsum") +
            " over its " + std::to_string(words[i].tokens.size()) + " tokens";
   }
   if (layout.transport.contains(at) && playback_.frames > 0) {
@@ -438,6 +443,7 @@ std::string OutputsView::tooltip(Point at, const ViewContext& context) {
     return text + "\n" + std::string(psnr_formula()) + "; here on the 8 bits that the capture holds";
   }
   if (layout.strip.height > 0 && layout.strip.contains(at)) {
+    if (heat() != TokenLook::Heat::Attention) return "rho of each token's row, Re-ttention Eq. 8: true from 0 to 1; used / true from 0.5 to 2, centred on 1\nclick shows the frame";
     return (chosen("direction") == "looks at" ? "The row of the locked token: softmax(q.k / sqrt d)" : "The column of the locked token: p(query, token)") +
            std::string(", three decades below the largest video weight; several tokens are pooled\nclick shows the frame");
   }
@@ -454,21 +460,22 @@ std::string OutputsView::spoken(const ViewContext& context) {
   if (context.inspection.empty() || context.inspection.locked().empty()) return info().title;
   const InspectedRun& run = context.inspection.run(context.cursor.run);
   std::string text = "Outputs, locked token " + run.geometry.name(context.inspection.locked().front(), context.cursor.branch);
-  const Datum<TokenLook> heat = look(context, context.cursor.run);
-  if (heat && chosen("direction") == "looks at") text += ", text mass " + percent_text(heat->text_mass);
+  const Datum<TokenLook> there = look(context, context.cursor.run);
+  if (there && heat() == TokenLook::Heat::Attention && chosen("direction") == "looks at") text += ", text mass " + percent_text(there->text_mass);
   return text;
 }
 
 std::vector<DataArray> OutputsView::data(const ViewContext& context) {
   std::vector<DataArray> arrays;
   if (context.inspection.empty()) return arrays;
-  const Datum<TokenLook> heat = look(context, context.cursor.run);
-  if (heat) {
+  const Datum<TokenLook> there = look(context, context.cursor.run);
+  if (there) {
     const TokenGeometry& geometry = context.inspection.run(context.cursor.run).geometry;
-    const auto begin = heat->weight.begin() + geometry.visual_begin();
-    arrays.push_back({"where_it_looks", {geometry.frames(), geometry.rows(), geometry.columns()}, {begin, begin + geometry.visual_tokens()}, {}});
+    const auto begin = there->weight.begin() + geometry.visual_begin();
+    const bool attention = heat() == TokenLook::Heat::Attention;
+    arrays.push_back({!attention ? "heat" : chosen("direction") == "looks at" ? "where_it_looks" : "who_looks_at_it", {geometry.frames(), geometry.rows(), geometry.columns()}, {begin, begin + geometry.visual_tokens()}, {}});
     const auto& words = geometry.words(context.cursor.branch);
-    arrays.push_back({"words", {static_cast<std::int64_t>(words.size())}, word_weights(*heat, words, chosen("direction") != "looks at"), {}});
+    arrays.push_back({"words", {static_cast<std::int64_t>(words.size())}, word_weights(*there, words, !attention || chosen("direction") != "looks at"), {}});
   }
   for (const int run : shown_runs(context)) {
     const OutputSide shown = side(context, run);

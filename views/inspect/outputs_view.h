@@ -52,6 +52,11 @@ class OutputsView final : public ControlledView {
   OutputSide side(const ViewContext& context, int run) const;
   std::vector<Rect> panes_of(const ViewContext& context, const OutputLayout& layout, const Frames* shape) const;
   Datum<TokenLook> look(const ViewContext& context, int run);
+  TokenLook::Heat heat() const {
+    return chosen("heat") == "rho true" ? TokenLook::Heat::Rho : chosen("heat") == "rho used / true" ? TokenLook::Heat::Drift : TokenLook::Heat::Attention;
+  }
+  /// Attention needs a token.
+  bool has_heat(const ViewContext& context) const { return heat() != TokenLook::Heat::Attention || !context.inspection.locked().empty(); }
   std::string look_title(const ViewContext& context) const;
   /// PSNR of each frame of a run against run A, both as they are shifted.
   Datum<Series> psnr_of(const ViewContext& context, int run) const;

@@ -55,6 +55,10 @@ class ViolinView final : public ControlledView {
       for (int step = 0; step < steps; ++step) paint_violin(canvas, context, plot, violin_of(rows->steps[step].lse_full), step);
       canvas.pop_clip();
     }
+    if (!context.inspection.locked().empty()) {
+      const Datum<RowTrack> track = row_track(context.inspection, context.cursor, context.inspection.locked().front());
+      if (track) plot.curve(track->lse_full, context.theme.colour("brush"));
+    }
     plot.cursor(context.cursor.step);
     const Series delta = changes(context);
     Extent change;

@@ -27,6 +27,10 @@ std::vector<Rect> paint_words(Canvas& canvas, const ViewContext& context, const 
     if (pen.y + line > area.bottom() + 2 * u) break;
     places[i] = {pen.x, pen.y, width, line};
     canvas.text(pen, words[i].text, style);
+    const InspectHover& hover = context.inspection.hover();
+    if (std::any_of(tokens.begin(), tokens.end(), [&](std::int64_t token) { return token == hover.query || token == hover.key; })) {
+      canvas.outline({pen.x - 3 * u, pen.y - 2 * u, width + 6 * u, line - 2 * u}, context.theme.dark ? Rgb{1, 1, 1} : Rgb{0, 0, 0}, 1, Dash::Dashed);
+    }
     const Rect track{pen.x, pen.y + 16 * u, width, 3 * u};
     canvas.fill(track, context.theme.colour("line"), 1.5 * u);
     if (most > 0 && weights[i] > 0) {
