@@ -13,10 +13,14 @@ std::string call_key(const InspectCursor& at) {
   return std::to_string(at.step) + " " + std::to_string(at.layer) + " " + std::to_string(at.branch);
 }
 
+/// Of a head: what was measured on every row rather than on the sampled ones; empty where neither is there.
 std::vector<float> optional_row(const CaptureReader& reader, int run_id, const char* kind, const InspectCursor& at) {
-  const auto array = reader.find(run_id, {kind, at.step, at.layer, at.branch});
-  if (!array || at.head >= array->header.shape.at(0)) return {};
-  return reader.values(*array, at.head, 1);
+  const std::vector<CaptureArrayInfo> arrays = reader.arrays(run_id, {kind, at.step, at.layer, at.branch});
+  const auto most = std::max_element(arrays.begin(), arrays.end(), [](const CaptureArrayInfo& a, const CaptureArrayInfo& b) {
+    return a.header.shape.back() < b.header.shape.back();
+  });
+  if (most == arrays.end() || at.head >= most->header.shape.at(0)) return {};
+  return reader.values(*most, at.head, 1);
 }
 
 }  // namespace
@@ -282,7 +286,11 @@ Datum<Inspection::Rows> Inspection::rows(const InspectCursor& at) {
         rows.lse_full = optional_row(reader, id, "lse_full", at);
         rows.log_rho = optional_row(reader, id, "log_rho", at);
         rows.log_rho_used = optional_row(reader, id, "log_rho_used", at);
-        const std::size_t count = std::max(rows.lse_full.size(), rows.log_rho.size());
+        const std::size_t count = rows.log_rho.empty() ? rows.lse_full.size() : rows.log_rho.size();
+        // Measured on other rows than rho: not of these.
+        for (std::vector<float>* other : {&rows.lse_full, &rows.log_rho_used}) {
+          if (other->size() != count) other->clear();
+        }
         if (count == 0) {
           throw Error{ErrorKind::NotFound, "No rows were captured for step " + std::to_string(at.step) + ", layer " + std::to_string(at.layer) + "."};
         }

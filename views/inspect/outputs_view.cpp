@@ -122,7 +122,7 @@ OutputLayout OutputsView::lay_out(const ViewContext& context) const {
     bottom = layout.strip_title.y - 2 * u;
   }
   if (area.height > 120 * u) {
-    const double height = (area.height > 260 * u && context.inspection.runs().size() > 1 ? 32 : 16) * u;
+    const double height = (area.height > 340 * u && context.inspection.runs().size() > 1 ? 32 : 16) * u;
     layout.transport = {area.x, bottom - height - 2 * u, area.width, height};
     layout.track = {area.x, layout.transport.y, std::max(area.width - (area.width > 400 * u ? 172 : 76) * u, 4.0), height};
     bottom = layout.transport.y - 4 * u;
@@ -250,7 +250,7 @@ void OutputsView::paint(Canvas& canvas, const ViewContext& context) {
       }
       paint_marks(canvas, context, panes[i], sides[i], grid || temporal ? &less : nullptr);
     }
-    if (sides.size() == 1 && (two_at_once() || mode() == "difference grid")) {
+    if (sides.size() == 1 && !grid && (two_at_once() || mode() == "difference grid")) {
       paint_corner(canvas, context, panes[0], "one run: nothing to compare with", Align::Middle, Align::End);
     }
   }

@@ -264,6 +264,46 @@ TEST_F(KnownData, TheScrubberShowsThePsnrOfEveryFrame) {
   }
 }
 
+TEST_F(KnownData, RhoOfEveryRowStandsAtItsToken) {
+  PlotCapture capture;
+  open_runs(capture);
+  const auto rho = row_heat(inspection_, inspection_.cursor(), TokenLook::Heat::Rho);
+  ASSERT_TRUE(rho) << rho.problem;
+  for (const float value : rho->weight) EXPECT_NEAR(value, capture.rho(4), 2e-3);
+  const auto drift = row_heat(inspection_, inspection_.cursor(), TokenLook::Heat::Drift);
+  ASSERT_TRUE(drift) << drift.problem;
+  const TokenGeometry& geometry = inspection_.run(1).geometry;
+  for (std::int64_t token = 0; token < geometry.tokens(); ++token) {
+    if (token % 4 == 0) {
+      EXPECT_NEAR(drift->weight[token], capture.rho_used(4) / capture.rho(4), 4e-3);  // the rows that were sampled
+    } else {
+      EXPECT_TRUE(std::isnan(drift->weight[token]));
+    }
+  }
+  const auto bitmap = look_bitmap(*drift, geometry, 0, theme_for_tests());
+  EXPECT_EQ(bitmap->rgba[3] > 0, std::isfinite(drift->weight[geometry.token(0, 0, 0)]));
+  EXPECT_FALSE(row_heat(inspection_, {0, 4, 0, 0, 0}, TokenLook::Heat::Drift));
+  const auto view = make_inspect_view("outputs");
+  view->set_control("heat", "rho used / true");
+  EXPECT_TRUE(painted(*view).has_text("centred on 1"));
+}
+
+TEST_F(KnownData, TheLockedRowIsMarkedAmongTheRowsOfItsLayer) {
+  open_runs({});
+  const auto brushed = [&](const char* id) {
+    const RecordingCanvas canvas = painted(*make_inspect_view(id));
+    const std::string brush = to_hex(theme_for_tests().colour("brush"));
+    const auto is = [&](const RecordingCanvas::Line& line) { return to_hex(line.colour.rgb) == brush; };
+    return std::count_if(canvas.lines.begin(), canvas.lines.end(), is) + std::count_if(canvas.polylines.begin(), canvas.polylines.end(), is);
+  };
+  for (const char* id : {"histogram", "violin", "drift"}) {
+    inspection_.unlock_all();
+    EXPECT_EQ(brushed(id), 0) << id;
+    inspection_.set_locked({8});
+    EXPECT_GT(brushed(id), 0) << id;
+  }
+}
+
 TEST_F(KnownData, EveryMethodIsHeldAgainstTheReferenceInAGrid) {
   PlotCapture three;
   three.runs = 3;
@@ -274,6 +314,7 @@ TEST_F(KnownData, EveryMethodIsHeldAgainstTheReferenceInAGrid) {
   const RecordingCanvas canvas = painted(*view);
   ASSERT_GE(canvas.images.size(), 2U);
   EXPECT_NEAR(canvas.images[0].bitmap->rgba[0], 10.0 / 255 / 0.5 * 255, 1.01);
+  EXPECT_FALSE(canvas.has_text("nothing to compare"));
   EXPECT_NEAR(canvas.images[1].bitmap->rgba[0], 20.0 / 255 / 0.5 * 255, 1.01);
   EXPECT_TRUE(canvas.has_text("|B - A|, 0 to 0.5, fixed"));
   EXPECT_TRUE(canvas.has_text("|C - A|, 0 to 0.5, fixed"));
