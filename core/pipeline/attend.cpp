@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <thread>
 
@@ -131,6 +132,11 @@ StepTensors describe(const LayerCall& call, const BlockPlan& plan, const at::Ten
   const std::int64_t batch = call.q.size(0), heads = call.q.size(1), tokens = call.q.size(2), blocks = blocks_of(tokens);
   const bool everything = plan.selections.empty() || !plan.attended.empty() || plan.kind == StepKind::Refresh;
   StepTensors t{out.contiguous(), at::empty({batch, heads, tokens}, at::kFloat), at::ones({batch, heads, blocks, blocks}, at::kFloat), {}, {}, {}};
+  if (plan.kind == StepKind::Cached) {  // an earlier output as it was: no pair is computed
+    t.lse.fill_(-std::numeric_limits<float>::infinity());
+    t.kept.zero_();
+    return t;
+  }
   std::vector<at::Tensor> query_slots, key_slots, kept_slots;
   for (std::int64_t b = 0; b < batch; ++b) {
     at::Tensor lse = t.lse[b];
@@ -237,6 +243,9 @@ AttendResult attend_file(const AttendRequest& r, const std::function<bool(std::i
   std::vector<StepTensors> written;
   std::optional<AttendCapture> capture;
   AttentionSession session(r.method, total, [&](const LayerMeasure& m, const LayerCall& call, const BlockPlan& plan, const at::Tensor& out) {
+    if (!at::isfinite(out).all().item<bool>())
+      refuse("q, k and v whose products float32 can hold", "infinities or NaN in the output of step " + std::to_string(m.step),
+             "scale them down");
     result.steps.push_back(record_of(m, call, plan, out, r.measured_rows));
     if (!r.out.empty()) written.push_back(describe(call, plan, out));
     if (capture) capture->on_call(m, call, plan, out);

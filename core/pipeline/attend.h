@@ -54,7 +54,8 @@ std::vector<std::int64_t> attend_shape(const std::filesystem::path& tensors);
 /// Runs the steps and writes `out` (S,B,H,T,D) in the dtype of q; `lse` (S,B,H,T) float32, over the keys that a row kept; `kept`
 /// (S,B,H,M,N) float32, the share of the pairs of each 64 x 64 block that was computed, M = N = ceil(T/64), tokens as in the input.
 /// A method that lays tokens in another order adds `query_slots` and `key_slots` (S,B,H,T') int64, the token of each slot, -1 where
-/// empty, and `kept_slots` (S,B,H,M',N'), `kept` in that order; steps that kept everything hold -1 and 1 there.
+/// empty, and `kept_slots` (S,B,H,M',N'), `kept` in that order; steps that kept everything hold -1 and 1 there. A step that takes an
+/// earlier output as it is has `kept` 0 and `lse` -inf.
 /// @throws Error{NotFound, Corrupt} of the file, Error{InvalidArgument} where shapes, grid, steps or parameters disagree or values
 /// are not finite, Error{Device} where the result cannot be written, Error{Cancelled}
 /// @param goes_on  asked before each of the steps with its index from 0; false stops, and a capture keeps what is complete

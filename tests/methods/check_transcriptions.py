@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Holds `ditscope-cli attend` against float64 transcriptions of the papers' formulas, one file a method in transcriptions/.
+
+Usage: check_transcriptions.py --cli build/dev/bin/ditscope-cli [--method re-ttention] [--verbose]
+Needs numpy. Prints a line per case; the exit status is 1 where a result differs.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+
+from transcriptions.cases import CASES  # noqa: E402
+from transcriptions.common import Call, kept_blocks, read_safetensors, write_safetensors  # noqa: E402
+
+OUT_TOLERANCE, LSE_TOLERANCE, KEPT_TOLERANCE, MEASURE_TOLERANCE = 2e-5, 2e-5, 1e-6, 1e-4
+
+
+def structured(grid, text, text_first, steps=4, batch=1, heads=2, dim=32, seed=1, strength=2.0):
+    """q, k, v that attend to what is near in space and time, each head in its own way, and drift slowly from step to step."""
+    rng = np.random.default_rng(seed)
+    frames, rows, columns = grid
+    f, y, x = np.meshgrid(np.arange(frames), np.arange(rows), np.arange(columns), indexing="ij")
+    places = np.stack([f, y, x], -1).reshape(-1, 3).astype(float)
+    tokens = len(places) + text
+
+    def features(waves, phases):
+        visual = np.cos(places @ waves + phases)
+        words = rng.normal(size=(text, dim))
+        return np.concatenate([words, visual] if text_first else [visual, words])
+
+    def drifting(base, other, noise):
+        return np.stack([np.cos(0.12 * s) * base + np.sin(0.12 * s) * other + noise for s in range(steps)])
+
+    q, k, v = (np.zeros((steps, batch, heads, tokens, dim)) for _ in range(3))
+    for b in range(batch):
+        for h in range(heads):
+            reach = np.array([[2.0, 0.3, 0.3], [0.1, 1.2, 1.2], [0.5, 0.5, 0.5], [1.0, 0.1, 1.5]][h % 4])
+            waves, phases = rng.normal(size=(3, dim)) * reach[:, None] * 0.7, rng.uniform(0, 2 * np.pi, dim)
+            base = features(waves, phases)
+            q[:, b, h] = drifting(base, features(waves, phases + 0.5), 0.4 * rng.normal(size=(tokens, dim)))
+            k[:, b, h] = drifting(base, features(waves, phases - 0.4), 0.4 * rng.normal(size=(tokens, dim)))
+            v[:, b, h] = drifting(rng.normal(size=(tokens, dim)), rng.normal(size=(tokens, dim)), 0.3)
+    q *= strength
+    return q.astype(np.float32), k.astype(np.float32), v.astype(np.float32)
+
+
+def attend(cli, folder, case, tensors):
+    """The program's tensors and its report."""
+    source, target = os.path.join(folder, "in.safetensors"), os.path.join(folder, "out.safetensors")
+    write_safetensors(source, dict(zip("qkv", tensors)))
+    tokens = tensors[0].shape[3]
+    command = [cli, "attend", "--tensors", source, "--out", target, "--method", case["method"], "--json", "--grid",
+               ",".join(map(str, case["grid"])), "--text-tokens", str(case["text"]),
+               "--text-first" if case["text_first"] else "--text-last", "--branches", str(case["branches"]), "--first-step",
+               str(case["first_step"]), "--total-steps", str(case["total_steps"]), "--measured-rows", str(tokens)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
+    return read_safetensors(target), json.loads(done.stdout)
+
+
+def worst(a, b):
+    """The largest difference; places where both are the same infinity do not differ."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape:
+        return np.inf
+    with np.errstate(invalid="ignore"):
+        gap = np.where(a == b, 0, np.abs(a - b))
+    return float(np.max(np.where(np.isnan(gap), np.inf, gap), initial=0))
+
+
+def measures(call, result):
+    """Per step, batch element and head what the program's JSON reports, over all rows."""
+    full = np.einsum("sbhid,sbhjd->sbhij", call.q, call.k) * call.scale
+    p = np.exp(full - full.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    dense = p @ call.v
+    gap = result.out - dense
+    norms = np.linalg.norm(result.out, axis=-1) * np.linalg.norm(dense, axis=-1)
+    cosine = np.where(norms > 0, (result.out * dense).sum(-1) / np.where(norms > 0, norms, 1), 0)
+    return {
+        "recall": (p * result.mask).sum(-1).mean(-1),
+        "relative_l1": np.abs(gap).sum((-1, -2)) / np.abs(dense).sum((-1, -2)),
+        "relative_l2": np.sqrt((gap ** 2).sum((-1, -2)) / (dense ** 2).sum((-1, -2))),
+        "cosine_error": (1 - cosine).mean(-1),
+        "rho_used": None if result.rho is None else result.rho.mean(-1),
+        "row_mass": None if result.mass is None else result.mass.mean(-1),
+    }
+
+
+def module_of(method):
+    """The file that transcribes a method: a plan with another correction has one of its own."""
+    return "composed" if "+" in method and not method.endswith("+delta") else method.split("+")[-1].replace("-", "_")
+
+
+def check(cli, case, verbose):
+    name = case["method"].split(":")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        tensors = structured(case["grid"], case["text"], case["text_first"], **case["data"])
+        got, report = attend(cli, folder, case, tensors)
+    call = Call(*(x.astype(float) for x in tensors), case["grid"], case["text"], case["text_first"], case["branches"],
+                case["first_step"], case["total_steps"])
+    module = importlib.import_module("transcriptions." + module_of(name))
+    want = module.run(call, **case["parameters"])
+    kept = np.array([[[kept_blocks(m) for m in row] for row in step] for step in want.mask])
+    row = {"out": worst(got["out"], want.out), "lse": worst(got["lse"], want.lse),
+           "kept": int((np.abs(got["kept"] - kept) > KEPT_TOLERANCE).sum()) if kept.shape == got["kept"].shape else -1}
+    row["achieved"] = worst([s["kept_ratio_achieved"] for s in report["steps"]], want.achieved)
+    expected, row["measures"], notes = measures(call, want), 0.0, []
+    for key, values in expected.items():
+        for s, step in enumerate(report["steps"]):
+            if values is None or step.get(key) is None:
+                continue
+            gap = worst(np.array(step[key], float).reshape(values[s].shape), values[s])
+            if gap > MEASURE_TOLERANCE:
+                notes.append(f"{key} of step {s}: {step[key]}, expected {values[s].tolist()}")
+            row["measures"] = max(row["measures"], gap)
+    fine = (row["out"] <= OUT_TOLERANCE and row["lse"] <= LSE_TOLERANCE and row["kept"] == 0 and row["achieved"] <= 1e-6
+            and row["measures"] <= MEASURE_TOLERANCE)
+    print(f"{'ok  ' if fine else 'DIFF'} {case['method'][:72]:72s} {case['label']:28s} out {row['out']:.1e}  lse {row['lse']:.1e}  "
+          f"kept of {min(want.mask.mean((1, 2, 3, 4))):6.1%} {row['kept']:4d}  achieved {row['achieved']:.1e}  measures {row['measures']:.1e}", flush=True)
+    if verbose and not fine:
+        for s in range(len(want.achieved)):
+            step = report["steps"][s]
+            print(f"     step {s} ({step['kind']}): out {worst(got['out'][s], want.out[s]):.1e}, lse "
+                  f"{worst(got['lse'][s], want.lse[s]):.1e}, achieved {step['kept_ratio_achieved']:.6f} expected {want.achieved[s]:.6f}")
+        print("\n".join("     " + n for n in notes[:8]))
+    return fine
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--cli", required=True, help="the program: ditscope-cli")
+    options.add_argument("--method", help="only cases whose method holds this text")
+    options.add_argument("--verbose", action="store_true", help="say where a case differs")
+    arguments = options.parse_args()
+    cases = [c for c in CASES if not arguments.method or arguments.method in c["method"]]
+    failed = 0
+    for case in cases:
+        try:
+            failed += not check(arguments.cli, case, arguments.verbose)
+        except RuntimeError as error:
+            failed += 1
+            print(f"DIFF {case['method']} {case['label']}: {error}")
+    print(f"{len(cases) - failed} of {len(cases)} cases agree")
+    return 1 if failed or not cases else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
