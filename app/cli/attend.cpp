@@ -11,6 +11,7 @@
 #include "app/cli/exit_codes.h"
 #include "app/cli/interrupt.h"
 #include "app/cli/output.h"
+#include "app/cli/ranges.h"
 #include "core/pipeline/attend.h"
 
 namespace ditscope::cli {
@@ -151,18 +152,18 @@ void add_attend(CLI::App& app) {
       ->type_name("N|LIST");
   command->add_option("--first-step", request.first_step, "Number of the first step, from 0")->capture_default_str()->type_name("N");
   command->add_option("--total-steps", request.total_steps, "Steps of the whole run (default: up to the last of the file)")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->type_name("N");
   command->add_option("--layer", request.layer, "Number of the layer, from 0")->capture_default_str()->type_name("N");
   command->add_option("--layers", request.layers, "Layers of the whole model")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->capture_default_str()
       ->type_name("N");
   command->add_option("--scale", request.scale, "Logits are scale * q.k (default: 1/sqrt(D))")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->type_name("X");
   command->add_option("--measured-rows", request.measured_rows, "Query rows held against full attention")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->capture_default_str()
       ->type_name("N");
   command
@@ -170,7 +171,7 @@ void add_attend(CLI::App& app) {
                    "The most that the method may remember between steps, such as 512MB (default: no limit)")
       ->transform(CLI::AsSizeValue(true))
       ->type_name("SIZE");
-  command->add_option("--threads", request.threads, "CPU threads (default: all cores)")->check(CLI::PositiveNumber)->type_name("N");
+  command->add_option("--threads", request.threads, "CPU threads (default: all cores)")->check(thread_count())->type_name("N");
   add_json_flag(*command);
   command->footer(std::string("Examples:\n"
                               "  ditscope-cli attend --tensors qkv.safetensors --grid 13,30,45 --text-tokens 226 \\\n"

@@ -6,6 +6,7 @@
 #include "app/cli/exit_codes.h"
 #include "app/cli/interrupt.h"
 #include "app/cli/output.h"
+#include "app/cli/ranges.h"
 #include "app/cli/run_options.h"
 #include "core/pipeline/calibrate.h"
 #include "core/pipeline/generator.h"
@@ -81,22 +82,22 @@ void add_calibrate(CLI::App& app) {
   command->add_option("--model", task.request.model, "A diffusers folder (default: the bundled model)")->type_name("DIR");
   command->add_option("--prompt", options->prompts, "A prompt to search with; may be given more than once")->type_name("TEXT");
   command->add_option("--prompts-file", options->prompts_file, "One prompt a line")->type_name("FILE")->excludes("--prompt");
-  command->add_option("--steps", task.request.steps, "Denoising steps of the runs to serve")->check(CLI::PositiveNumber)->type_name("N");
-  command->add_option("--guidance", task.request.guidance_scale, "Guidance scale")->check(CLI::NonNegativeNumber)->type_name("X");
+  command->add_option("--steps", task.request.steps, "Denoising steps of the runs to serve")->check(above_zero())->type_name("N");
+  command->add_option("--guidance", task.request.guidance_scale, "Guidance scale")->check(from_zero())->type_name("X");
   command->add_option("--scheduler", task.request.scheduler, "Scheduler")->type_name("NAME");
   command->add_option("--seed", task.request.seed, "Seed of the first prompt; the next take the numbers after it")->capture_default_str();
-  command->add_option("--frames", task.request.frames, "Frames")->check(CLI::PositiveNumber)->type_name("N");
-  command->add_option("--width", task.request.width, "Width in pixels")->check(CLI::PositiveNumber)->type_name("PX");
-  command->add_option("--height", task.request.height, "Height in pixels")->check(CLI::PositiveNumber)->type_name("PX");
-  command->add_option("--threads", task.request.threads, "CPU threads (default: all cores)")->check(CLI::PositiveNumber);
+  command->add_option("--frames", task.request.frames, "Frames")->check(above_zero())->type_name("N");
+  command->add_option("--width", task.request.width, "Width in pixels")->check(above_zero())->type_name("PX");
+  command->add_option("--height", task.request.height, "Height in pixels")->check(above_zero())->type_name("PX");
+  command->add_option("--threads", task.request.threads, "CPU threads (default: all cores)")->check(thread_count());
   command->add_option("--delta", options->delta, "ditfastattn: loss that a step may have, D1 to D6 (.025 to .15) or a number")
       ->capture_default_str();
   command->add_option("--loss", options->loss, "ditfastattn: max(|a|,|b|) as in the paper, or max(a,b) as in its code")
       ->check(CLI::IsMember({"paper", "code"}))
       ->capture_default_str();
   command->add_option("--kept", task.kept_ratio, "sta: the most that a window may keep")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  command->add_option("--l1", task.l1, "spargeattn: relative L1 error that the blocks of a head may make")->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--pv-l1", task.pv_l1, "spargeattn: the same with skipped products")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--l1", task.l1, "spargeattn: relative L1 error that the blocks of a head may make")->check(above_zero())->capture_default_str();
+  command->add_option("--pv-l1", task.pv_l1, "spargeattn: the same with skipped products")->check(above_zero())->capture_default_str();
   command->add_option("--sampled-steps", task.sampled_steps, "spargeattn: steps of each prompt to tune on")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

@@ -10,6 +10,7 @@
 #include "app/cli/capture_export.h"
 #include "app/cli/capture_json.h"
 #include "app/cli/console.h"
+#include "app/cli/ranges.h"
 
 namespace ditscope::cli {
 namespace {
@@ -58,9 +59,9 @@ void add_diff(CLI::App& capture) {
   CLI::App* command = capture.add_subcommand("diff", "Hold one run against another, step by step");
   command->add_option("A", options->a, "A capture")->required();
   command->add_option("B", options->b, "Another; without it, run 2 of the same");
-  command->add_option("--run-a", options->run_a, "Run of A")->capture_default_str()->check(CLI::PositiveNumber);
-  command->add_option("--run-b", options->run_b, "Run of B (default: 1, or 2 of the same file)")->check(CLI::PositiveNumber);
-  command->add_option("--tolerance", options->tolerance, "Relative RMS of latents that counts as the same")->capture_default_str()->check(CLI::NonNegativeNumber);
+  command->add_option("--run-a", options->run_a, "Run of A")->capture_default_str()->check(above_zero());
+  command->add_option("--run-b", options->run_b, "Run of B (default: 1, or 2 of the same file)")->check(above_zero());
+  command->add_option("--tolerance", options->tolerance, "Relative RMS of latents that counts as the same")->capture_default_str()->check(from_zero());
   add_json_flag(*command);
   command->callback([options] { run_diff(*options); });
 }

@@ -10,6 +10,7 @@
 
 #include "app/cli/console.h"
 #include "app/cli/interrupt.h"
+#include "app/cli/ranges.h"
 #include "core/capture/capture_reader.h"
 #include "core/capture/exact_attention.h"
 #include "core/files/array_file.h"
@@ -168,12 +169,12 @@ void add_export(CLI::App& capture) {
                    "--token); row (exact attention of a --token); or a figure of heads: recall, rho_true_mean, error_ratio, lse_mean, ...")
       ->required()
       ->type_name("NAME");
-  command->add_option("--run", o->run, "Run, from 1")->capture_default_str()->check(CLI::PositiveNumber);
-  command->add_option("--step", o->step, "Step, from 0")->check(CLI::NonNegativeNumber);
-  command->add_option("--layer", o->layer, "Layer, from 0")->check(CLI::NonNegativeNumber);
-  command->add_option("--branch", o->branch, "Guidance branch, from 0")->check(CLI::NonNegativeNumber);
-  command->add_option("--head", o->head, "Head, from 0")->check(CLI::NonNegativeNumber);
-  command->add_option("--token", o->token, "Query token, from 0, in the run's token order")->check(CLI::NonNegativeNumber);
+  command->add_option("--run", o->run, "Run, from 1")->capture_default_str()->check(above_zero());
+  command->add_option("--step", o->step, "Step, from 0")->check(from_zero());
+  command->add_option("--layer", o->layer, "Layer, from 0")->check(from_zero());
+  command->add_option("--branch", o->branch, "Guidance branch, from 0")->check(from_zero());
+  command->add_option("--head", o->head, "Head, from 0")->check(from_zero());
+  command->add_option("--token", o->token, "Query token, from 0, in the run's token order")->check(from_zero());
   command->add_option("--source", o->source, "exact, shadow or sampled (default: of every row before of some)")->type_name("NAME");
   command->add_option("--model", o->model, "Model folder for a replay (default: where the run's lay)")->type_name("DIR");
   command->add_option("-o,--output", o->output, "x.safetensors or x.json (default: JSON on stdout)")->type_name("FILE");

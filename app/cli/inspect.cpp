@@ -12,6 +12,7 @@
 #include "app/cli/exit_codes.h"
 #include "app/cli/inspect_figure.h"
 #include "app/cli/inspect_quantities.h"
+#include "app/cli/ranges.h"
 #include "kernels/error.h"
 
 namespace ditscope::cli {
@@ -159,9 +160,9 @@ void add_inspect(CLI::App& app) {
   CLI::App* command = app.add_subcommand("inspect", "Draw the views of a capture, take their numbers out, check figures");
   command->add_option("CAPTURE", o->captures, "A .ditcap file; with two, the runs of the second follow those of the first")->expected(1, 2);
   command->add_option("--run", o->run, "Run: A, B ... or from 0")->capture_default_str()->type_name("RUN");
-  command->add_option("--step", o->step, "Step, from 0 (default: the last)")->check(CLI::NonNegativeNumber);
-  command->add_option("--layer", o->layer, "Layer, from 0 (default: the first that was captured)")->check(CLI::NonNegativeNumber);
-  command->add_option("--head", o->head, "Head, from 0 (default: 0)")->check(CLI::NonNegativeNumber);
+  command->add_option("--step", o->step, "Step, from 0 (default: the last)")->check(from_zero());
+  command->add_option("--layer", o->layer, "Layer, from 0 (default: the first that was captured)")->check(from_zero());
+  command->add_option("--head", o->head, "Head, from 0 (default: 0)")->check(from_zero());
   command->add_option("--branch", o->branch, "Guidance branch (default: conditional)")->type_name("NAME");
   command->add_option("--lock", o->figure.lock, "Lock a token: FRAME,ROW,COLUMN, its number, or a word of the prompt")->type_name("TOKEN");
   command->add_option("--view", o->figure.view, "What to draw; --list names the views")->type_name("ID");

@@ -7,6 +7,7 @@
 #include "app/cli/console.h"
 #include "app/cli/interrupt.h"
 #include "app/cli/output.h"
+#include "app/cli/ranges.h"
 #include "core/catalog/step_caches.h"
 #include "core/pipeline/generator.h"
 #include "kernels/error.h"
@@ -36,16 +37,16 @@ void add_prompt_options(CLI::App& command, RunOptions& options) {
       ->type_name("FILE")
       ->excludes("--prompt");
   command.add_option("--max-sequence-length", request.max_sequence_length, "Text tokens (default: the model's)")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->type_name("N");
 }
 
 void add_sampling_options(CLI::App& command, Request& request) {
   command.add_option("--steps", request.steps, "Denoising steps (default: the model's)")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->type_name("N");
   command.add_option("--guidance", request.guidance_scale, "Guidance scale; 1 or less runs without the negative prompt")
-      ->check(CLI::NonNegativeNumber)
+      ->check(from_zero())
       ->type_name("X");
   command.add_flag("--vae-tiling", request.vae_tiling, "Decode in tiles: less memory, slightly other pixels at the seams");
   command.add_flag("--dynamic-cfg", request.dynamic_cfg, "Guidance follows CogVideoX's cosine schedule");
@@ -54,12 +55,12 @@ void add_sampling_options(CLI::App& command, Request& request) {
   command.add_option("--seed", request.seed, "Seed of the noise; the same numbers as torch.Generator().manual_seed(N)")
       ->capture_default_str()
       ->type_name("N");
-  command.add_option("--frames", request.frames, "Frames (default: the model's)")->check(CLI::PositiveNumber)->type_name("N");
+  command.add_option("--frames", request.frames, "Frames (default: the model's)")->check(above_zero())->type_name("N");
   command.add_option("--width", request.width, "Width in pixels (default: the model's)")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->type_name("PX");
   command.add_option("--height", request.height, "Height in pixels (default: the model's)")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->type_name("PX");
   command.add_option("--dtype", request.dtype, "auto, float32, mixed, bfloat16 or float16 (default: auto, which is mixed on a CPU with AVX-512 BF16, else float32)")->type_name("TYPE");
   command.add_option("--device", request.device, "cpu or cuda (default: cuda where a GPU is found)")->type_name("NAME");
@@ -69,7 +70,7 @@ void add_sampling_options(CLI::App& command, Request& request) {
       ->transform(CLI::AsSizeValue(true))
       ->type_name("SIZE");
   command.add_option("--threads", request.threads, "CPU threads (default: all cores)")
-      ->check(CLI::PositiveNumber)
+      ->check(thread_count())
       ->type_name("N");
 }
 

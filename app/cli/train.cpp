@@ -8,6 +8,7 @@
 #include "app/cli/console.h"
 #include "app/cli/exit_codes.h"
 #include "app/cli/interrupt.h"
+#include "app/cli/ranges.h"
 #include "core/training/trainer.h"
 
 namespace ditscope::cli {
@@ -47,14 +48,14 @@ TrainingPhase parse_phase(const std::string& text) {
 
 void add_common(CLI::App& command, TrainingOptions& options) {
   command.add_option("--out", options.folder, "Run folder; a run found there goes on")->required();
-  command.add_option("--minutes", options.minutes, "Training time in all, resumed runs counted together")->check(CLI::PositiveNumber);
-  command.add_option("--steps", options.steps, "Steps in all, instead of --minutes")->check(CLI::PositiveNumber);
-  command.add_option("--threads", options.threads, "Pieces of a batch computed side by side on a CPU; 0: one a core")->check(CLI::NonNegativeNumber);
-  command.add_option("--render-threads", options.render_threads, "Threads that render clips")->check(CLI::PositiveNumber);
+  command.add_option("--minutes", options.minutes, "Training time in all, resumed runs counted together")->check(above_zero());
+  command.add_option("--steps", options.steps, "Steps in all, instead of --minutes")->check(above_zero());
+  command.add_option("--threads", options.threads, "Pieces of a batch computed side by side on a CPU; 0: one a core")->check(from_zero());
+  command.add_option("--render-threads", options.render_threads, "Threads that render clips")->check(above_zero());
   command.add_option("--device", options.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
   command.add_option("--seed", options.seed, "Seed of weights, scenes and noise");
-  command.add_option("--learning-rate", options.learning_rate, "Peak of the schedule")->check(CLI::PositiveNumber);
-  command.add_option("--checkpoint-minutes", options.checkpoint_minutes, "Between two saves")->check(CLI::PositiveNumber);
+  command.add_option("--learning-rate", options.learning_rate, "Peak of the schedule")->check(above_zero());
+  command.add_option("--checkpoint-minutes", options.checkpoint_minutes, "Between two saves")->check(above_zero());
   command.add_option("--from", options.initial_model, "A model folder whose weights to start from")->check(CLI::ExistingDirectory);
   command.add_flag("!--float32", options.bfloat16, "Compute in float32 instead of bfloat16 autocast");
 }

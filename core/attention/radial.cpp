@@ -8,7 +8,8 @@
 //   that are on at all are dense; frame pairs that share a block add up
 //
 // Differs from the paper: text joins the one call (the code attends to it apart and merges by log-sum-exp: the same numbers). The
-// last block of a frame that does not end with one is not lost, as it can be in the code.
+// last block, which may have fewer rows, is judged by those it has, and every block sees itself: neither is lost, as they can be in
+// the code.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -44,9 +45,12 @@ class Radial final : public StaticBlockPlanner {
     for (std::int64_t i = 0; i < l.frames; ++i) {
       for (std::int64_t j = 0; j < l.frames; ++j) {
         const double width = sink && j == 0 ? static_cast<double>(l.sites()) : width_of(std::abs(i - j), l.sites());
-        if (width >= 0) add_frame_pair(i * l.sites(), j * l.sites(), l.sites(), width, kept);
+        if (width >= 0) add_frame_pair(i * l.sites(), j * l.sites(), l, width, kept);
       }
     }
+    // Frames of less than a third of a block never fill a column; no token loses those beside it.
+    auto keeps = kept.accessor<std::uint8_t, 3>();
+    for (std::int64_t m = 0; m < grid.blocks(); ++m) keeps[0][m][m] = static_cast<std::uint8_t>(KeepReason::Window);
     grid.keep_text(kept);
     return kept;
   }
@@ -62,17 +66,18 @@ class Radial final : public StaticBlockPlanner {
   }
 
   /// The blocks of one frame pair whose first tokens are at `row` and `column`.
-  void add_frame_pair(std::int64_t row, std::int64_t column, std::int64_t sites, double width, at::Tensor& kept) const {
+  void add_frame_pair(std::int64_t row, std::int64_t column, const TokenLayout& l, double width, at::Tensor& kept) const {
     auto keeps = kept.accessor<std::uint8_t, 3>();
-    const std::int64_t block = p_.block_tokens, reach = static_cast<std::int64_t>(std::floor(width));
+    const std::int64_t sites = l.sites(), block = p_.block_tokens, reach = static_cast<std::int64_t>(std::floor(width));
     for (std::int64_t m = row / block; m * block < row + sites; ++m) {
       const std::int64_t first = std::max(m * block - row, std::int64_t{0}), last = std::min(m * block + block - row, sites);
+      const std::int64_t filled = std::min(block, l.frames * sites - m * block);  // rows that the last block has
       for (std::int64_t n = column / block; n * block < column + sites; ++n) {
         std::int64_t on = 0, dense = 0;
         for (std::int64_t c = std::max(n * block - column, std::int64_t{0}); c < std::min(n * block + block - column, sites); ++c) {
           const std::int64_t rows = std::min(last, c + reach + 1) - std::max(first, c - reach);
           on += rows > 0;
-          dense += static_cast<double>(rows) / static_cast<double>(block) > 1.0 / 3;
+          dense += static_cast<double>(rows) / static_cast<double>(filled) > 1.0 / 3;
         }
         if (static_cast<double>(dense) > 0.6 * static_cast<double>(on)) keeps[0][m][n] = static_cast<std::uint8_t>(KeepReason::Window);
       }

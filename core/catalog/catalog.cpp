@@ -331,6 +331,8 @@ MethodChoice parse_method_choice(std::string_view text) {
     }
     const std::string key(trimmed(item.substr(0, equals)));
     const Parameter& parameter = find_parameter(method, key);
+    if (choice.parameters.count(key) != 0)
+      throw Error(ErrorKind::InvalidArgument, "expected " + key + " once, got it twice; leave one out");
     choice.parameters[key] = parse_value(parameter, std::string(trimmed(item.substr(equals + 1))));
   }
   return choice;

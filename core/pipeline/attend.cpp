@@ -79,15 +79,25 @@ void check(const AttendRequest& r, at::IntArrayRef shape) {
            "change the grid or the text tokens");
   if (!r.conditional.empty() && static_cast<std::int64_t>(r.conditional.size()) != shape[1])
     refuse("a branch for each of " + std::to_string(shape[1]) + " batch elements", std::to_string(r.conditional.size()), "give as many");
-  if (r.first_step < 0) refuse("a first step from 0", std::to_string(r.first_step), "change it");
+  constexpr int kMostSteps = 10000, kMostLayers = 1000;  // schedules name every step and layer
+  if (r.first_step < 0 || r.first_step > kMostSteps - shape[0])
+    refuse("a first step from 0 to " + std::to_string(kMostSteps - shape[0]), std::to_string(r.first_step), "change it");
+  if (r.total_steps > kMostSteps)
+    refuse("at most " + std::to_string(kMostSteps) + " steps in total", std::to_string(r.total_steps), "change it");
   if (r.total_steps != 0 && r.total_steps < r.first_step + shape[0])
     refuse("at least " + std::to_string(r.first_step + shape[0]) + " steps in total, first step and steps of the file together",
            std::to_string(r.total_steps), "change one of them");
+  if (r.layers > kMostLayers)
+    refuse("at most " + std::to_string(kMostLayers) + " layers", std::to_string(r.layers), "change it");
   if (r.layers < 1 || r.layer < 0 || r.layer >= r.layers)
     refuse("a layer from 0 to " + std::to_string(std::max(r.layers, 1) - 1), std::to_string(r.layer), "change it");
   if (!std::isfinite(r.scale) || r.scale < 0) refuse("a finite scale above 0", std::to_string(r.scale), "change it");
   if (const std::string& cache = find_method(r.method.key).step_cache; !cache.empty())
     refuse("a method without a step cache", r.method.key, cache + " reuses blocks of a model, and q, k and v have none; leave it out");
+  std::error_code missing;
+  if (!r.out.empty() && std::filesystem::equivalent(r.out, r.tensors, missing))
+    refuse("another file to write than the one that is read", r.out.string() + " for both", "change one of them");
+  if (r.memory_budget_bytes < 0) refuse("a memory budget from 0 bytes", std::to_string(r.memory_budget_bytes), "change it");
   if (r.measured_rows < 1) refuse("at least one row to measure", std::to_string(r.measured_rows), "change it");
 }
 

@@ -277,6 +277,15 @@ TEST(Radial, KeepsTheShareOfItsCode) {
   EXPECT_NEAR(kept(30, 0.95, "off"), 0.2746, 5e-4) << "HunyuanVideo";
 }
 
+TEST(Radial, EveryTokenSeesItsOwnBlock) {
+  // Frames that are small against a block, and a last block of few rows.
+  for (const TokenLayout& l : {grid(1, 1, 1), grid(2, 4, 4), grid(9, 5, 6), grid(3, 7, 50)}) {
+    LayerCall call = make_call(l, 0, 4, 1, 1, 1);
+    const at::Tensor pairs = kept_pairs({"radial", {{"first_frame_sink", std::string("off")}}}, call)[0][0];
+    EXPECT_TRUE(pairs.diagonal().all().item<bool>()) << l.frames << " frames of " << l.sites();
+  }
+}
+
 TEST(SparseVideoGen, HasTheBandsOfItsCode) {
   EXPECT_EQ(svg_band_tokens(grid(33, 45, 80, 256, false), 0.25), 15616) << "HunyuanVideo 720p";
   EXPECT_EQ(svg_band_tokens(grid(11, 48, 85, 226), 0.25), 5760) << "CogVideoX1.5";

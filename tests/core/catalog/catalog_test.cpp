@@ -102,6 +102,7 @@ TEST(Catalog, ReadsAMethodChoiceAsTyped) {
   EXPECT_EQ(std::get<double>(parse_method_choice("window:kept_ratio=12.5%").parameters.at("kept_ratio")), 0.125);
   EXPECT_TRUE(parse_method_choice("full").parameters.empty());
   EXPECT_TRUE(parse_method_choice("window:").parameters.empty());
+  EXPECT_EQ(kind_of([] { parse_method_choice("window:kept_ratio=0.1,kept_ratio=0.2"); }), ErrorKind::InvalidArgument);
 }
 
 TEST(Catalog, WritesAChoiceThatReadsBackEqual) {

@@ -63,5 +63,28 @@ TEST(Attend, RefusedTensorsLeaveNoFile) {
   EXPECT_FALSE(std::filesystem::exists(request.out));
 }
 
+TEST(Attend, RefusesToWriteOverWhatItReads) {
+  const test::TemporaryFolder folder;
+  AttendRequest request = request_in(folder.path(), "full");
+  request.out = folder.path() / "." / "qkv.safetensors";
+  EXPECT_THROW(attend_file(request), Error);
+  EXPECT_EQ(load_tensors(request.tensors).count("q"), 1);
+}
+
+TEST(Attend, RefusesStepsAndLayersBeyondAnyRun) {
+  const test::TemporaryFolder folder;
+  void (*const spoilers[])(AttendRequest&) = {
+      [](AttendRequest& r) { r.first_step = 2147483647; },
+      [](AttendRequest& r) { r.total_steps = 2000000000; },
+      [](AttendRequest& r) { r.layers = 2000000000; },
+      [](AttendRequest& r) { r.memory_budget_bytes = -1; },
+  };
+  for (const auto spoil : spoilers) {
+    AttendRequest request = request_in(folder.path(), "re-ttention");
+    spoil(request);
+    EXPECT_THROW(attend_file(request), Error);
+  }
+}
+
 }  // namespace
 }  // namespace ditscope

@@ -3,12 +3,14 @@
 SMALL, TILED, WIDE, LARGE = (3, 6, 8), (5, 8, 8), (4, 12, 12), (4, 16, 16)
 
 
-def case(method, parameters=None, grid=SMALL, text=7, text_first=True, branches=1, first_step=0, total_steps=10, **data):
+def case(method, parameters=None, grid=SMALL, text=7, text_first=True, branches=1, first_step=0, total_steps=10, tolerance=0,
+         **data):
     data = {"batch": branches, **data}
     side = "" if text == 0 else (" first" if text_first else " last")
     label = f"{grid[0]}x{grid[1]}x{grid[2]} text {text}{side}" + (" 2 branches" if branches == 2 else "")
     return {"method": method, "parameters": parameters or {}, "grid": grid, "text": text, "text_first": text_first,
-            "branches": branches, "first_step": first_step, "total_steps": total_steps, "label": label, "data": data}
+            "branches": branches, "first_step": first_step, "total_steps": total_steps, "label": label, "tolerance": tolerance,
+            "data": data}
 
 
 CASES = []
@@ -35,23 +37,37 @@ for switch, parameters in (("clamp=true,lambda=0.2", {"clamp": True, "ramp": 0.2
         branches=2, steps=8)
 add("re-ttention:kept_ratio=0.125,warmup_steps=4,refresh_period=3", {"kept_ratio": 0.125, "warmup_steps": 4, "refresh_period": 3},
     grid=(1, 12, 16), text=0, first_step=3, steps=6)
-add("re-ttention:kept_ratio=1.0,warmup_steps=0,refresh_period=2", {"kept_ratio": 1.0, "warmup_steps": 0, "refresh_period": 2}, steps=3)
+add("re-ttention:kept_ratio=1.0,warmup_steps=0,refresh_period=2",
+    {"kept_ratio": 1.0, "warmup_steps": 0, "refresh_period": 2}, steps=3)
 
-# DiTFastAttn.
+# What rounds a residual may round it to the other neighbour where float32 and float64 differ in the last bit.
+for kept, parameters, unit in (("bf16", {}, 1e-3), ("fp8", {}, 2e-2), ("low_rank,residual_rank=6", {"residual_rank": 6}, 0)):
+    add(f"re-ttention:kept_ratio=0.25,{SCHEDULE},residual={kept}",
+        {"kept_ratio": 0.25, **P, "residual_kept": kept.split(",")[0], **parameters}, text=5, branches=2, steps=4,
+        tolerance=unit)
+
+# DiTFastAttn and the second level of its residual.
 for switch, parameters in (("reuse_period=1", {}), ("reuse_period=2", {"reuse_period": 2}), ("window=band", {"window": "band"}),
                            ("share_branches=true", {"share_branches": True}),
                            ("share_branches=true,asc_residual=first-half", {"share_branches": True, "asc_residual": "first-half"})):
     add(f"ditfastattn:kept_ratio=0.25,{SCHEDULE},{switch}", {"kept_ratio": 0.25, **P, **parameters}, text=7, branches=2, steps=8)
 
+for switch, parameters in (("change_rank=5", {"change_rank": 5}), ("second_level=false", {"second_level": False})):
+    add(f"window+two-level-residual:kept_ratio=0.25,warmup_steps=1,refresh_period=3,{switch}",
+        {"kept_ratio": 0.25, "warmup_steps": 1, "refresh_period": 3, **parameters}, text=7, branches=2, steps=7)
+
 # AdaSpa.
 for text, first in ((0, True), (7, True), (40, False), (70, True)):
     add("adaspa:kept_ratio=0.3,search_steps=1/3", {"kept_ratio": 0.3, "search_steps": (1, 3)}, grid=WIDE, text=text,
         text_first=first, steps=5, heads=4)
-for switch, parameters in (("head_adaptive=false", {"head_adaptive": False}), ("selection=head", {"selection": "head"}),
+for switch, parameters in (("head_adaptive=false", {"head_adaptive": False}),
                            ("text_in_budget=false", {"text_in_budget": False}), ("cached_lse=false", {"cached_lse": False}),
                            ("block_tokens=128,recall_threshold=0.5", {"block_tokens": 128, "recall_threshold": 0.5})):
     add(f"adaspa:kept_ratio=0.3,search_steps=0/2,{switch}", {"kept_ratio": 0.3, "search_steps": (0, 2), **parameters}, grid=WIDE,
         text=70, text_first=True, branches=2, steps=4, heads=3)
+for text in (0, 40):
+    add("adaspa:kept_ratio=0.5,search_steps=0/2,selection=head", {"kept_ratio": 0.5, "search_steps": (0, 2), "selection": "head"},
+        grid=WIDE, text=text, text_first=False, steps=4, heads=3)
 
 # Rectified SpaAttn.
 for text, first in ((0, True), (7, True), (40, False)):
@@ -68,21 +84,31 @@ add("rectified-spaattn:kept_ratio=0.1,warmup_steps=0,block_tokens=64,isolated_po
 # Plans that are made anew at every call.
 for text, first in ((0, True), (30, False), (40, True)):
     here = {"text": text, "text_first": first, "steps": 2, "first_step": 1}
-    add("svg:kept_ratio=0.5,warmup_steps=2,sampled_rows=1024", {"kept_ratio": 0.5, "warmup_steps": 2}, grid=LARGE, heads=3, **here)
+    add("svg:kept_ratio=0.5,warmup_steps=2,sampled_rows=1024",
+        {"kept_ratio": 0.5, "warmup_steps": 2}, grid=LARGE, heads=3, **here)
     add("spargeattn:kept_ratio=0.4,warmup_steps=2", {"kept_ratio": 0.4, "warmup_steps": 2}, grid=WIDE, **here)
     add("spargeattn:rule=cdf,cdf=0.8,similarity=0.3,sink=true,warmup_steps=2",
         {"rule": "cdf", "cdf": 0.8, "threshold": 0.3, "sink": True, "warmup_steps": 2}, grid=WIDE, **here)
     add("draftattention:kept_ratio=0.25,warmup_steps=2", {"kept_ratio": 0.25, "warmup_steps": 2}, grid=(4, 16, 16), **here)
     add("draftattention:kept_ratio=0.1,warmup_steps=2", {"kept_ratio": 0.1, "warmup_steps": 2}, grid=(4, 12, 20), heads=1, **here)
-    add("radial:decay=0.5,warmup_steps=2,block_tokens=64", {"decay": 0.5, "warmup_steps": 2, "block_tokens": 64}, grid=(12, 8, 8), **here)
+    add("radial:decay=0.5,warmup_steps=2,block_tokens=64",
+        {"decay": 0.5, "warmup_steps": 2, "block_tokens": 64}, grid=(12, 8, 8), **here)
     add("radial:decay=0.95,warmup_steps=2,block_tokens=128", {"decay": 0.95, "warmup_steps": 2}, grid=(6, 8, 16), **here)
+    add("radial:decay=0.5,warmup_steps=2,block_tokens=64",
+        {"decay": 0.5, "warmup_steps": 2, "block_tokens": 64}, grid=(6, 9, 11), **here)
+    add("radial:decay=0.2,warmup_steps=2", {"decay": 0.2, "warmup_steps": 2}, grid=(9, 5, 6), **here)
     add("sta:warmup_steps=2,tile=4x4x4,window_frames=1,window_rows=3,window_columns=2",
         {"warmup_steps": 2, "window_frames": 1, "window_rows": 3, "window_columns": 2}, grid=(5, 16, 10), **here)
     add("rainfusion:kept_ratio=0.3,warmup_steps=2", {"kept_ratio": 0.3, "warmup_steps": 2}, grid=(6, 12, 17), **here)
     add("xattention:threshold=0.7,warmup_steps=2", {"threshold": 0.7, "warmup_steps": 2}, grid=WIDE, **here)
     add("window+delta:kept_ratio=0.1,warmup_steps=2,refresh_period=0,delta_stride=16",
         {"kept_ratio": 0.1, "warmup_steps": 2, "refresh_period": 0, "delta_stride": 16}, grid=TILED, **here)
-    add("minference:kept_ratio=0.3,warmup_steps=2,pattern=block-sparse", {"kept_ratio": 0.3, "warmup_steps": 2}, grid=WIDE, **here)
+    add("svg:kept_ratio=0.5,warmup_steps=2,sampled_rows=1024,profiling=code",
+        {"kept_ratio": 0.5, "warmup_steps": 2, "profiling_blocks": "code"}, grid=LARGE, heads=3, **here)
+    add("window+delta:kept_ratio=0.1,warmup_steps=2,refresh_period=0,delta_stride=32,delta_rows_only=true",
+        {"kept_ratio": 0.1, "warmup_steps": 2, "refresh_period": 0, "delta_stride": 32, "delta_rows_only": True}, grid=SMALL, **here)
+    add("minference:kept_ratio=0.3,warmup_steps=2,pattern=block-sparse",
+        {"kept_ratio": 0.3, "warmup_steps": 2}, grid=WIDE, **here)
     add("rainfusion1:recall_threshold=0.6,warmup_steps=2,sample_stride=4,texture_period=3",
         {"recall_threshold": 0.6, "warmup_steps": 2, "sample_stride": 4, "texture_period": 3}, grid=(6, 8, 8), heads=4, **here)
 
@@ -96,3 +122,7 @@ for text, first in ((0, True), (30, False), (40, True)):
         **here)
     add("sta+re-ttention:tile=4x4x4,window_frames=1,warmup_steps=1,refresh_period=3,lambda=0.1",
         {"plan": "sta", "parameters": {"window_frames": 1}, "warmup_steps": 1, "refresh_period": 3, "ramp": 0.1}, grid=(4, 12, 20), **here)
+
+add("adaspa+re-ttention:kept_ratio=0.4,search_steps=1/5,refresh_period=3",
+    {"plan": "adaspa", "parameters": {"kept_ratio": 0.4, "search_steps": (1, 5)}, "refresh_period": 3}, grid=WIDE, text=20,
+    text_first=False, steps=8, heads=3)

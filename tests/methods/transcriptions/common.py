@@ -140,14 +140,14 @@ def kept_blocks(mask, size=64):
     return sums / np.outer(counts, counts)
 
 
-def at_every_call(call, chosen, warmup_steps, parameters):
-    """The result of a plan `chosen` (call, q, k, ...) -> mask of pairs, asked at each step after warm-up."""
+def at_every_call(call, chosen, warmup_steps, parameters, search=0.0):
+    """The result of a plan `chosen` (call, q, k, ...) -> mask of pairs, asked at each step after warm-up at the cost of `search`."""
     result = Result(call)
     for s, t in call.steps():
         for b, h in call.heads():
             mask = None if t < warmup_steps else chosen(call, call.q[s, b, h], call.k[s, b, h], **parameters)
             result.put(s, b, h, mask)
-        result.count(s)
+        result.count(s, 0 if t < warmup_steps else search)
     return result
 
 

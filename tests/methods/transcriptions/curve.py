@@ -1,4 +1,4 @@
-"""The generalised Hilbert ("Gilbert") curve through a box: each cell once, every step to a neighbour (or, rarely, a diagonal one).
+"""The generalised Hilbert ("Gilbert") curve through a box: each cell once, nearly every step to a neighbour.
 
 A box is a corner and three axis-aligned edges a, b, c; the curve runs from the corner to the end of a. Long boxes are cut in two
 along a; flat ones in three, in a plane; others in five.

@@ -1,4 +1,5 @@
-"""DiTFastAttn, arXiv:2406.08552: window attention with residual sharing (WA-RS), outputs taken again (AST), branches shared (ASC)."""
+"""DiTFastAttn, arXiv:2406.08552: window attention with residual sharing (WA-RS),
+outputs taken again (AST), branches shared (ASC)."""
 
 import numpy as np
 

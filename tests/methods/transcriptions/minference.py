@@ -10,9 +10,9 @@ def chosen(call, q, k, kept_ratio=0.125):
     score = means(q, blocks)[0] @ means(k, blocks)[0].T
     keep = np.zeros(score.shape, bool)
     for i, row in enumerate(score):
-        keep[i, np.argsort(-row)[:max(1, round(kept_ratio * len(row)))]] = True
+        keep[i, np.argsort(-row)[:max(1, int(kept_ratio * len(row) + 0.5))]] = True
     return expand(keep, blocks, blocks)
 
 
 def run(call, warmup_steps=10, **parameters):
-    return at_every_call(call, chosen, warmup_steps, parameters)
+    return at_every_call(call, chosen, warmup_steps, parameters, search=min(64, call.tokens) / call.tokens)

@@ -1,4 +1,5 @@
-"""RainFusion, arXiv:2505.21036: each head near in time, near in space, or every so-manieth key, by its recall on sampled tokens."""
+"""RainFusion, arXiv:2505.21036: each head near in time, near in space, or every so-manieth key,
+by its recall on sampled tokens."""
 
 import numpy as np
 
@@ -31,4 +32,4 @@ def chosen(call, q, k, bandwidth=0.5, recall_threshold=0.9, sample_stride=8, tex
 
 
 def run(call, warmup_steps=5, **parameters):
-    return at_every_call(call, chosen, warmup_steps, parameters)
+    return at_every_call(call, chosen, warmup_steps, parameters, search=0.5 / parameters.get("sample_stride", 8) ** 2)

@@ -3,24 +3,26 @@
 import numpy as np
 
 from .common import Result, attention
+from .stored_residual import stored
 from .window import window_mask
 
 
 def run(call, kept_ratio=1 / 32, warmup_steps=15, refresh_period=5, window="sites", ramp=0.04, clamp=False, use_rho=True,
-        use_residual=True, ramp_at_once=False, plan=None):
-    """`plan` (call, q, k) -> mask chooses at refreshes, in place of the window."""
+        use_residual=True, ramp_at_once=False, plan=None, residual_kept="as-computed", residual_rank=16,
+        searches=()):
+    """`plan` (s, t, b, h) -> mask chooses at refreshes, in place of the window; `searches` are refreshes too."""
     result, masks = Result(call), {}
     result.rho, result.mass = np.ones(result.lse.shape), np.ones(result.lse.shape)
     rho, residual = {}, {}
     for s, t in call.steps():
-        refresh = t >= warmup_steps and (t - warmup_steps) % refresh_period == 0
+        refresh = t >= warmup_steps and (t in searches or (t - warmup_steps) % refresh_period == 0)
         for head in call.heads():
             q, k, v = call.q[s][head], call.k[s][head], call.v[s][head]
             if t < warmup_steps:
                 result.put(s, *head)
             elif refresh:
                 full, lse_full = result.put(s, *head)
-                masks[head] = plan(call, q, k) if plan else window_mask(call, kept_ratio, window)
+                masks[head] = plan(s, t, *head) if plan else window_mask(call, kept_ratio, window)
                 windowed, lse_window = attention(q, k, v, call.scale, masks[head])
                 rho[head] = np.exp(lse_window - lse_full)
                 if not use_rho:
@@ -29,7 +31,7 @@ def run(call, kept_ratio=1 / 32, warmup_steps=15, refresh_period=5, window="site
                 skipped = 1 - rho[head]  # what the residual stands for, of the mass of a row
                 if use_rho and ramp_at_once:
                     rho[head] = advance(rho[head], ramp, clamp)
-                residual[head] = residual[head] if use_residual else np.zeros_like(full)
+                residual[head] = stored(residual[head], residual_kept, residual_rank) if use_residual else np.zeros_like(full)
                 residual[head, "mass"] = skipped if use_residual else 0
             else:
                 o, _ = result.put(s, *head, masks[head])

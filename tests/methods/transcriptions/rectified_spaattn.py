@@ -26,7 +26,7 @@ def deviations(x, mean, blocks):
     return means(np.abs(x - mean[blocks]), blocks)[0]
 
 
-def plan(call, q, k, v, text_k, text_v, blocks, near, kept_ratio, top_p, first_blocks, gain, isolated_pooling):
+def plan(call, q, k, v, text_k, blocks, near, kept_ratio, top_p, first_blocks, gain, isolated_pooling):
     """S (N,N), R (N) and c (N,D) of one head; q, k, v are the visual rows along the curve."""
     qm, counts = means(q, blocks)
     km, _ = means(k, blocks)
@@ -78,8 +78,8 @@ def run(call, kept_ratio=0.2, warmup_steps=5, top_p=0.3, block_tokens=128, first
                 result.put(s, b, h)
                 continue
             q, k, v = call.q[s, b, h], call.k[s, b, h], call.v[s, b, h]
-            selected, scale, c = plan(call, q[tokens], k[tokens], v[tokens], k[call.text_tokens], v[call.text_tokens], blocks, near,
-                                      kept_ratio, top_p, first_blocks, gain, isolated_pooling)
+            selected, scale, c = plan(call, q[tokens], k[tokens], v[tokens], k[call.text_tokens], blocks, near, kept_ratio, top_p,
+                                      first_blocks, gain, isolated_pooling)
             mask = np.ones((call.tokens, call.tokens), bool)
             mask[np.ix_(tokens, tokens)] = selected[blocks][:, blocks]
             o, _ = result.put(s, b, h, mask)

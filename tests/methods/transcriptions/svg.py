@@ -27,22 +27,19 @@ def temporal_order(call):
 
 
 def profiling(call, code):
-    """The coarse band of the sampled rows, over 128-token blocks of the video."""
-    factor = 1.5 if call.text else 2.0
-    reach = max(1, int(factor * call.frame / 128))
+    """The coarse bands of the sampled rows, spatial and temporal, over blocks of 128 tokens of the video; the code counts those of
+    the spatial one from the first token, text included."""
+    reach = max(1, int((1.5 if call.text else 2.0) * call.frame / 128))
     i = np.arange(call.tokens)
-    visual = i - call.visual[0]
-    blocks = visual // 128
-    mask = np.abs(blocks[:, None] - blocks[None, :]) < reach
-    if not call.text:
-        mask |= (i < call.frame)[None, :]
-    mask[call.is_text], mask[:, call.is_text] = True, True
-    if code:
-        counted = i // 128
-        spatial = np.abs(counted[:, None] - counted[None, :]) < reach
-        spatial[call.is_text], spatial[:, call.is_text] = True, True
-        return spatial, mask
-    return mask, mask
+    masks = []
+    for start in (0 if code else call.visual[0], call.visual[0]):
+        blocks = (i - start) // 128
+        mask = np.abs(blocks[:, None] - blocks[None, :]) < reach
+        if not call.text:
+            mask |= (i < call.frame)[None, :]
+        mask[call.is_text], mask[:, call.is_text] = True, True
+        masks.append(mask)
+    return masks
 
 
 def run(call, kept_ratio=0.25, warmup_steps=10, sampled_rows=1024, profiling_blocks="visual"):
