@@ -126,3 +126,11 @@ for text, first in ((0, True), (30, False), (40, True)):
 add("adaspa+re-ttention:kept_ratio=0.4,search_steps=1/5,refresh_period=3",
     {"plan": "adaspa", "parameters": {"kept_ratio": 0.4, "search_steps": (1, 5)}, "refresh_period": 3}, grid=WIDE, text=20,
     text_first=False, steps=8, heads=3)
+for text, first in ((0, True), (30, False), (40, True)):
+    here = {"text": text, "text_first": first, "steps": 2, "first_step": 1}
+    add("sta+rectified:tile=4x4x4,window_frames=1,window_columns=1,warmup_steps=2",
+        {"plan": "sta", "parameters": {"window_frames": 1, "window_columns": 1}, "rectify": True, "warmup_steps": 2},
+        grid=(8, 11, 13), **here)
+    add("draftattention+rectified:kept_ratio=0.3,warmup_steps=2,gain=drop",
+        {"plan": "draftattention", "parameters": {"kept_ratio": 0.3}, "rectify": True, "warmup_steps": 2, "gain": "drop"},
+        grid=(4, 12, 20), **here)

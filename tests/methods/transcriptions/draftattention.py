@@ -13,13 +13,17 @@ def patches(call):
     return ((f * down + y // 8) * across + x // 16).reshape(-1)
 
 
+def blocks(call, **_):
+    return patches(call)
+
+
 def chosen(call, q, k, kept_ratio=0.25):
-    blocks = patches(call)
-    a, _ = softmax(call.scale * means(q[call.visual], blocks)[0] @ means(k[call.visual], blocks)[0].T)
+    of = patches(call)
+    a, _ = softmax(call.scale * means(q[call.visual], of)[0] @ means(k[call.visual], of)[0].T)
     left_out = int((1 - kept_ratio) * a.size)
     keep = a >= np.sort(a, axis=None)[left_out - 1] if left_out else np.ones(a.shape, bool)
     mask = np.ones((call.tokens, call.tokens), bool)
-    mask[np.ix_(call.visual, call.visual)] = expand(keep, blocks, blocks)
+    mask[np.ix_(call.visual, call.visual)] = expand(keep, of, of)
     return mask
 
 

@@ -14,6 +14,8 @@ def run(call, kept_ratio=1 / 32, warmup_steps=15, refresh_period=5, window="site
     result, masks = Result(call), {}
     result.rho, result.mass = np.ones(result.lse.shape), np.ones(result.lse.shape)
     rho, residual = {}, {}
+    if kept_ratio >= 1 and plan is None:
+        warmup_steps = call.total_steps  # a window that skips nothing is full attention at every step
     for s, t in call.steps():
         refresh = t >= warmup_steps and (t in searches or (t - warmup_steps) % refresh_period == 0)
         for head in call.heads():

@@ -26,43 +26,40 @@ def deviations(x, mean, blocks):
     return means(np.abs(x - mean[blocks]), blocks)[0]
 
 
-def plan(call, q, k, v, text_k, blocks, near, kept_ratio, top_p, first_blocks, gain, isolated_pooling):
-    """S (N,N), R (N) and c (N,D) of one head; q, k, v are the visual rows along the curve."""
-    qm, counts = means(q, blocks)
-    km, _ = means(k, blocks)
-    vm, _ = means(v, blocks)
-    n, text = len(counts), len(text_k)
-    weight = [counts.astype(float)]
-    keys = [km]
-    if text and isolated_pooling:
-        keys.append(text_k)
-        weight.append(np.ones(text))
-    elif text:
-        text_means, text_counts = means(text_k, block_of(text, blocks.tolist().count(0)))
-        keys.append(text_means)
-        weight.append(text_counts.astype(float))
-    s = call.scale * (qm @ np.concatenate(keys).T)
-    p = np.concatenate(weight) * np.exp(s - s.max(1, keepdims=True))
-    p /= p.sum(1, keepdims=True)
-    columns = np.concatenate([p[:, :n], p[:, n:].sum(1, keepdims=True)], 1) if text else p
-    selected = np.zeros((n, n), bool)
-    for i in range(n):
-        best = np.argsort(-columns[i])
-        total = np.cumsum(columns[i][best])
-        count = max(int(kept_ratio * n), 1 + (total <= top_p).sum())
-        chosen = best[:count]
-        selected[i, chosen[chosen < n]] = True
-    selected |= near
-    selected[:first_blocks, :first_blocks] = True
+class Pooled:
+    """Attention between means of one head; q, k, v are its visual rows, `blocks` the block of each."""
 
-    dq, dk = deviations(q, qm, blocks), deviations(k, km, blocks)
-    gains = np.abs(qm @ km.T) > np.abs(dq @ km.T) + np.abs(qm @ dk.T)
-    skipped = ~selected
-    compensated = skipped if gain == "off" else skipped & gains
-    mass = columns[:, n] if text else np.zeros(n)
-    inside = ~compensated if gain == "fold" else selected
-    scale = mass + (columns[:, :n] * inside).sum(1)
-    return selected, scale, (columns[:, :n] * compensated) @ vm
+    def __init__(self, call, q, k, v, text_k, blocks, isolated_pooling=True, text_block=64):
+        self.qm, counts = means(q, blocks)
+        self.km, _ = means(k, blocks)
+        self.vm, _ = means(v, blocks)
+        self.dq, self.dk = deviations(q, self.qm, blocks), deviations(k, self.km, blocks)
+        n, text = len(counts), len(text_k)
+        keys, weight = text_k, np.ones(text)  # each word by itself
+        if text and not isolated_pooling:
+            keys, weight = means(text_k, block_of(text, text_block))
+        s = call.scale * (self.qm @ np.concatenate([self.km, keys]).T)
+        p = np.concatenate([counts, weight]) * np.exp(s - s.max(1, keepdims=True))
+        p /= p.sum(1, keepdims=True)
+        self.p, self.text = p[:, :n], p[:, n:].sum(1)
+
+    def critical(self, kept_ratio, top_p, text):
+        """S before neighbours and first blocks; text competes as one column."""
+        columns = np.concatenate([self.p, self.text[:, None]], 1) if text else self.p
+        n = len(self.p)
+        selected = np.zeros((n, n), bool)
+        for i in range(n):
+            best = np.argsort(-columns[i])
+            count = max(int(kept_ratio * n), 1 + (np.cumsum(columns[i][best]) <= top_p).sum())
+            selected[i, [j for j in best[:count] if j < n]] = True
+        return selected
+
+    def rectification(self, selected, gain):
+        """R (N) and c (N,D)."""
+        gains = np.abs(self.qm @ self.km.T) > np.abs(self.dq @ self.km.T) + np.abs(self.qm @ self.dk.T)
+        compensated = ~selected if gain == "off" else ~selected & gains
+        inside = ~compensated if gain == "fold" else selected
+        return self.text + (self.p * inside).sum(1), (self.p * compensated) @ self.vm
 
 
 def run(call, kept_ratio=0.2, warmup_steps=5, top_p=0.3, block_tokens=128, first_blocks=0, gain="fold", isolated_pooling=True):
@@ -78,8 +75,10 @@ def run(call, kept_ratio=0.2, warmup_steps=5, top_p=0.3, block_tokens=128, first
                 result.put(s, b, h)
                 continue
             q, k, v = call.q[s, b, h], call.k[s, b, h], call.v[s, b, h]
-            selected, scale, c = plan(call, q[tokens], k[tokens], v[tokens], k[call.text_tokens], blocks, near, kept_ratio, top_p,
-                                      first_blocks, gain, isolated_pooling)
+            pooled = Pooled(call, q[tokens], k[tokens], v[tokens], k[call.text_tokens], blocks, isolated_pooling, block_tokens)
+            selected = pooled.critical(kept_ratio, top_p, call.text) | near
+            selected[:first_blocks, :first_blocks] = True
+            scale, c = pooled.rectification(selected, gain)
             mask = np.ones((call.tokens, call.tokens), bool)
             mask[np.ix_(tokens, tokens)] = selected[blocks][:, blocks]
             o, _ = result.put(s, b, h, mask)

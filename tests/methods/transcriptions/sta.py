@@ -15,6 +15,13 @@ def along(tiles, window):
     return np.abs(centre[:, None] - i[None, :]) <= half
 
 
+def blocks(call, tile=(4, 4, 4), **_):
+    """The tile of each visual token."""
+    places = np.unravel_index(np.arange(len(call.visual)), call.grid)
+    tiles = np.ravel_multi_index([x // t for x, t in zip(places, tile)], [-(-n // t) for n, t in zip(call.grid, tile)])
+    return tiles
+
+
 def chosen(call, q, k, window_frames=3, window_rows=3, window_columns=3, tile=(4, 4, 4)):
     places = np.stack(np.unravel_index(np.arange(len(call.visual)), call.grid), -1) // np.array(tile)
     keep = np.ones((len(call.visual), len(call.visual)), bool)
