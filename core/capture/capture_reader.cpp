@@ -109,6 +109,15 @@ CaptureArrayInfo array_of(const Statement& row) {
   return a;
 }
 
+/// A state as the file says it, or what became of a recording whose writer is gone. @param live  asked before the rows were read
+void name_state(std::string& state, bool live, sqlite::Database& database, int run_id) {
+  if (live || state != "recording") return;
+  Statement last(database, "SELECT max(step) FROM steps WHERE run_id = ?");
+  last.bind(run_id);
+  const auto step = last.step() ? last.optional_real(0) : std::nullopt;
+  state = step ? "interrupted: complete up to step " + std::to_string(static_cast<std::int64_t>(*step)) : "interrupted: before its first step was complete";
+}
+
 constexpr const char* kArrayColumns =
     "SELECT tensor_id, data_id, run_id, kind, step, layer, branch, block_tokens, source, dtype, shape, chunk_items, encoding, scale, "
     "offset, filter FROM tensors ";
@@ -176,36 +185,47 @@ CaptureReader::~CaptureReader() = default;
 const std::filesystem::path& CaptureReader::file() const { return impl_->source.file(); }
 
 CaptureMeta CaptureReader::meta() const {
+  const bool live = impl_->source.live();
   return impl_->source.read([&](sqlite::Database& database) {
     CaptureMeta meta;
     Statement rows(database, "SELECT key, value FROM meta");
     while (rows.step()) meta.values[rows.text(0)] = rows.text(1);
     meta.version = impl_->source.version();
     meta.state = meta.values["state"];
+    name_state(meta.state, live, database, static_cast<int>(database.integer("SELECT max(run_id) FROM runs")));
     std::error_code unknown;
     meta.file_bytes = static_cast<std::int64_t>(std::filesystem::file_size(file(), unknown));
     return meta;
   });
 }
 
+bool CaptureReader::live() const { return impl_->source.live(); }
+
 std::int64_t CaptureReader::data_version() const {
   return impl_->source.read([](sqlite::Database& database) { return database.integer("PRAGMA data_version"); });
 }
 
 std::vector<CaptureRun> CaptureReader::runs() const {
+  const bool live = impl_->source.live();
   return impl_->source.read([&](sqlite::Database& database) {
     Statement rows(database, std::string(kRunColumns) + "ORDER BY r.run_id");
     std::vector<CaptureRun> runs;
     while (rows.step()) runs.push_back(run_of(rows));
+    for (CaptureRun& run : runs) name_state(run.state, live, database, run.run_id);
     return runs;
   });
 }
 
 CaptureRun CaptureReader::run(int run_id) const {
+  const bool live = impl_->source.live();
   return impl_->source.read([&](sqlite::Database& database) {
     Statement rows(database, std::string(kRunColumns) + "WHERE r.run_id = ?");
     rows.bind(run_id);
-    if (rows.step()) return run_of(rows);
+    if (rows.step()) {
+      CaptureRun run = run_of(rows);
+      name_state(run.state, live, database, run_id);
+      return run;
+    }
     throw Error(ErrorKind::NotFound, "There is no run " + std::to_string(run_id) + " in " + file().string() + "; runs are numbered from 1 to " +
                                          std::to_string(database.integer("SELECT count(*) FROM runs")) + ".");
   });

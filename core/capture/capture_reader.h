@@ -28,7 +28,7 @@ struct CaptureArrayInfo {
 struct CaptureMeta {
   std::map<std::string, std::string> values;  ///< format writer created_utc budget_bytes state ...
   int version = 0;                            ///< 1000 * major + minor
-  std::string state;                          ///< recording (live, or a crash), complete, stopped: <why>
+  std::string state;                          ///< recording (a writer is at work), complete, stopped: <why>, interrupted: <how far>
   std::int64_t file_bytes = 0;
 };
 
@@ -46,6 +46,8 @@ class CaptureReader {
 
   const std::filesystem::path& file() const;
   CaptureMeta meta() const;
+  /// Whether a run records into the file right now.
+  bool live() const;
   /// Grows with every commit of a live capture: look again when it has changed.
   std::int64_t data_version() const;
 

@@ -3,7 +3,9 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
-#include <fstream>
+#include <array>
+#include <cerrno>
+#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -17,23 +19,42 @@ using Json = nlohmann::json;
 
 constexpr std::uintmax_t kCheckedAtOnce_bytes = std::uintmax_t{64} << 20;
 constexpr std::size_t kLargestJson_bytes = std::size_t{1} << 20;
+constexpr int kBusy_ms = 2000;
 
 [[noreturn]] void no_capture(const fs::path& file, const std::string& why) {
   throw Error(ErrorKind::Corrupt, file.string() + " is no capture that can be read: " + why + ". Record it again, or choose another file.");
 }
 
-/// The header of an SQLite database that says it is a capture; looked at before SQLite does.
-void check_header(const fs::path& file) {
+void check_file(const fs::path& file) {
   std::error_code failed;
   if (!fs::exists(file, failed)) throw Error(ErrorKind::NotFound, "There is no capture " + file.string() + ". Check the path.");
   if (!fs::is_regular_file(file, failed)) no_capture(file, "it is not a file");
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw Error(ErrorKind::Device, "cannot read " + file.string() + "; check its permissions");
-  char header[100] = {};
-  stream.read(header, sizeof header);
-  if (stream.gcount() != sizeof header) no_capture(file, "it has " + std::to_string(stream.gcount()) + " bytes");
-  if (std::string(header, 15) != "SQLite format 3") no_capture(file, "it is no SQLite database");
-  if (std::string(header + 68, 4) != "DiTc") no_capture(file, "it is a database of another program");
+  if (access(file.c_str(), R_OK) != 0) throw Error(ErrorKind::Device, "cannot read " + file.string() + ": " + std::strerror(errno) + "; check its permissions");
+}
+
+/// The header of an SQLite database that says it is a capture; looked at before SQLite does, but through its descriptor: closing
+/// another one of the file would drop the locks of every connection that this process has to it.
+void check_header(const fs::path& file, sqlite::Database& database) {
+  std::array<char, 100> header{};
+  std::error_code unknown;
+  const std::uintmax_t bytes = fs::file_size(file, unknown);
+  if (bytes < header.size() && !unknown) no_capture(file, bytes == 0 ? "it is empty" : "it has " + std::to_string(bytes) + " bytes");
+  sqlite3_file* opened = nullptr;
+  sqlite3_file_control(database.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &opened);
+  if (!opened || !opened->pMethods || opened->pMethods->xRead(opened, header.data(), static_cast<int>(header.size()), 0) != SQLITE_OK)
+    throw Error(ErrorKind::Device, "cannot read " + file.string() + "; check the disk");
+  if (std::string(header.data(), 15) != "SQLite format 3") no_capture(file, "it is no SQLite database");
+  if (std::string(header.data() + 68, 4) != "DiTc") no_capture(file, "it is a database of another program");
+  // Pages that the header counts and no log holds must be there. The count is valid where the change counter says so.
+  const auto number = [&](std::size_t at) {
+    std::uintmax_t value = 0;
+    for (std::size_t i = at; i < at + 4; ++i) value = value << 8 | static_cast<unsigned char>(header[i]);
+    return value;
+  };
+  const fs::path log = file.string() + "-wal";
+  const std::uintmax_t log_bytes = fs::file_size(log, unknown), pages = number(28) * capture_file::kPage_bytes;
+  if ((unknown || log_bytes == 0) && number(24) == number(92) && bytes < pages)
+    no_capture(file, "it is cut off, " + std::to_string(pages - bytes) + " bytes are missing");
 }
 
 struct Object {
@@ -74,31 +95,32 @@ Json parse_json(const std::string& text, const char* what) {
 }
 
 CaptureSource::CaptureSource(const fs::path& file) : file_(file) {
-  check_header(file);
+  check_file(file);
   start_deadline();
   try {
-    open(file);
-    lower_limits();
-    check();
+    open(file, sqlite::Database::Mode::ReadOnly);
   } catch (const Error& error) {
-    const bool has_log = fs::exists(file.string() + "-wal");
-    if (error.kind() != ErrorKind::Device || !has_log) rethrow(error);
-    // A log that this place does not let SQLite share (read-only media, a full disk): read copies of both.
+    if (error.kind() != ErrorKind::Device || locked()) rethrow(error);
+    open_unshared(error);
+  }
+}
+
+/// A file in WAL mode where SQLite cannot make what it shares with other connections: read-only media, a full disk.
+void CaptureSource::open_unshared(const Error& first) {
+  const fs::path log = file_.string() + "-wal";
+  try {
+    if (!fs::exists(log)) return open(file_, sqlite::Database::Mode::Immutable);  // all that there is lies in the one file
     copy_folder_ = fs::temp_directory_path() / ("ditscope-capture-" + std::to_string(getpid()) + "-" + std::to_string(reinterpret_cast<std::uintptr_t>(this)));
-    try {
-      fs::create_directories(copy_folder_);
-      fs::copy_file(file, copy_folder_ / "copy.ditcap");
-      fs::copy_file(file.string() + "-wal", copy_folder_ / "copy.ditcap-wal");
-      open(copy_folder_ / "copy.ditcap");
-      lower_limits();
-      check();
-    } catch (const std::exception& second) {
-      database_.reset();
-      std::error_code ignored;
-      fs::remove_all(copy_folder_, ignored);  // no destructor runs
-      const auto* told = dynamic_cast<const Error*>(&second);
-      rethrow(told ? *told : error);
-    }
+    fs::create_directories(copy_folder_);
+    fs::copy_file(file_, copy_folder_ / "copy.ditcap");
+    fs::copy_file(log, copy_folder_ / "copy.ditcap-wal");
+    open(copy_folder_ / "copy.ditcap", sqlite::Database::Mode::ReadOnly);
+  } catch (const std::exception& second) {
+    database_.reset();
+    std::error_code ignored;
+    if (!copy_folder_.empty()) fs::remove_all(copy_folder_, ignored);  // no destructor runs
+    const auto* told = dynamic_cast<const Error*>(&second);
+    rethrow(told ? *told : first);
   }
 }
 
@@ -108,8 +130,17 @@ CaptureSource::~CaptureSource() {
   if (!copy_folder_.empty()) fs::remove_all(copy_folder_, ignored);
 }
 
-void CaptureSource::open(const fs::path& file) {
-  database_ = std::make_unique<sqlite::Database>(file, sqlite::Database::Mode::ReadOnly);
+void CaptureSource::open(const fs::path& file, sqlite::Database::Mode mode) {
+  database_ = std::make_unique<sqlite::Database>(file, mode);
+  sqlite3_busy_timeout(database_->handle(), kBusy_ms);
+  check_header(file_, *database_);
+  lower_limits();
+  check();
+}
+
+bool CaptureSource::locked() const {
+  const int code = database_ ? sqlite3_errcode(database_->handle()) & 0xFF : SQLITE_OK;
+  return code == SQLITE_BUSY || code == SQLITE_LOCKED;
 }
 
 /// After sqlite.org/security.html: nothing of the file's schema runs, and no value or statement is larger than ours are.
@@ -173,6 +204,8 @@ void CaptureSource::check() {
 void CaptureSource::rethrow(const Error& error) const {
   if (database_ && (sqlite3_errcode(database_->handle()) & 0xFF) == SQLITE_INTERRUPT)
     throw Error(ErrorKind::Corrupt, file_.string() + ": a query took longer than 20 s; the capture is damaged or this disk is very slow.");
+  if (error.kind() == ErrorKind::Device && locked())
+    throw Error(ErrorKind::Device, file_.string() + " is locked by another program that writes into it; try again when it is done.");
   const std::string text = error.what();
   if (error.kind() == ErrorKind::Corrupt && text.starts_with("cannot read")) {  // SQLite's own verdict
     const std::string reason = text.substr(0, text.find("; start again"));

@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "core/capture/capture_lease.h"
 #include "core/history/sqlite.h"
 #include "kernels/error.h"
 
@@ -24,6 +25,8 @@ class CaptureSource {
   const std::filesystem::path& file() const { return file_; }
   int version() const { return version_; }
   sqlite::Database& database() { return *database_; }
+  /// Whether a living writer records into the file.
+  bool live() const { return CaptureLease::held(file_); }
 
   /// Runs `work(database)` under the deadline; errors name the file and say that it is a capture.
   template <typename Work>
@@ -37,7 +40,9 @@ class CaptureSource {
   }
 
  private:
-  void open(const std::filesystem::path& file);
+  void open(const std::filesystem::path& file, sqlite::Database::Mode mode);
+  void open_unshared(const Error& first);
+  bool locked() const;  ///< the last error was another connection's lock
   void lower_limits();
   void check();
   void start_deadline() { deadline_ = std::chrono::steady_clock::now() + std::chrono::seconds(20); }

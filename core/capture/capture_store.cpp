@@ -32,7 +32,8 @@ std::uintmax_t size_of(const fs::path& file) {
   return missing ? 0 : bytes;
 }
 
-void make_file(const fs::path& file, const CaptureOptions& options) {
+std::unique_ptr<CaptureLease> make_file(const fs::path& file, const CaptureOptions& options) {
+  if (CaptureLease::held(file)) CaptureLease taken(file);  // throws: another run records into it
   const fs::path fresh = file.string() + ".new";
   for (const char* suffix : {"", "-wal", "-shm", "-journal"}) fs::remove(fresh.string() + suffix);
   {
@@ -56,7 +57,9 @@ void make_file(const fs::path& file, const CaptureOptions& options) {
   }
   // A log that an older capture of this name left behind must not be taken for ours.
   for (const char* suffix : {"", "-wal", "-shm", "-journal"}) fs::remove(file.string() + suffix);
+  auto lease = std::make_unique<CaptureLease>(file);
   fs::rename(fresh, file);
+  return lease;
 }
 
 std::span<const std::uint8_t> bytes_of(const void* data, std::size_t size) {
@@ -69,7 +72,7 @@ CaptureStore::CaptureStore(const fs::path& file, const CaptureOptions& options) 
   try {
     fs::create_directories(file_.parent_path());
     if (fs::is_directory(file_)) throw Error(ErrorKind::Device, file_.string() + " is a folder; give the capture another name");
-    make_file(file_, options_);
+    lease_ = make_file(file_, options_);
   } catch (const fs::filesystem_error& error) {
     throw Error(ErrorKind::Device, "cannot make the capture " + file_.string() + ": " + error.code().message() + "; choose another folder");
   }
@@ -393,6 +396,7 @@ void CaptureStore::close(const std::string& state) noexcept {
     if (totals_.message.empty()) totals_.message = error.what();
   }
   database_.reset();
+  lease_.reset();
 }
 
 CaptureTotals CaptureStore::totals() const { return totals_; }

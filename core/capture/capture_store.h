@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/capture/capture_lease.h"
 #include "core/capture/capture_writer.h"
 #include "core/history/sqlite.h"
 
@@ -52,6 +53,7 @@ class CaptureStore {
 
   std::filesystem::path file_;
   CaptureOptions options_;
+  std::unique_ptr<CaptureLease> lease_;  ///< from before the file is there until it is closed
   std::unique_ptr<sqlite::Database> database_;
   std::map<std::string, sqlite::Statement> statements_;
   CaptureTotals totals_;

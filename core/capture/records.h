@@ -119,7 +119,7 @@ struct CaptureRun {
   std::string name, method, parameters = "{}", schedule = "[]";  ///< schedule: JSON, per step the kind of each layer
   std::vector<std::string> branches;         ///< "unconditional" "conditional"
   std::string dtype, level, selection = "{}", token_order = "frame_major";
-  std::string state = "recording";           ///< recording (also after a crash), complete, stopped: <why>
+  std::string state = "recording";           ///< recording, complete, stopped: <why>, interrupted: <how far>
   std::string started_utc, ended_utc;
   std::optional<double> total_ms, attention_ms, capture_ms, shadow_ms;
   std::optional<double> kept_ratio_requested, kept_ratio_achieved;

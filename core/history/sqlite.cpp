@@ -2,6 +2,9 @@
 
 #include <sqlite3.h>
 
+#include <cctype>
+#include <cstdio>
+
 #include "kernels/error.h"
 
 namespace ditscope::sqlite {
@@ -9,6 +12,17 @@ namespace {
 
 /// How long a statement waits for another connection's write before it gives up.
 constexpr int kBusyTimeout_ms = 5000;
+
+/// @see sqlite.org/uri.html
+std::string immutable_uri(const std::filesystem::path& file) {
+  std::string uri = "file://";
+  for (const unsigned char c : std::filesystem::absolute(file).string()) {
+    char escaped[4];
+    std::snprintf(escaped, sizeof escaped, "%%%02X", c);
+    uri += std::isalnum(c) || c == '/' || c == '.' || c == '-' || c == '_' ? std::string(1, static_cast<char>(c)) : escaped;
+  }
+  return uri + "?immutable=1";
+}
 
 }  // namespace
 
@@ -85,8 +99,11 @@ std::vector<std::uint8_t> Statement::blob(int column) const {
 }
 
 Database::Database(const std::filesystem::path& file, Mode mode) : file_(file) {
-  const int flags = mode == Mode::ReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-  const int code = sqlite3_open_v2(file.c_str(), &handle_, flags | SQLITE_OPEN_FULLMUTEX, nullptr);
+  const int flags = mode == Mode::ReadWrite   ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+                    : mode == Mode::Immutable ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
+                                              : SQLITE_OPEN_READONLY;
+  const std::string name = mode == Mode::Immutable ? immutable_uri(file) : file.string();
+  const int code = sqlite3_open_v2(name.c_str(), &handle_, flags | SQLITE_OPEN_FULLMUTEX, nullptr);
   if (code != SQLITE_OK) {
     const std::string reason = handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(code);
     sqlite3_close_v2(handle_);

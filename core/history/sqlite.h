@@ -52,7 +52,11 @@ class Statement {
 /// One connection. Not thread-safe; several connections to one file are.
 class Database {
  public:
-  enum class Mode { ReadWrite, ReadOnly };
+  enum class Mode {
+    ReadWrite,
+    ReadOnly,
+    Immutable  ///< read-only, without locks and shared memory: for a file that nobody writes and that has no log beside it
+  };
   /// @throws Error{Device} when the file cannot be opened
   Database(const std::filesystem::path& file, Mode mode);
   ~Database();

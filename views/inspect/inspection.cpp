@@ -107,7 +107,8 @@ bool Inspection::refresh() {
       return run.capture == capture && run.record.state == "recording";
     });
     const auto at = static_cast<std::size_t>(capture);
-    if (!live || readers_[at]->data_version() == versions_[at]) continue;
+    // A writer that died leaves the version as it was.
+    if (!live || (readers_[at]->data_version() == versions_[at] && readers_[at]->live())) continue;
     const std::size_t steps_before = steps_of(capture), runs_before = runs_.size();
     reload(capture);
     const bool still = std::any_of(runs_.begin(), runs_.end(), [&](const InspectedRun& run) {

@@ -177,6 +177,7 @@ void CursorBar::refresh_runs() {
   QString live;
   for (const auto& run : runs) {
     if (run.record.state == "recording") live = QString("recording, %1 of %2 steps").arg(run.steps.size()).arg(run.record.steps);
+    if (run.record.state.starts_with("interrupted")) live = text_of(run.record.state);
   }
   live_->setText(live);
   refresh();

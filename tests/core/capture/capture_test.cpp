@@ -12,12 +12,14 @@
 #include <limits>
 #include <thread>
 
+#include "core/capture/bookmarks.h"
 #include "core/capture/capture_reader.h"
 #include "core/capture/capture_writer.h"
 #include "core/capture/encoding.h"
 #include "core/capture/sha256.h"
 #include "core/history/sqlite.h"
 #include "kernels/error.h"
+#include "tests/core/capture/small_capture.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/support/temporary_folder.h"
 
@@ -26,98 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kHeads = 3, kLayers = 2, kTokens = 11 + 2 * 8 * 8;
-
-CaptureRun small_run() {
-  CaptureRun run;
-  run.name = run.method = "window";
-  run.branches = {"unconditional", "conditional"};
-  run.dtype = "float32";
-  run.level = "summary";
-  run.steps = 4;
-  run.prompt = "a small red cat";
-  run.seed = "18446744073709551615";
-  run.grid_frames = 2, run.grid_rows = 8, run.grid_columns = 8, run.text_tokens = 11;
-  run.token_order = "position_major";
-  run.model = {"tiny", "T", "{}", "abc", kLayers, kHeads, 16};
-  return run;
-}
-
-CaptureSizes small_sizes() {
-  CaptureSizes sizes;
-  sizes.steps = 4, sizes.layers = kLayers, sizes.branches = 2, sizes.heads = kHeads, sizes.head_width = 16;
-  sizes.tokens = kTokens, sizes.text_tokens = 11, sizes.latent_bytes = 4096, sizes.dense_steps = 1;
-  return sizes;
-}
-
-CaptureTensor array(const char* kind, int step, std::vector<std::int64_t> shape, float start, const char* dtype = "<f4",
-                    const char* encoding = "plain", const char* filter = "none") {
-  CaptureTensor t;
-  t.kind = kind, t.step = step, t.dtype = dtype, t.encoding = encoding, t.filter = filter;
-  t.shape = std::move(shape);
-  std::int64_t count = 1;
-  for (const std::int64_t size : t.shape) count *= size;
-  for (std::int64_t i = 0; i < count; ++i) t.values.push_back(start + 0.01F * static_cast<float>(i % 977));
-  return t;
-}
-
-std::shared_ptr<CapturePlan> small_plan() {
-  auto plan = std::make_shared<CapturePlan>();
-  plan->tokens = plan->queries = plan->keys = kTokens;
-  plan->q_blocks = plan->k_blocks = 3;
-  plan->block_bits = {0b011, 0b110, 0b111};
-  plan->kept_blocks = 7;
-  plan->partial_blocks = {1, 5};  // (0,1) and (1,2)
-  plan->partial_bits.assign(2 * 64, 0xF0F0);
-  plan->reasons = {5, 1, 0, 0, 2, 3, 5, 4, 6};
-  return plan;
-}
-
-void add_step(CaptureWriter& writer, int step) {
-  const auto plan = small_plan();
-  for (int layer = 0; layer < kLayers; ++layer) {
-    CaptureTensor map = array("map", step, {kHeads, 3, 3}, 0.1F, "|u1", "log2", "up");
-    map.layer = layer, map.branch = 1, map.block_tokens = 64;
-    writer.add(map);
-    for (int branch = 0; branch < 2; ++branch) {
-      CaptureCall call;
-      call.step = step, call.layer = layer, call.branch = branch, call.action = "sparse";
-      call.rows_bytes = {1, 2, 3};
-      for (int head = 0; head < kHeads; ++head) {
-        CaptureHead h;
-        h.head = head;
-        h.plan = plan;
-        h.recall = 0.5 + 0.1 * head;
-        h.rho_used_mean = std::numeric_limits<double>::quiet_NaN();
-        call.heads.push_back(h);
-      }
-      writer.add(call);
-    }
-  }
-  CaptureTensor latents = array("latents", step + 1, {1, 2, 4, 8, 16}, static_cast<float>(step));
-  latents.essential = latents.may_repeat = true;
-  writer.add(latents);
-  CaptureStep row;
-  row.step = step;
-  row.timestep = 999 - step;
-  row.step_ms = 12.5;
-  writer.end_step(row);
-}
-
-void write_capture(const fs::path& file, int steps = 4, int runs = 1) {
-  CaptureOptions options;
-  options.level = CaptureOptions::Level::Summary;
-  CaptureWriter writer(file, options);
-  for (int r = 0; r < runs; ++r) {
-    CaptureRun run = small_run();
-    writer.begin_run(run, small_sizes());
-    for (int step = 0; step < steps; ++step) add_step(writer, step);
-    run.state = "complete";
-    run.total_ms = 100;
-    writer.end_run(run);
-  }
-  writer.close();
-}
+using namespace test;
 
 TEST(Sha256, GivesTheDigestsOfTheStandard) {
   EXPECT_EQ(Sha256::hex(Sha256().finish()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -371,9 +282,70 @@ TEST_F(Captures, AKilledWriterLeavesAllCompleteSteps) {
     const auto steps = reader.steps(1);
     EXPECT_GE(static_cast<int>(steps.size()), complete) << "a step that was said to be complete is there";
     EXPECT_EQ(reader.calls(1).size(), steps.size() * kLayers * 2) << "and no half of one";
-    EXPECT_EQ(reader.meta().state, "recording");
+    const std::string state = "interrupted: complete up to step " + std::to_string(steps.back().step);
+    EXPECT_EQ(reader.meta().state, state);
+    EXPECT_EQ(reader.run(1).state, state);
+    EXPECT_FALSE(reader.live());
     EXPECT_EQ(reader.values(reader.get(1, {"latents", steps.back().step + 1, {}, {}})).size(), 1024u);
+    add_bookmark(file_, {0, "Where it ended", "", "", "{}", 1, steps.back().step, 0, 0, 0});
+    EXPECT_EQ(reader.bookmarks(1).size(), 1u) << "nobody writes any more: the file takes bookmarks";
+    EXPECT_EQ(CaptureReader(file_).steps(1).size(), steps.size());
   }
+}
+
+TEST_F(Captures, AWriterIsKnownToLiveFromAnyProcessUntilItCloses) {
+  int pipe_ends[2];
+  ASSERT_EQ(pipe(pipe_ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    CaptureOptions options;
+    options.level = CaptureOptions::Level::Summary;
+    auto writer = std::make_unique<CaptureWriter>(file_, options);
+    writer->begin_run(small_run(), small_sizes());
+    for (int step = 0; step < 2; ++step) add_step(*writer, step);
+    writer->drain();
+    char go = 1;
+    if (write(pipe_ends[1], &go, 1) != 1 || raise(SIGSTOP) != 0) _exit(1);
+    writer.reset();  // as a program that ends without saying so
+    _exit(0);
+  }
+  char go = 0;
+  ASSERT_EQ(read(pipe_ends[0], &go, 1), 1);
+  int status = 0;
+  waitpid(child, &status, WUNTRACED);
+  const CaptureReader reader(file_);
+  EXPECT_EQ(reader.meta().state, "recording") << "a stopped process still lives";
+  EXPECT_THROW(add_bookmark(file_, {0, "Here", "", "", "{}", 1, 0, 0, 0, 0}), Error);
+  EXPECT_THROW(CaptureWriter(file_, {}), Error) << "nor does another run take the name";
+  EXPECT_EQ(reader.run(1).state, "recording");
+  kill(child, SIGCONT);
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(reader.meta().state, "interrupted: complete up to step 1");
+  EXPECT_NO_THROW(add_bookmark(file_, {0, "Here", "", "", "{}", 1, 0, 0, 0, 0}));
+}
+
+TEST_F(Captures, OpeningAFileAgainKeepsTheLocksOfTheFirst) {
+  write_capture(file_, 2);
+  sqlite::Database(file_, sqlite::Database::Mode::ReadWrite).text("PRAGMA journal_mode = WAL");
+  const CaptureReader first(file_);
+  EXPECT_EQ(first.steps(1).size(), 2u);
+  { const CaptureReader second(file_); }
+  // Another process that may have the file for itself takes it out of WAL mode, under the first reader.
+  const pid_t child = fork();
+  if (child == 0) {
+    sqlite::Database other(file_, sqlite::Database::Mode::ReadWrite);
+    bool refused = false;
+    try {
+      refused = other.text("PRAGMA journal_mode = DELETE") == "wal";
+    } catch (const Error&) {
+      refused = true;
+    }
+    _exit(refused ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(Captures, AFullDiskLeavesTheCompleteSteps) {
