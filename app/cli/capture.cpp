@@ -70,11 +70,13 @@ void add_capture(CLI::App& app) {
   add_info(*capture);
   add_diff(*capture);
   add_export(*capture);
+  add_compact(*capture);
   capture->footer(std::string("Examples:\n"
                               "  ditscope-cli capture info run.ditcap\n"
                               "  ditscope-cli capture diff full.ditcap window.ditcap --json\n"
                               "  ditscope-cli capture export run.ditcap --quantity map --step 10 --layer 3 --branch 1 -o map.safetensors\n"
-                              "  ditscope-cli capture export run.ditcap --quantity row --step 10 --layer 3 --branch 1 --head 2 --token 400\n\n") +
+                              "  ditscope-cli capture export run.ditcap --quantity row --step 10 --layer 3 --branch 1 --head 2 --token 400\n"
+                              "  ditscope-cli capture compact run.ditcap --redact --steps every:5 --without q,k,v -o public.ditcap\n\n") +
                   kExitCodeHelp);
 }
 

@@ -28,6 +28,10 @@ constexpr const char* kRunColumns =
     "q.words, m.name, m.class, m.config, m.fingerprint, m.layers, m.heads, m.head_width, e.json "
     "FROM runs r JOIN requests q USING (request_id) JOIN models m USING (model_id) JOIN environments e USING (environment_id) ";
 
+// Views hold arrays of these sizes; the largest models have 120,000 tokens and 100,000 heads of all layers and steps.
+constexpr std::int64_t kMost_tokens = std::int64_t{1} << 20, kMost_branches = 16, kMost_heads = std::int64_t{1} << 22;
+constexpr std::int64_t kLargestRead_bytes = std::int64_t{1} << 31;
+
 [[noreturn]] void corrupt(const std::string& expected, const std::string& got) {
   throw Error(ErrorKind::Corrupt, "expected " + expected + ", got " + got + "; the capture is damaged, record it again");
 }
@@ -57,10 +61,10 @@ CaptureRun run_of(const Statement& row) {
   r.kept_ratio_requested = real(), r.kept_ratio_achieved = real();
   r.peak_bytes = row.integer(c++);
   r.metrics = text(), r.prompt = text(), r.negative_prompt = text(), r.seed = text(), r.noise_hash = text();
-  r.steps = count(0, 1 << 20, "steps");
+  r.steps = count(0, 1 << 17, "steps");
   r.guidance_scale = row.real(c++);
   r.scheduler = text();
-  r.frames = count(0, 1 << 24, "frames"), r.height_px = count(0, 1 << 20, "a height"), r.width_px = count(0, 1 << 20, "a width");
+  r.frames = count(0, 1 << 20, "frames"), r.height_px = count(0, 1 << 16, "a height"), r.width_px = count(0, 1 << 16, "a width");
   r.fps = row.real(c++);
   r.grid_frames = count(1, 1 << 20, "grid frames"), r.grid_rows = count(1, 1 << 16, "grid rows");
   r.grid_columns = count(1, 1 << 16, "grid columns"), r.text_tokens = count(0, 1 << 24, "text tokens");
@@ -69,11 +73,13 @@ CaptureRun run_of(const Statement& row) {
   r.model.layers = count(1, 1 << 16, "layers"), r.model.heads = count(1, 1 << 16, "heads");
   r.model.head_width = count(1, 1 << 16, "a head width");
   r.environment = text();
-  ranged(r.tokens(), 1, std::int64_t{1} << 31, "tokens");
+  ranged(r.tokens(), 1, kMost_tokens, "tokens");
   for (const auto& branch : parse_json(branches, "branches")) {
     if (!branch.is_string()) corrupt("names of branches", branches.substr(0, 80));
     r.branches.push_back(branch.get<std::string>());
   }
+  ranged(static_cast<std::int64_t>(r.branches.size()), 1, kMost_branches, "branches");
+  ranged(std::int64_t{r.model.layers} * r.model.heads * std::max(r.steps, 1), 1, kMost_heads, "heads of all layers and steps");
   return r;
 }
 
@@ -140,6 +146,8 @@ struct CaptureReader::Impl {
   std::vector<std::uint8_t> read(const CaptureArrayInfo& a, std::int64_t first_item, std::int64_t count) {
     const auto width = static_cast<std::size_t>(element_bytes(a.header.dtype));
     if (width == 0) decode(a.header, {});  // throws
+    if (count > kLargestRead_bytes / static_cast<std::int64_t>(width))
+      throw Error(ErrorKind::InvalidArgument, "The " + a.header.kind + " is too large to be read at once; read some items along its first axis.");
     const std::int64_t items = element_count(a.header.shape), first_chunk = first_item / a.chunk_items;
     const std::int64_t last_chunk = (first_item + count - 1) / a.chunk_items;
     std::vector<std::uint8_t> bytes;
@@ -439,8 +447,6 @@ std::vector<std::uint8_t> CaptureReader::bytes(const CaptureArrayInfo& array, st
     if (first < 0 || count < 1 || first + count > along)
       throw Error(ErrorKind::InvalidArgument, "expected items within 0 to " + std::to_string(along) + " of the " + array.header.kind + ", got " +
                                                   std::to_string(first) + " to " + std::to_string(first + count));
-    if (count * each > (std::int64_t{1} << 31))
-      throw Error(ErrorKind::InvalidArgument, "The " + array.header.kind + " is too large to be read at once; read some items along its first axis.");
     return impl_->read(array, first * each, count * each);
   });
 }

@@ -17,8 +17,15 @@
 namespace ditscope {
 namespace {
 
-/// Probabilities held at once.
-constexpr std::int64_t kProbabilityBytes = std::int64_t{32} << 20;
+/// Probabilities held at once: they stay in a core's cache until they are summed up.
+constexpr std::int64_t kProbabilityBytes = std::int64_t{1} << 20;
+
+/// Memory of the calling thread for so many floats, kept for the next call: fresh pages cost as much as the sums.
+float* kept_memory(std::int64_t count) {
+  static thread_local std::vector<float> memory;
+  if (static_cast<std::int64_t>(memory.size()) < count) memory.resize(static_cast<std::size_t>(count));
+  return memory.data();
+}
 
 /// Sums of the cells of a row.
 DITSCOPE_VECTOR_CLONES void sum_cells(const float* row, const std::int64_t* edges, std::int64_t cells, float* sums) {
@@ -89,7 +96,7 @@ void probe_with_kernel(const LayerCall& call, std::int64_t batch, const at::Tens
   const at::Tensor numbers = rows.to(at::kInt).unsqueeze(0).expand({heads, count});  // (H,R), stride 0
   const std::int64_t together = std::clamp<std::int64_t>(kProbabilityBytes / (count * tokens * 4), 1, heads);
   const at::Tensor full = at::empty({heads, count, q.size(2)}, q.options());  // (H,R,D)
-  const at::Tensor probabilities = at::empty({together, count, tokens}, at::kFloat);
+  const at::Tensor probabilities = at::from_blob(kept_memory(together * count * tokens), {together, count, tokens}, at::kFloat);
   for (std::int64_t first = 0; first < heads; first += together) {
     const std::int64_t n = std::min(together, heads - first);
     RowAttentionArguments<Element> a;

@@ -177,6 +177,7 @@ AttentionOperands Generator::replay(const CaptureReader& capture, int run_id, in
   const CaptureRun run = capture.run(run_id);
   Request request = request_from_json(run.request);
   if (!model_folder.empty()) request.model = std::filesystem::absolute(model_folder).lexically_normal();
+  if (request.model.empty()) request.model = bundled_model();
   if (model_fingerprint(request.model) != run.model.fingerprint)
     throw Error(ErrorKind::InvalidArgument, "The model in " + request.model.string() +
                                                 " is another one than this capture was made with. Point at the folder with those weights.");

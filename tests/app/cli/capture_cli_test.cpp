@@ -95,6 +95,39 @@ TEST_F(CaptureCli, CompareRecordsAllRunsInOneFileAndDiffHoldsThemAgainstEachOthe
   EXPECT_NE(cli("capture diff " + at("both.ditcap")).out.find("first divergence"), std::string::npos);
 }
 
+TEST_F(CaptureCli, AModelThatChangedIsNotReplayed) {
+  ASSERT_EQ(cli(tiny("generate") + " --capture summary").exit_code, 0) << err();
+  fs::copy(std::string(DITSCOPE_SOURCE_DIR) + "/tests/golden/cogx_5b_dpm_dynamic_cfg", at("model"), fs::copy_options::recursive);
+  const std::string row = "capture export " + at("out.ditcap") + " --quantity row --step 3 --layer 0 --branch 1 --head 0 --token 4 --quiet --model " + at("model");
+  const Outcome same = cli(row);
+  ASSERT_EQ(same.exit_code, 0) << err();
+  EXPECT_EQ(same.json()["about"]["source"], "replayed");
+  for (const auto& entry : fs::recursive_directory_iterator(at("model"))) {
+    if (entry.path().extension() != ".safetensors" || entry.path().parent_path().filename() != "transformer") continue;
+    std::fstream stream(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekp(-4, std::ios::end);
+    stream.put('!');
+  }
+  EXPECT_NE(cli(row).exit_code, 0);
+  EXPECT_NE(err().find("is another one than this capture was made with"), std::string::npos) << err();
+}
+
+TEST_F(CaptureCli, CompactWritesACopyWithoutWhatWasAskedForAndSaysSo) {
+  ASSERT_EQ(cli(tiny("generate") + " --capture summary").exit_code, 0) << err();
+  const Outcome made = cli("capture compact " + at("out.ditcap") + " --redact --steps 0,3 --without latents,preview -o " + at("public.ditcap"));
+  ASSERT_EQ(made.exit_code, 0) << err();
+  EXPECT_NE(made.out.find("The prompt, the negative prompt and their words are empty."), std::string::npos) << made.out;
+  EXPECT_NE(made.out.find("arrays latents are left out."), std::string::npos) << made.out;
+  const Outcome info = cli("capture info " + at("public.ditcap") + " --json");
+  ASSERT_EQ(info.exit_code, 0) << err();
+  EXPECT_EQ(info.json()["runs"][0]["prompt"], "");
+  EXPECT_EQ(info.out.find(DITSCOPE_SOURCE_DIR), std::string::npos);
+  EXPECT_EQ(info.out.find("red cat"), std::string::npos);
+  EXPECT_LT(fs::file_size(at("public.ditcap")), fs::file_size(at("out.ditcap")));
+  EXPECT_EQ(cli("capture compact " + at("out.ditcap") + " --without latent -o " + at("x.ditcap")).exit_code, 3);
+  EXPECT_NE(err().find("It holds:"), std::string::npos) << err();
+}
+
 TEST_F(CaptureCli, WrongUseIsToldWithItsExitCode) {
   EXPECT_EQ(cli(tiny("generate") + " --capture everything").exit_code, 2);
   EXPECT_EQ(cli(tiny("generate") + " --capture summary --capture-budget plenty").exit_code, 2);

@@ -20,7 +20,6 @@
 #include "core/history/sqlite.h"
 #include "kernels/error.h"
 #include "tests/core/capture/small_capture.h"
-#include "tests/fuzz/mutate.h"
 #include "tests/support/temporary_folder.h"
 
 namespace ditscope {
@@ -445,35 +444,6 @@ TEST_F(Captures, AreRefusedWithTheReason) {
   }
   EXPECT_NE(message(file_).find("written by ditscope"), std::string::npos) << message(file_);
   EXPECT_THROW(CaptureWriter("/proc/nowhere/x.ditcap", {}), Error);
-}
-
-TEST_F(Captures, DamagedFilesAreToldOrReadAndNeverCrash) {
-  write_capture(file_, 3, 2);
-  std::ifstream stream(file_, std::ios::binary);
-  const std::string good{std::istreambuf_iterator<char>(stream), {}};
-  int refused = 0, read = 0;
-  for (std::uint64_t seed = 0; seed < 250; ++seed) {
-    std::string bytes = good;
-    test::Mutator mutator(seed);
-    bytes = mutator(bytes);
-    const fs::path mutant = folder_ / "mutant.ditcap";
-    std::ofstream(mutant, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    try {
-      const CaptureReader reader(mutant);
-      for (const CaptureRun& run : reader.runs()) {
-        reader.steps(run.run_id);
-        for (const CaptureCall& call : reader.calls(run.run_id))
-          for (const CaptureHead& head : call.heads) reader.plan(head.plan_id, run.tokens())->row(0);
-        for (const CaptureArrayInfo& info : reader.arrays(run.run_id)) reader.values(info);
-      }
-      reader.gaps();
-      ++read;
-    } catch (const Error& error) {
-      EXPECT_GT(std::string(error.what()).size(), 20u);
-      ++refused;
-    }
-  }
-  EXPECT_GT(refused, 100) << read << " were read: a flipped figure need not be noticed";
 }
 
 TEST_F(Captures, ViewsAndComputedColumnsAreRefused) {
