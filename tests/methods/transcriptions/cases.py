@@ -28,6 +28,12 @@ for text, first in ((0, True), (7, True), (32, False)):
         add(f"window:kept_ratio=0.125,{SCHEDULE}", {"kept_ratio": 0.125, **P}, grid=grid, text=text, text_first=first, steps=7)
         add(f"re-ttention:kept_ratio=0.125,{SCHEDULE}", {"kept_ratio": 0.125, **P}, grid=grid, text=text, text_first=first, steps=8)
 
+for qk in ("int8", "int8-token", "int8-unsmoothed"):  # as with a residual in fewer bits below: a value may round the other way
+    for text, first in ((0, True), (30, False)):
+        add(f"window:kept_ratio=0.25,warmup_steps=0,refresh_period=0,qk={qk}",
+            {"kept_ratio": 0.25, "warmup_steps": 0, "refresh_period": 0, "qk": qk}, grid=TILED, text=text, text_first=first, steps=2,
+            tolerance=2e-3)
+
 # Re-ttention's switches.
 for switch, parameters in (("clamp=true,lambda=0.2", {"clamp": True, "ramp": 0.2}), ("use_rho=false", {"use_rho": False}),
                            ("use_residual=false", {"use_residual": False}), ("ramp_at_once=true", {"ramp_at_once": True}),
