@@ -190,17 +190,37 @@ void paint_labels(Canvas& canvas, const ViewContext& context, const MapAxes& axe
   }
 }
 
-void paint_quadrant_name(Canvas& canvas, const ViewContext& context, const Rect& area, const std::string& name, bool right, bool bottom) {
+struct QuadrantName {
+  Rect area;
+  std::string name;
+  bool right, bottom;  ///< the corner that it stands in
+};
+
+/// In its corner; a quadrant as narrow as text has its name beside it, at the end of a line.
+void paint_quadrant_name(Canvas& canvas, const ViewContext& context, const QuadrantName& of, const Rect& plot) {
   TextStyle style;
   style.size = 11;
   style.colour = context.theme.colour("text");
-  const double u = context.unit, width = canvas.text_width(name, style) + 8 * u, height = 16 * u;
-  if (area.width < width + 8 * u || area.height < height + 8 * u) return;
-  const Rect box{right ? area.right() - width - 4 * u : area.x + 4 * u, bottom ? area.bottom() - height - 4 * u : area.y + 4 * u, width, height};
+  const double u = context.unit, width = canvas.text_width(of.name, style) + 8 * u, height = 16 * u;
+  if (of.area.width <= 0 || of.area.height <= 0) return;
+  const bool thin = of.area.width < width + 8 * u, flat = of.area.height < height + 8 * u;
+  Rect box{of.right ? of.area.right() - width - 4 * u : of.area.x + 4 * u, of.bottom ? of.area.bottom() - height - 4 * u : of.area.y + 4 * u, width, height};
+  if ((thin && flat) || plot.width < 3 * width || plot.height < 6 * height) {
+    if (thin || flat) return;
+  } else if (thin) {
+    const double middle = of.area.x + of.area.width / 2, way = middle < plot.x + plot.width / 2 ? 1 : -1;
+    box.x = way > 0 ? of.area.right() + 8 * u : of.area.x - 8 * u - width;
+    canvas.line({middle, box.y + height / 2}, {way > 0 ? box.x : box.right(), box.y + height / 2}, Rgb{1, 1, 1}, 1);
+  } else if (flat) {
+    const double middle = of.area.y + of.area.height / 2, way = middle < plot.y + plot.height / 2 ? 1 : -1;
+    box.x = of.area.x + of.area.width / 2 - width / 2;
+    box.y = way > 0 ? of.area.bottom() + 8 * u : of.area.y - 8 * u - height;
+    canvas.line({box.x + width / 2, middle}, {box.x + width / 2, way > 0 ? box.y : box.bottom()}, Rgb{1, 1, 1}, 1);
+  }
   canvas.fill(box, Colour(context.theme.colour("view"), 0.8F), 2);
   style.vertical = Align::Middle;
   style.horizontal = Align::Middle;
-  canvas.text({box.x + box.width / 2, box.y + box.height / 2}, name, style);
+  canvas.text({box.x + box.width / 2, box.y + box.height / 2}, of.name, style);
 }
 
 Rect cut(const Rect& a, const Rect& b) {
@@ -210,7 +230,7 @@ Rect cut(const Rect& a, const Rect& b) {
 
 }  // namespace
 
-void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes, double labels_px) {
+void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes, double labels_px, const QuadrantNotes& notes) {
   const Rect& plot = axes.plot();
   const Colour grid(Rgb{1, 1, 1}, 0.32F), border(Rgb{1, 1, 1}, 0.8F);
   canvas.push_clip(plot);
@@ -244,10 +264,12 @@ void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes,
     const double x = axes.x_of(static_cast<double>(k.begin)), y = axes.y_of(static_cast<double>(q.begin));
     return cut({x, y, axes.x_of(static_cast<double>(k.end)) - x, axes.y_of(static_cast<double>(q.end)) - y}, plot);
   };
-  paint_quadrant_name(canvas, context, area(video, video), "V\u2192V", true, false);
-  paint_quadrant_name(canvas, context, area(video, words), "V\u2192T", false, true);
-  paint_quadrant_name(canvas, context, area(words, video), "T\u2192V", true, false);
-  paint_quadrant_name(canvas, context, area(words, words), "T\u2192T", false, false);
+  for (const QuadrantName& each : {QuadrantName{area(video, video), "V\u2192V" + notes.video_to_video, true, false},
+                                   QuadrantName{area(video, words), "V\u2192T" + notes.video_to_text, false, true},
+                                   QuadrantName{area(words, video), "T\u2192V" + notes.text_to_video, true, false},
+                                   QuadrantName{area(words, words), "T\u2192T" + notes.text_to_text, false, false}}) {
+    paint_quadrant_name(canvas, context, each, plot);
+  }
 }
 
 void paint_brush(Canvas& canvas, const ViewContext& context, const MapAxes& axes) {

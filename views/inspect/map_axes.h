@@ -89,9 +89,13 @@ class MapAxes {
   Point pressed_at_, last_;
 };
 
+/// What stands behind the names of the quadrants: " 5.8 %".
+struct QuadrantNotes {
+  std::string text_to_text, text_to_video, video_to_text, video_to_video;
+};
 /// Draws what belongs to the axes: labels of frames and text along the edges, the frame grid, the border of text, the names of the
-/// quadrants. @param labels_px  room above and left of the plot
-void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes, double labels_px);
+/// quadrants (beside those that are too narrow for it). @param labels_px  room above and left of the plot
+void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes, double labels_px, const QuadrantNotes& notes = {});
 /// Draws the locked tokens (brush colour, with a marker at the edge) and what the mouse is over (dashed).
 void paint_brush(Canvas& canvas, const ViewContext& context, const MapAxes& axes);
 

@@ -70,6 +70,18 @@ MapLevel coarser(const MapLevel& level, std::int64_t border) {
   return result;
 }
 
+QuadrantShares quadrant_shares(const MapLevel& level, std::int64_t text_begin, std::int64_t text_end) {
+  const auto cells = static_cast<std::size_t>(level.cells());
+  double sums[2][2] = {{0, 0}, {0, 0}}, tokens[2] = {0, 0};  // [query is text][key is text]
+  const auto size = [&](std::size_t cell) { return static_cast<double>(level.edges[cell + 1] - level.edges[cell]); };
+  const auto is_text = [&](std::size_t cell) { return level.edges[cell] >= text_begin && level.edges[cell] < text_end ? 1 : 0; };
+  for (std::size_t i = 0; i < cells; ++i) {
+    tokens[is_text(i)] += size(i);
+    for (std::size_t j = 0; j < cells; ++j) sums[is_text(i)][is_text(j)] += size(i) * size(j) * level.density[i * cells + j];
+  }
+  return {sums[1][1] / tokens[1], sums[1][0] / tokens[1], sums[0][1] / tokens[0], sums[0][0] / tokens[0]};
+}
+
 MapLevel difference(const MapLevel& a, const MapLevel& b) {
   if (a.edges != b.edges) {
     throw Error{ErrorKind::InvalidArgument, "The maps of the two runs have other cells (" + std::to_string(a.cells()) + " and " + std::to_string(b.cells()) +

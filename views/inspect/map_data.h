@@ -24,6 +24,12 @@ MapLevel map_level(std::vector<std::int64_t> edges, const std::vector<float>& sh
 /// Each two cells become one, weighed by their tokens; text and video stay apart. NaN and infinity spread to what they are part of.
 /// @param border  the place where text meets video
 MapLevel coarser(const MapLevel& level, std::int64_t border);
+/// Share of the softmax of the query tokens of text and of video that goes to text and to video; NaN where a group has no tokens.
+struct QuadrantShares {
+  double text_to_text = 0, text_to_video = 0, video_to_text = 0, video_to_video = 0;
+};
+/// @param text_begin, text_end  call tokens
+QuadrantShares quadrant_shares(const MapLevel& level, std::int64_t text_begin, std::int64_t text_end);
 /// b - a. @throws Error{InvalidArgument} where they have other cells
 MapLevel difference(const MapLevel& a, const MapLevel& b);
 

@@ -50,7 +50,7 @@ class MapView final : public ControlledView {
 
   const ViewInfo& info() const override {
     static const ViewInfo kInfo{"map", "Attention map", "How much of its softmax each query token (down) gives to each key token (across).",
-                                "p = exp(q.k / sqrt(d) - LSE), mean over the pairs of a cell; x uniform: p times the number of tokens",
+                                "p = exp(q.k / sqrt(d) - LSE), mean over the pairs of a cell; x uniform: p times the number of tokens; V\u2192T 5 %: share of the video's softmax that goes to text",
                                 "the exact map of a full or shadow pass, else of sampled rows; single pairs from q and k", "wheel zoom, drag pan, F fit, N autorange, click lock", 280};
     return kInfo;
   }
@@ -90,7 +90,7 @@ class MapView final : public ControlledView {
     } else {
       paint_notice(canvas, context, l.plot, problem.empty() ? "Loading the map of step " + std::to_string(at_.step) + "." : problem);
     }
-    paint_axes(canvas, context, axes_, l.labels_px);
+    paint_axes(canvas, context, axes_, l.labels_px, notes_);
     paint_brush(canvas, context, axes_);
     paint_header(canvas, context, l);
     if (level_ && l.bar.width > 0) ranges_[differs_].paint(canvas, context, l.bar, colours(context), value_scale());
@@ -197,6 +197,17 @@ class MapView final : public ControlledView {
     const std::int64_t border = geometry.text_first() ? geometry.visual_begin() : geometry.visual_tokens();
     while (pyramid_.back().cells() > 48) pyramid_.push_back(coarser(pyramid_.back(), border));
     ranges_[differs_].histogram = histogram_of(level_->density, value_scale());
+    notes_ = {};
+    if (geometry.text_tokens() > 0 && !orders_differ_) {
+      const std::int64_t text = geometry.text_first() ? 0 : geometry.visual_tokens();
+      const QuadrantShares shares = quadrant_shares(*level_, text, text + geometry.text_tokens());
+      const auto note = [&](double share) {
+        char words[32];
+        std::snprintf(words, sizeof words, differs_ ? " %+.1f %%" : " %.1f %%", 100 * share);
+        return std::isfinite(share) ? std::string(words) : std::string();
+      };
+      notes_ = {note(shares.text_to_text), note(shares.text_to_video), note(shares.video_to_text), note(shares.video_to_video)};
+    }
     refit();
     return "";
   }
@@ -476,6 +487,7 @@ class MapView final : public ControlledView {
   std::vector<MapLevel> pyramid_;
   std::vector<std::shared_ptr<const Bitmap>> bitmaps_;
   std::map<std::string, Shown> tiles_;
+  QuadrantNotes notes_;  ///< shares of the softmax
   std::uint64_t paints_ = 0;
   std::int64_t exact_pool_ = 1;
   std::string fitted_, fitted_exact_, look_, shown_text_, exact_problem_, row_key_, row_problem_;

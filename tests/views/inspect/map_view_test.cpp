@@ -7,6 +7,7 @@
 #include "kernels/error.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/views/inspect/inspect_support.h"
+#include "tests/views/inspect/recording_canvas.h"
 #include "tests/views/inspect/synthetic_capture.h"
 #include "views/inspect/cairo_canvas.h"
 #include "views/inspect/colour_map.h"
@@ -78,6 +79,13 @@ TEST_F(MapViews, AKnownMapShowsItsValuesInTheRightPlaces) {
   const auto level = map_level(inspection_, inspection_.cursor(), {});
   ASSERT_TRUE(level);
   const ValueRange range = autofit(level->density, scale);
+  RecordingCanvas drawn;  // where words stand over the map
+  view->paint(drawn, context());
+  const auto under_words = [&](int x, int y) {
+    return std::any_of(drawn.fills.begin(), drawn.fills.end(), [&](const RecordingCanvas::Shape& fill) {
+      return fill.rect.height == 16 && x > fill.rect.x - 24 && x < fill.rect.right() + 24 && y > fill.rect.y - 12 && y < fill.rect.bottom() + 12;
+    });
+  };
   int checked = 0;
   for (int y = 60; y < 480; y += 7) {
     for (int x = 60; x < 480; x += 7) {
@@ -89,7 +97,7 @@ TEST_F(MapViews, AKnownMapShowsItsValuesInTheRightPlaces) {
       if (near_edge(hover.query) || near_edge(hover.key)) continue;
       const Rgb expected = map.of(level->density[static_cast<std::size_t>(row) * level->cells() + column], scale, range), got = pixel(*bitmap, x, y);
       if (std::abs(expected.r - got.r) + std::abs(expected.g - got.g) + std::abs(expected.b - got.b) < 0.02) ++checked;
-      else EXPECT_TRUE(x > 430 || y > 430 || (x < 110 && y < 110)) << "at " << x << ", " << y << ": " << to_hex(got) << ", expected " << to_hex(expected);
+      else EXPECT_TRUE(under_words(x, y)) << "at " << x << ", " << y << ": " << to_hex(got) << ", expected " << to_hex(expected);
     }
   }
   EXPECT_GT(checked, 1500);
@@ -227,6 +235,17 @@ TEST(MapLevels, CoarserKeepsTheMassAndTheBorderOfText) {
   wrong.edges.back() += 1;
   EXPECT_THROW(difference(fine, wrong), Error);
   EXPECT_THROW(map_level(edges, {1, 2}, 64, "exact"), Error);
+}
+
+TEST(MapLevels, QuadrantsHaveTheSharesOfTheirQueries) {
+  // Text is tokens 0 to 3, video 4 to 11.
+  const MapLevel level = map_level({0, 4, 8, 12}, {0.7F, 0.2F, 0.1F, 0.3F, 0.5F, 0.2F, 0.1F, 0.4F, 0.5F}, 4, "exact");
+  const QuadrantShares shares = quadrant_shares(level, 0, 4);
+  EXPECT_NEAR(shares.text_to_text, 0.7, 1e-6);
+  EXPECT_NEAR(shares.text_to_video, 0.3, 1e-6);
+  EXPECT_NEAR(shares.video_to_text, 0.2, 1e-6);
+  EXPECT_NEAR(shares.video_to_video, 0.8, 1e-6);
+  EXPECT_TRUE(std::isnan(quadrant_shares(level, 12, 12).text_to_text));
 }
 
 TEST(Tiles, CoverWhatIsVisibleOnceAndNeverMixTextWithVideo) {
