@@ -35,6 +35,8 @@ struct Int8Options {
   /// the largest the row has met; neither its sum nor its values are computed then. Null data or 0: every visited block takes part.
   /// @see SpargeAttn, arXiv:2502.18137, sec. 3.5, whose groups are the 16 or 32 rows of a warp
   HostView<const float, 1> pv_skip = {};
+  /// (H) pairs of the blocks left out so are added to it; null data to skip.
+  HostView<std::int64_t, 1> left_out_pairs = {};
 };
 
 /// block_sparse_attention with logits from int8 dot products (exact in int32): the same arguments but for orders of

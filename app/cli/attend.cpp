@@ -78,6 +78,8 @@ Json json_of(const AttendResult& result) {
                  {"kept_ratio_blocks", s.kept_ratio_blocks},
                  {"seconds", s.seconds},
                  {"plan_seconds", s.plan_seconds},
+                 {"execute_seconds", s.execute_seconds},
+                 {"correct_seconds", s.correct_seconds},
                  {"method_bytes", s.method_bytes},
                  {"measured_rows", s.measured_rows},
                  {"recall", by_branch(s.recall, batch)},
@@ -87,6 +89,7 @@ Json json_of(const AttendResult& result) {
                  {"log_sum_exp", by_branch(s.log_sum_exp, batch)}};
     if (!s.rho_used.empty()) step["rho_used"] = by_branch(s.rho_used, batch);
     if (!s.row_mass.empty()) step["row_mass"] = by_branch(s.row_mass, batch);
+    if (!s.pv_left_out_ratio.empty()) step["pv_left_out_ratio"] = by_branch(s.pv_left_out_ratio, batch);
     steps.push_back(step);
   }
   return {{"method", result.method.key}, {"parameters", parameters}, {"shape", result.shape}, {"steps", steps}};

@@ -80,7 +80,8 @@ Calibration Calibration::read(const std::filesystem::path& file) {
   const auto bytes = std::filesystem::file_size(file, failed);
   std::ifstream stream(file, std::ios::binary);
   if (failed || !stream)
-    throw Error(ErrorKind::NotFound, "There is no calibration " + file.string() + ". Make one with ditscope-cli calibrate.");
+    throw Error(ErrorKind::NotFound, "There is no calibration " + file.string() +
+                                         ". Put it back there, set the parameter to where it is now, or make one with ditscope-cli calibrate.");
   if (bytes > kLargest_bytes) corrupt(file, "it has " + std::to_string(bytes) + " bytes");
   Calibration c;
   std::string hash;
@@ -121,6 +122,16 @@ void Calibration::write(const std::filesystem::path& file) const {
   const Json json = {{"format", kFormat}, {"method", method},     {"key", key_json},
                      {"hash", key.hash()}, {"tables", tables_json}, {"settings", settings}};
   write_file(file, json.dump(1) + '\n');
+}
+
+MethodChoice with_absolute_calibrations(MethodChoice choice) {
+  for (const Parameter& parameter : find_method(choice.key).parameters) {
+    const auto set = choice.parameters.find(parameter.key);
+    if (!parameter.artefact || set == choice.parameters.end()) continue;
+    std::string& value = std::get<std::string>(set->second);
+    if (value != parameter.choices.front()) value = std::filesystem::absolute(value).lexically_normal().string();
+  }
+  return choice;
 }
 
 bool has_calibration(const MethodChoice& choice) {

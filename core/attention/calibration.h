@@ -44,6 +44,8 @@ struct Calibration {
 /// Holds every calibration that a choice names against the run it is to serve.
 /// @throws Error{InvalidArgument} naming the method or the first size that differs; what read() throws
 void require_calibrations(const MethodChoice& choice, const CalibrationKey& run);
+/// The choice with the paths of its calibrations absolute: so a saved request finds them from wherever it is run again.
+MethodChoice with_absolute_calibrations(MethodChoice choice);
 /// Whether a choice names any.
 bool has_calibration(const MethodChoice& choice);
 

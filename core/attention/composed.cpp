@@ -3,9 +3,34 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <chrono>
 #include <set>
+#include <utility>
+
+#include "core/attention/observer.h"
+#include "core/bridge/accelerator.h"
 
 namespace ditscope {
+namespace {
+
+/// What `work` returns; the seconds it takes are added to `sum`, those of the device included.
+template <typename Work>
+auto timed(double& sum, const at::Tensor& on, const Work& work) {
+  struct Clock {
+    double& sum;
+    const at::Tensor& on;
+    std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+    ~Clock() {
+      wait_for(on.device());
+      sum += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+  };
+  wait_for(on.device());
+  const Clock clock{sum, on};
+  return work();
+}
+
+}  // namespace
 
 ComposedMethod::ComposedMethod(std::unique_ptr<Planner> planner, std::unique_ptr<Correction> correction, const ScheduleRule& rule,
                                int steps, QkPrecision qk)
@@ -60,9 +85,14 @@ BlockPlan ComposedMethod::plan(const LayerCall& call) {
   if (schedule_.layers != call.layers || schedule_.cells.empty()) schedule_ = schedule(steps_, call.layers);
   BlockPlan plan;
   plan.kind = schedule_.at(call.step, call.layer);
-  if (plan.kind == StepKind::Full) return plan;
-
   const std::int64_t batch = call.q.size(0);
+  if (plan.kind == StepKind::Full) {
+    auto* observer = dynamic_cast<WarmupObserver*>(planner_.get());
+    const bool last = call.step + 1 == rule_.warmup_steps && schedule_.at(call.step + 1, call.layer) != StepKind::Full;
+    for (std::int64_t b = 0; observer && last && b < batch; ++b) observer->observe(call, b);
+    return plan;
+  }
+
   const bool holds = correction_->refreshes();
   const std::vector<Held*> held = holds ? held_.of(call) : std::vector<Held*>{};
   for (std::int64_t b = 0; holds && b < batch; ++b) {
@@ -110,6 +140,7 @@ BlockPlan ComposedMethod::plan(const LayerCall& call) {
 at::Tensor ComposedMethod::execute(const LayerCall& call, const BlockPlan& plan) {
   const std::int64_t batch = call.q.size(0);
   applied_.assign(static_cast<std::size_t>(batch), {});
+  correct_seconds_ = 0;
   if (plan.kind == StepKind::Full) return dense_attention(call);
   at::Tensor out = output_like(call.q);  // (B,H,T,D)
   const std::vector<Held*> held = correction_->refreshes() ? held_.of(call) : std::vector<Held*>{};
@@ -131,9 +162,8 @@ at::Tensor ComposedMethod::execute(const LayerCall& call, const BlockPlan& plan)
 void ComposedMethod::refresh(const LayerCall& call, std::int64_t batch, const Selection& selection, at::Tensor& out) {
   const bool unit_rho = correction_->unit_rho(), with_residual = correction_->needs_residual();
   if (selection.has_complement()) {
-    correction_->refresh(call, batch,
-                         split_attention(call, batch, selection.mask(), selection.skipped(), unit_rho, with_residual, out), selection);
-    return;
+    const SplitResult split = split_attention(call, batch, selection.mask(), selection.skipped(), unit_rho, with_residual, out);
+    return timed(correct_seconds_, out, [&] { correction_->refresh(call, batch, split, selection); });
   }
   // Two passes where the complement is no mask of its own: all pairs, then the kept ones, in slots.
   const Arrangement* arrangement = selection.arrangement();
@@ -151,7 +181,7 @@ void ComposedMethod::refresh(const LayerCall& call, std::int64_t batch, const Se
     const at::Tensor rho = unit_rho ? at::ones_like(split.log_sum_exp) : at::exp(split.log_sum_exp_kept - split.log_sum_exp);
     split.residual = (full.to(at::kFloat) - rho.unsqueeze(-1) * kept[0].to(at::kFloat)).to(call.q.scalar_type());  // (H,S,D)
   }
-  correction_->refresh(call, batch, split, selection);
+  timed(correct_seconds_, out, [&] { correction_->refresh(call, batch, split, selection); });
 }
 
 RowCorrection ComposedMethod::attend(const LayerCall& call, std::int64_t batch, const Selection& selection, at::Tensor& out) {
@@ -165,11 +195,11 @@ RowCorrection ComposedMethod::attend(const LayerCall& call, std::int64_t batch, 
   if (correction_->combines()) {
     const at::Tensor log_sum_exp = at::empty({one.q.size(1), one.q.size(2)}, one.q.options().dtype(at::kFloat));  // (H,S)
     selected_attention(one, selection, {}, {}, target, log_sum_exp);
-    applied = correction_->combine(call, batch, one, selection, log_sum_exp, target);
+    applied = timed(correct_seconds_, out, [&] { return correction_->combine(call, batch, one, selection, log_sum_exp, target); });
   } else {
-    applied = correction_->apply(call, batch, one, selection);
+    applied = timed(correct_seconds_, out, [&] { return correction_->apply(call, batch, one, selection); });
     selected_attention(one, selection, applied.scale, applied.residual, target);
-    correction_->finish(call, batch, one, selection, target);
+    timed(correct_seconds_, out, [&] { correction_->finish(call, batch, one, selection, target); });
   }
   if (arrangement) out[batch].copy_(by_token(target[0], *arrangement));
   return applied;

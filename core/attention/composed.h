@@ -27,6 +27,9 @@ class ComposedMethod final : public Method {
   RowCorrection row_correction(const LayerCall& call, std::int64_t batch) override;
   int replay_from(int step, int layers) const override;
   std::int64_t bytes_held() const override;
+  /// Time that the correction took in the last execute(): what it measures at a refresh and prepares or adds at a sparse step. A factor
+  /// and a residual that the kernel applies while it attends are not in it.
+  double correct_seconds() const { return correct_seconds_; }
 
  private:
   using Held = std::shared_ptr<const Selection>;
@@ -49,6 +52,7 @@ class ComposedMethod final : public Method {
   std::vector<Applied> applied_;  ///< (B)
   double sparse_kept_sum_ = 0;          ///< over the sparse calls so far
   std::int64_t sparse_calls_ = 0;
+  double correct_seconds_ = 0;
 };
 
 }  // namespace ditscope

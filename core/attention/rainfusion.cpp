@@ -7,7 +7,7 @@
 //   rows and columns from block floor((T-1) F / 128) on (frame 0 and text) are always kept
 //
 // Differs from the paper:
-// - One choice a layer and call, as the paper has it; a port of it makes one in the first layer for all.
+// - One choice a layer and call, as the paper has it; `masks=forward` makes one in the first sparse layer for all, as a port does.
 // - An image has no first frame: tiles of 8 x 16, and only text is always kept.
 // - With an odd number of frames after the first, the last one joins the tokens that fill no tile (the code asks for an even one).
 #include <ATen/ATen.h>
@@ -16,6 +16,7 @@
 #include <cmath>
 
 #include "core/attention/block_planner.h"
+#include "core/attention/branch_states.h"
 #include "core/attention/methods.h"
 #include "kernels/permutation.h"
 
@@ -24,9 +25,27 @@ namespace {
 
 class RainFusion final : public BlockPlanner {
  public:
-  explicit RainFusion(double kept_ratio) : kept_ratio_(kept_ratio) {}
+  RainFusion(double kept_ratio, bool once_a_forward) : kept_ratio_(kept_ratio), once_a_forward_(once_a_forward) {}
   std::unique_ptr<Planner> clone() const override { return std::make_unique<RainFusion>(*this); }
   std::optional<double> requested_kept_ratio() const override { return kept_ratio_; }
+
+  Planned plan(const LayerCall& call, std::int64_t batch) override {
+    if (!once_a_forward_) return BlockPlanner::plan(call, batch);
+    LayerCall of_forward;  // one state for all layers
+    of_forward.q = call.q;
+    of_forward.branches = call.branches;
+    First& first = *firsts_.of(of_forward)[static_cast<std::size_t>(batch)];
+    const bool another = !first.selection || first.step != call.step || call.layer <= first.layer || !same_layout(first.layout, call.layout) ||
+                         first.heads != call.q.size(1);
+    if (another) first = {call.step, call.layer, call.q.size(1), call.layout, BlockPlanner::plan(call, batch).selection};
+    return {first.selection};
+  }
+  void add_selections(std::set<const Selection*>& to) const override {
+    firsts_.bytes([&](const First& first) {
+      if (first.selection) to.insert(first.selection.get());
+      return std::int64_t{0};
+    });
+  }
 
  protected:
   BlockGrid lay_out(const TokenLayout& l) const override {
@@ -53,13 +72,23 @@ class RainFusion final : public BlockPlanner {
   }
 
  private:
+  /// The choice of the first sparse layer of a forward pass.
+  struct First {
+    int step = -1, layer = -1;
+    std::int64_t heads = 0;
+    TokenLayout layout;
+    std::shared_ptr<const Selection> selection;
+  };
   double kept_ratio_;
+  bool once_a_forward_;
+  BranchStates<First> firsts_;
 };
 
 }  // namespace
 
 std::unique_ptr<Planner> make_rainfusion(const ParameterValues& parameters, int) {
-  return std::make_unique<RainFusion>(std::get<double>(parameters.at("kept_ratio")));
+  return std::make_unique<RainFusion>(std::get<double>(parameters.at("kept_ratio")),
+                                      std::get<std::string>(parameters.at("masks")) == "forward");
 }
 
 }  // namespace ditscope

@@ -12,8 +12,9 @@
 // Differs from the paper:
 // - `gain`: fold is the code as above; drop leaves the mass of blocks without gain out of R, as the paper's figure shows; off lets
 //   every skipped block give its mean value.
-// - Means of a block that is not full are over the tokens it has, and it weighs as many; the code pads with zeros.
-// - top_k = int(kept N): the code computes int((1 - drop) N), one less where 1 - drop rounds down (0.8 of 900: 179).
+// - Means of a block that is not full are over the tokens it has, and it weighs as many; `block_means=padded` fills it up with zeros
+//   and counts it as full, as the code does for Wan.
+// - top_k = int(kept N); `top_k_rounding=code` computes int((1 - drop) N), one less where 1 - drop rounds down (0.8 of 900: 179).
 // - `isolated_pooling=off` pools text like the rest, blocks of text apart from visual ones: the paper's ablation.
 // - Sums are float32. The permutation is done in each layer, not once a forward pass: the same numbers.
 // - As a correction of other plans: where a plan keeps part of a block, that share of the block counts as kept.
@@ -66,10 +67,18 @@ void keep_neighbours(const TokenLayout& layout, const Permutation& order, std::i
   }
 }
 
+/// Means of the blocks of a grid and how many tokens each counts as. @param padded  empty slots are tokens of zeros
+at::Tensor block_means_of(const BlockGrid& grid, const at::Tensor& rows, bool padded) {
+  return padded ? grid.sums(rows.to(at::kFloat)) / static_cast<double>(grid.block_tokens()) : grid.means(rows);
+}
+at::Tensor block_counts(const BlockGrid& grid, bool padded) {
+  return padded ? at::full_like(grid.counts(), static_cast<double>(grid.block_tokens())) : grid.counts();
+}
+
 struct RectifiedParameters {
   double kept_ratio = 0.2, top_p = 0.3;
   std::int64_t block_tokens = 128, first_blocks = 0;
-  bool isolated = true;
+  bool isolated = true, padded = false, exact_count = true;
 };
 
 class RectifiedSpaAttn final : public Planner {
@@ -86,13 +95,15 @@ class RectifiedSpaAttn final : public Planner {
     const LayerCall one = element_in_slots(call, batch, grid.arrangement().get());
     const auto [text_keys, text_mask] = text_of(call, batch);
     const PooledAttention pooled =
-        pooled_attention(grid.means(one.q[0]).narrow(1, 0, visual), grid.means(one.k[0]).narrow(1, 0, visual),
-                         grid.counts().narrow(0, 0, visual), text_keys, text_mask, call.scale, p_.isolated ? 1 : p_.block_tokens);
+        pooled_attention(block_means_of(grid, one.q[0], p_.padded).narrow(1, 0, visual),
+                         block_means_of(grid, one.k[0], p_.padded).narrow(1, 0, visual),
+                         block_counts(grid, p_.padded).narrow(0, 0, visual), text_keys, text_mask, call.scale, p_.isolated ? 1 : p_.block_tokens);
     const bool text = call.layout.text_tokens > 0;
     at::Tensor columns = text ? at::cat({pooled.visual, pooled.text.unsqueeze(2)}, 2) : pooled.visual;  // (H,V,V+1)
     columns = columns.to(at::kCPU);
     const auto [sorted, order] = at::sort(columns, /*stable=*/true, 2, /*descending=*/true);
-    const auto top_k = static_cast<std::int64_t>(p_.kept_ratio * static_cast<double>(visual));
+    const double kept_share = p_.exact_count ? p_.kept_ratio : 1 - (1 - p_.kept_ratio);  // the code's 1 - drop
+    const auto top_k = static_cast<std::int64_t>(kept_share * static_cast<double>(visual));
     const at::Tensor count = (sorted.cumsum(2).le(p_.top_p).sum(2, true) + 1).clamp_min(top_k);         // (H,V,1)
     const at::Tensor rank = at::arange(columns.size(2), at::kLong).view({1, 1, -1});
     const at::Tensor reason = at::where(rank.lt(top_k), static_cast<int>(KeepReason::TopK), static_cast<int>(KeepReason::Cumulative));
@@ -131,7 +142,7 @@ enum class Gain { Fold, Drop, Off };
 
 class Rectification final : public Correction {
  public:
-  Rectification(Gain gain, bool isolated) : gain_(gain), isolated_(isolated) {}
+  Rectification(Gain gain, bool isolated, bool padded) : gain_(gain), isolated_(isolated), padded_(padded) {}
   std::unique_ptr<Correction> clone() const override { return std::make_unique<Rectification>(*this); }
 
   RowCorrection apply(const LayerCall& call, std::int64_t batch, const LayerCall& one, const Selection& selection) override {
@@ -145,14 +156,14 @@ class Rectification final : public Correction {
     const LayerCall pooled_call = own ? element_in_slots(call, batch, grid->arrangement().get()) : one;
     // A block that joins text and visual tokens is pooled with neither: its tokens count as text.
     const std::int64_t visual = grid->visual_blocks(), first_text = visual * grid->block_tokens();
-    const at::Tensor q = grid->means(pooled_call.q[0]).narrow(1, 0, visual), k = grid->means(pooled_call.k[0]).narrow(1, 0, visual),
-                     v = grid->means(pooled_call.v[0]).narrow(1, 0, visual);  // (H,V,D)
+    const auto means = [&](const at::Tensor& rows) { return block_means_of(*grid, rows, padded_).narrow(1, 0, visual); };
+    const at::Tensor q = means(pooled_call.q[0]), k = means(pooled_call.k[0]), v = means(pooled_call.v[0]);  // (H,V,D)
     const std::int64_t rest = pooled_call.k.size(2) - first_text;
     at::Tensor text_mask;
     if (pooled_call.key_mask.defined()) text_mask = pooled_call.key_mask[0].slice(0, std::min(first_text, pooled_call.k.size(2)));
     const at::Tensor text_keys = rest > 0 ? pooled_call.k[0].narrow(1, first_text, rest) : pooled_call.k[0].narrow(1, 0, 0);
     const PooledAttention p =
-        pooled_attention(q, k, grid->counts().narrow(0, 0, visual), text_keys, rest > 0 ? text_mask : at::Tensor(), call.scale,
+        pooled_attention(q, k, block_counts(*grid, padded_).narrow(0, 0, visual), text_keys, rest > 0 ? text_mask : at::Tensor(), call.scale,
                          isolated_ ? 1 : grid->block_tokens());
 
     const at::Tensor share = (own ? shares(call, selection, *grid) : selection.kept_blocks().to(at::kFloat))
@@ -195,16 +206,16 @@ class Rectification final : public Correction {
   }
 
   /// gain_ij as 0 or 1.
-  static at::Tensor gains(const LayerCall& one, const BlockGrid& grid, const at::Tensor& q_means, const at::Tensor& k_means) {
+  at::Tensor gains(const LayerCall& one, const BlockGrid& grid, const at::Tensor& q_means, const at::Tensor& k_means) const {
     const std::int64_t visual = grid.visual_blocks(), slots = one.q.size(2);
     at::Tensor filled = at::zeros({1, slots, 1}, at::kFloat);  // 1 in slots that hold a token
-    if (grid.arrangement())
+    if (grid.arrangement() && !padded_)
       filled.copy_(grid.arrangement()->queries.lt(grid.arrangement()->tokens).view({1, slots, 1}));
     else
       filled.fill_(1);
     filled = filled.to(one.q.device());
     const auto spread_of = [&](const at::Tensor& rows, const at::Tensor& means) {  // (H,V,D) mean of |x - mean|
-      return grid.means((rows.to(at::kFloat) - spread(means, slots, grid, 0.0)).abs() * filled).narrow(1, 0, visual);
+      return block_means_of(grid, (rows.to(at::kFloat) - spread(means, slots, grid, 0.0)).abs() * filled, padded_).narrow(1, 0, visual);
     };
     const at::Tensor dq = spread_of(one.q[0], q_means), dk = spread_of(one.k[0], k_means), kt = k_means.transpose(1, 2);
     const at::Tensor loss = at::matmul(dq, kt).abs() + at::matmul(q_means, dk.transpose(1, 2)).abs();
@@ -275,7 +286,7 @@ class Rectification final : public Correction {
   }
 
   Gain gain_;
-  bool isolated_;
+  bool isolated_, padded_;
   PerLayout<BlockGrid> fallback_;
   std::shared_ptr<const BlockMask> shares_of_;  ///< the mask and the arrangement that `shares_` was taken of
   std::shared_ptr<const Arrangement> arrangement_of_;
@@ -291,13 +302,16 @@ std::unique_ptr<Planner> make_rectified_spaattn(const ParameterValues& parameter
   p.block_tokens = std::stoll(std::get<std::string>(parameters.at("block_tokens")));
   p.first_blocks = std::get<std::int64_t>(parameters.at("first_blocks"));
   p.isolated = std::get<bool>(parameters.at("isolated_pooling"));
+  p.padded = std::get<std::string>(parameters.at("block_means")) == "padded";
+  p.exact_count = std::get<bool>(parameters.at("top_k_rounding"));
   return std::make_unique<RectifiedSpaAttn>(p);
 }
 
 std::unique_ptr<Correction> make_rectified(const ParameterValues& parameters) {
   const std::string gain = std::get<std::string>(parameters.at("gain"));
   return std::make_unique<Rectification>(gain == "fold" ? Gain::Fold : gain == "drop" ? Gain::Drop : Gain::Off,
-                                         std::get<bool>(parameters.at("isolated_pooling")));
+                                         std::get<bool>(parameters.at("isolated_pooling")),
+                                         std::get<std::string>(parameters.at("block_means")) == "padded");
 }
 
 }  // namespace ditscope

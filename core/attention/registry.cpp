@@ -78,10 +78,19 @@ ScheduleRule rule_of(const ParameterValues& parameters, int steps) {
     rule.search_steps = steps_of(std::get<std::string>(found->second), steps);
     rule.warmup_steps = rule.search_steps.front();
   }
+  if (const auto found = parameters.find("refresh_steps"); found != parameters.end()) {
+    const std::string& list = std::get<std::string>(found->second);
+    if (list != "period") {  // corrections that refresh take searches for refreshes
+      rule.search_steps = steps_of(list, steps);
+      rule.refresh_period = 0;
+    }
+  }
   return rule;
 }
 
-QkPrecision qk_of(const ParameterValues& parameters) {
+}  // namespace
+
+QkPrecision qk_precision(const ParameterValues& parameters) {
   const auto found = parameters.find("qk");
   if (found == parameters.end()) return QkPrecision::Float;
   const std::string& name = std::get<std::string>(found->second);
@@ -90,24 +99,22 @@ QkPrecision qk_of(const ParameterValues& parameters) {
   return name == "int8-unsmoothed" ? QkPrecision::Int8Unsmoothed : QkPrecision::Float;
 }
 
-}  // namespace
-
 std::unique_ptr<Method> make_method(const MethodChoice& choice, int steps) {
   const MethodChoice resolved = resolve(choice, steps);
   const MethodEntry& entry = find_method(resolved.key);
   if (entry.plan.empty()) return make_full_attention();
   const auto skip = resolved.parameters.find("pv_skip");
-  if (skip != resolved.parameters.end() && std::get<double>(skip->second) > 0 && qk_of(resolved.parameters) == QkPrecision::Float)
+  if (skip != resolved.parameters.end() && std::get<double>(skip->second) > 0 && qk_precision(resolved.parameters) == QkPrecision::Float)
     throw Error(ErrorKind::InvalidArgument, "expected qk=int8 with pv_skip, which its kernel does, got qk=float; set one of them");
   const ScheduleRule rule = rule_of(resolved.parameters, steps);
   if (resolved.parameters.count("share_branches") > 0) {  // steps and branches may share outputs
     auto method = make_compressed(resolved.parameters, find(planners(), entry.plan)(resolved.parameters, steps), rule, steps,
-                                  qk_of(resolved.parameters));
+                                  qk_precision(resolved.parameters));
     if (method) return method;
   }
   return std::make_unique<ComposedMethod>(find(planners(), entry.plan)(resolved.parameters, steps),
                                           find(correction_makers(), entry.correction)(resolved.parameters),
-                                          rule, steps, qk_of(resolved.parameters));
+                                          rule, steps, qk_precision(resolved.parameters));
 }
 
 std::vector<std::string> registered_plans() {

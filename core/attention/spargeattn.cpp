@@ -11,7 +11,7 @@
 //
 // Differs from the paper:
 // - The second stage is that of the int8 kernel (the paper's is one too) and decides by 64 rows; the paper's by the 16 or 32 of a warp.
-//   Kept ratios count the blocks that the plan keeps, not what this stage leaves out.
+//   Kept ratios count the blocks that the plan keeps; what this stage leaves out of them is a measure of its own (pv_left_out()).
 // - Text has no blocks of its own, as in the code. `order=hilbert` lays visual tokens along a Hilbert curve and text after them;
 //   the paper proposes it, its code has none.
 #include <ATen/ATen.h>

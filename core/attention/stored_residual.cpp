@@ -17,6 +17,7 @@ ResidualStorage ResidualStorage::of(const ParameterValues& parameters) {
   if (name == "bf16") storage.form = Form::Bfloat16;
   if (name == "fp8") storage.form = Form::Float8;
   if (name == "low_rank") storage.form = Form::LowRank;
+  if (name == "host") storage.form = Form::Host;
   return storage;
 }
 
@@ -24,6 +25,7 @@ std::int64_t ResidualStorage::estimate_bytes(const MethodSizes& s) const {
   const std::int64_t heads = s.layers * s.batch * s.heads, values = heads * s.tokens * s.head_dim;
   switch (form) {
     case Form::AsComputed:
+    case Form::Host:
       return values * s.element_bytes;
     case Form::Float32:
       return values * 4;
@@ -37,10 +39,13 @@ std::int64_t ResidualStorage::estimate_bytes(const MethodSizes& s) const {
   return 0;
 }
 
-StoredResidual::StoredResidual(const at::Tensor& residual, const ResidualStorage& storage) : type_(residual.scalar_type()) {
+StoredResidual::StoredResidual(const at::Tensor& residual, const ResidualStorage& storage) : type_(residual.scalar_type()), device_(residual.device()) {
   switch (storage.form) {
     case Form::AsComputed:
       values_ = residual;
+      return;
+    case Form::Host:
+      values_ = residual.to(at::kCPU);
       return;
     case Form::Float32:
       values_ = residual.to(at::kFloat);
@@ -71,7 +76,7 @@ StoredResidual::StoredResidual(const at::Tensor& residual, const ResidualStorage
 at::Tensor StoredResidual::restored() const {
   if (low_rank_) return at::matmul(values_, factors_.transpose(1, 2)).to(type_);
   if (factors_.defined()) return values_.to(at::kFloat).mul_(factors_).to(type_);
-  return values_.defined() ? values_.to(type_) : values_;
+  return values_.defined() ? values_.to(device_, type_) : values_;
 }
 
 std::int64_t StoredResidual::bytes() const {

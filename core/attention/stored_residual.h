@@ -16,6 +16,7 @@ struct ResidualStorage {
     Bfloat16,
     Float8,   ///< e4m3, one float32 scale max|R| / 448 a head and channel
     LowRank,  ///< R = U V^T a head, the best of its rank in the sense of least squares; float32
+    Host,     ///< as computed, in the memory of the host: each sparse step fetches it; on a CPU the same as computed
   };
   Form form = Form::AsComputed;
   std::int64_t rank = 16;
@@ -24,6 +25,8 @@ struct ResidualStorage {
   static ResidualStorage of(const ParameterValues& parameters);
   /// Bytes of the residuals of all layers, batch elements and heads.
   std::int64_t estimate_bytes(const MethodSizes& sizes) const;
+  /// Those of them that lie in the host's memory, wherever the run is.
+  std::int64_t estimate_host_bytes(const MethodSizes& sizes) const { return form == Form::Host ? estimate_bytes(sizes) : 0; }
 };
 
 /// One residual (H,S,D), held in some form. An immutable value: copies share their tensors.
@@ -32,7 +35,7 @@ class StoredResidual {
   StoredResidual() = default;
   StoredResidual(const at::Tensor& residual, const ResidualStorage& storage);
   bool defined() const { return values_.defined(); }
-  /// (H,S,D) in the type it had; undefined where nothing is held.
+  /// (H,S,D) in the type it had and where it was; undefined where nothing is held.
   at::Tensor restored() const;
   std::int64_t bytes() const;
 
@@ -40,6 +43,7 @@ class StoredResidual {
   at::Tensor values_;   // (H,S,D), or U (H,S,r)
   at::Tensor factors_;  // scales (H,1,D), or V (H,D,r); undefined in other forms
   at::ScalarType type_ = at::kFloat;
+  at::Device device_ = at::kCPU;  ///< where it is wanted
   bool low_rank_ = false;
 };
 

@@ -73,7 +73,7 @@ ParameterValue checked(const Parameter& p, const ParameterValue& value) {
   }
   if (p.kind == ParameterKind::Choice && p.step_list) {
     if (!std::holds_alternative<std::string>(value)) wrong_value(p, "steps such as 10/30 or 20%/60%", text);
-    steps_of(text, 100);
+    if (std::find(p.choices.begin(), p.choices.end(), text) == p.choices.end()) steps_of(text, 100);
     return value;
   }
   if (p.kind == ParameterKind::Choice && p.artefact) {

@@ -14,7 +14,7 @@ CorrectionEntry rettention() {
                     "Rows are scaled to the share of attention that their kept pairs held at the last refresh, plus what the skipped "
                     "ones gave then.",
                     kRettentionPaper,
-                    {refresh_period()}};
+                    {refresh_period(), refresh_steps()}};
   c.parameters.push_back(real({"lambda", "Ramp λ, added per sparse step",
                                "How much ρ grows after each sparse step, the same for every row; 0 keeps ρ as the refresh measured it.",
                                "ρ̂_k = ρ_0 + (k-1) λ for the k-th sparse step after a refresh", "Re-ttention, its code"},
@@ -60,6 +60,7 @@ CorrectionEntry rectified() {
                                  "Rectified SpaAttn, its code and its overview figure disagree"},
                                 "fold", {"fold", "drop", "off"}));
   c.parameters.push_back(isolated_pooling());
+  c.parameters.push_back(block_means());
   return c;
 }
 
@@ -113,6 +114,8 @@ CorrectionEntry anchored() {
                                  "Off: skipped pairs give what they gave at the last refresh.",
                                  "O_skipped = O_skipped,r + u - u_r, u attention between group means; off: O_skipped,r", "DiTScope auto"},
                                 true));
+  c.parameters.push_back(residual());
+  c.parameters.push_back(residual_rank());
   return c;
 }
 

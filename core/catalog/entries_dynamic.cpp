@@ -69,7 +69,11 @@ MethodEntry rectified_spaattn() {
                           "The first blocks of the curve always see each other, as the code has it for Wan.",
                           "keep (i,j) for i < ff and j < ff", "Rectified SpaAttn, its code: 28 for Wan at 720p, else 0"},
                          "blocks", 0, 0, 1024),
-                 isolated_pooling(), layers},
+                 isolated_pooling(), block_means(),
+                 on_off({"top_k_rounding", "Rounding of the count", "Which side an inexact product falls on: 900 blocks at 0.2 are 180, or 179.",
+                         "top_k = int(kept_ratio N), or int((1 - (1 - kept_ratio)) N) in double precision", "Rectified SpaAttn: its paper and its code"},
+                        true, "paper", "code"),
+                 layers},
                 &find_correction("rectified"));
 }
 
@@ -224,7 +228,11 @@ MethodEntry rainfusion() {
                  {}},
                 {kept_ratio(0.2, "Share of the key blocks that a row keeps; the first frame and text come on top.",
                             "keep P >= the ceil(kept_ratio * n)-th largest of the row", "RainFusion 2: sparsity 0.8 for video, 0.6 for images"),
-                 warmup_steps("RainFusion: the first 10 % of steps", 0.1, 5), dense_layers("RainFusion has none")});
+                 warmup_steps("RainFusion: the first 10 % of steps", 0.1, 5),
+                 choice({"masks", "Blocks chosen", "layer: in every layer; forward: in the first sparse layer of a forward pass, for all of them.",
+                         "one selection a (step, layer), or a step", "RainFusion 2: layer follows from the paper, forward is a port of its code"},
+                        "layer", {"layer", "forward"}),
+                 dense_layers("RainFusion has none")});
 }
 
 MethodEntry rainfusion1() {
@@ -278,10 +286,19 @@ MethodEntry ditscope_auto() {
                  find_correction("anchored").paper,
                  {}},
                 {kept_ratio(0.03, "Share of all pairs that the heads of a layer spend together on whole blocks; groups come on top.",
-                            "the densest blocks by Σ n_a P_ac / (n_i n_j) until kept_ratio H T² is spent", "DiTScope auto"),
+                            "the densest blocks by Σ n_a P_ac σ_ac / (n_i n_j) until kept_ratio H T² is spent", "DiTScope auto"),
                  warmup_steps("as Re-ttention: 15 of 50 steps", 0.3, 15), group_tokens(),
                  on_off({"share_heads", "Heads share blocks", "Off: every head spends as much.", "one order of the blocks of all heads; off: one a head",
                          "DiTScope auto"},
+                        true),
+                 choice({"blocks_by", "Blocks by", "spread: attention between means times how far the logits of the pairs lie apart, which is what "
+                         "means miss; mass: attention between means alone.",
+                         "W_ij = Σ n_a P_ac σ_ac, σ² = Σ_channels (mean q²)(var k) + (var q) k̄²; mass: σ = 1", "DiTScope auto"},
+                        "spread", {"spread", "mass"}),
+                 on_off({"share_layers", "Layers share blocks",
+                         "Layers spend what they would have kept at the refresh before, or at first in the last step of warm-up, had all drawn "
+                         "on one budget. Off: every layer spends as much.",
+                         "one order of the blocks of all layers, as they were seen before", "DiTScope auto"},
                         true),
                  dense_layers("none")},
                 &find_correction("anchored"));

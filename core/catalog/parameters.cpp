@@ -81,6 +81,17 @@ Parameter refresh_period() {
                  "steps", 5, 1, 50);
 }
 
+Parameter refresh_steps() {
+  Parameter p = choice({"refresh_steps", "Refresh at",
+                        "period: every so many steps after warm-up; or a list of steps of the run (5/10/15) or shares of it (25%/50%/75%), which takes "
+                        "the place of the period. The first sparse step of all is a refresh in any case.",
+                        "step t is a refresh iff t is in the list", "Re-ttention, its code for PixArt-alpha: {5, 10, 15}, whatever the warm-up"},
+                       "period", {"period", "5/10/15", "25%/50%/75%"});
+  p.step_list = true;
+  p.published = {{"PixArt-alpha, 20 steps", std::string("5/10/15")}};
+  return p;
+}
+
 Parameter dense_layers(const char* source, std::int64_t value) {
   return integer({"dense_layers", "First layers, full", "The first layers of the transformer stay full at every step.",
                   "layer l is full for l < dense layers", source},
@@ -109,10 +120,10 @@ Parameter qk() {
 Parameter residual() {
   return choice({"residual", "Residual, kept as",
                  "What a refresh measured is held until the next one: as computed (the type of the run), in 32, 16 or 8 bits, or as the "
-                 "best approximation of low rank, a head.",
+                 "best approximation of low rank, a head; host: as computed, in the host's memory, for a GPU that has too little.",
                  "fp8: e4m3, one scale max|R|/448 a head and channel; low_rank: R = U V^T of residual_rank columns",
                  "Re-ttention: the model's type; low rank as QuantSparse"},
-                "as-computed", {"as-computed", "float32", "bf16", "fp8", "low_rank"});
+                "as-computed", {"as-computed", "float32", "bf16", "fp8", "low_rank", "host"});
 }
 
 Parameter residual_rank() {
@@ -132,6 +143,13 @@ Parameter isolated_pooling() {
                  "P_i,text = Σ_t e^(q̄_i k_t) / Z_i; off: t runs over means of blocks of text, weighed by their tokens",
                  "Rectified SpaAttn: isolated pooling (IPAR)"},
                 true);
+}
+
+Parameter block_means() {
+  return choice({"block_means", "Blocks that are not full",
+                 "tokens: means and weights of a block count the tokens it has; padded: it is filled up with zeros and counts as full.",
+                 "k̄_j = Σ k / n_j, weight n_j; padded: Σ k / B, weight B", "Rectified SpaAttn: tokens follows from the paper, padded is its code for Wan"},
+                "tokens", {"tokens", "padded"});
 }
 
 MethodEntry method(MethodEntry about, std::vector<Parameter> plan, const CorrectionEntry* correction) {

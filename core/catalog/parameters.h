@@ -27,6 +27,7 @@ Parameter on_off(const About& about, bool value, const char* on = "on", const ch
 // Knobs that several methods share.
 Parameter warmup_steps(const char* source, double default_per_step, std::int64_t of_50_steps);
 Parameter refresh_period();
+Parameter refresh_steps();
 Parameter dense_layers(const char* source, std::int64_t value = 0);
 Parameter kept_ratio(double value, const char* help, const char* formula, const char* source);
 Parameter block_tokens(const char* value, const char* source);
@@ -35,6 +36,7 @@ Parameter residual();
 Parameter residual_rank();
 Parameter group_tokens();
 Parameter isolated_pooling();
+Parameter block_means();
 
 /// A method whose parameters are those of its plan, those of its correction, and the precision of its sparse steps.
 MethodEntry method(MethodEntry about, std::vector<Parameter> plan, const CorrectionEntry* correction = nullptr);

@@ -32,12 +32,14 @@ struct AttendStep {
   int step = 0;
   std::string kind;
   double kept_ratio_requested = 1, kept_ratio_achieved = 1, kept_ratio_blocks = 1;
-  double seconds = 0, plan_seconds = 0;
+  double seconds = 0;                                               ///< of the whole call: plan_, execute_ and correct_seconds
+  double plan_seconds = 0, execute_seconds = 0, correct_seconds = 0;  ///< what a kernel applies while it attends counts as executing
   std::int64_t method_bytes = 0;
   int measured_rows = 0;
   std::vector<double> recall;        ///< share of full attention's probability on kept pairs: the true rho
   std::vector<double> rho_used;      ///< factor on what the kept pairs give, mean over rows; empty: none
   std::vector<double> row_mass;      ///< sum of the weights that a row is made of, mean over rows; empty: 1
+  std::vector<double> pv_left_out_ratio;  ///< share of all pairs that pv_skip left out of the kept ones; empty: none
   std::vector<double> relative_l2, relative_l1, cosine_error;  ///< of the output, against full attention
   std::vector<double> log_sum_exp;   ///< over all keys, mean over rows
 };

@@ -158,9 +158,10 @@ Request Generator::complete(const Request& asked) {
   complete_machine(request, model);
   if (request.memory_budget_bytes < 0) refuse("The memory budget is to be 0 (what is free) or more bytes.");
   // Before anything makes the method: a calibration of another run may have tables of other sizes.
+  request.method = with_absolute_calibrations(request.method);
   if (has_calibration(request.method)) require_calibrations(request.method, calibration_key(model, request));
   if (request.memory_budget_bytes > 0)
-    require_memory_budget(request.method, request.steps, method_sizes(model, request), request.memory_budget_bytes);
+    require_memory_budget(request.method, request.steps, method_sizes(model, request), memory_budget(request, request.memory_budget_bytes));
   if (!request.latents_in.empty() && !std::filesystem::exists(request.latents_in))
     throw Error(ErrorKind::NotFound,
                 "There is no file " + request.latents_in.string() + " to take latents from. Check the path.");

@@ -6,6 +6,7 @@
 #include "core/attention/memory_budget.h"
 #include "core/attention/registry.h"
 #include "core/pipeline/generator.h"
+#include "core/pipeline/process_memory.h"
 
 namespace ditscope {
 namespace {
@@ -41,15 +42,21 @@ MethodSizes method_sizes(const ModelConfigs& model, const Request& request) {
           model.transformer.attention_head_dim,  element_bytes(request)};
 }
 
+MemoryBudget memory_budget(const Request& request, std::int64_t device_bytes) {
+  if (request.device == "cpu") return {device_bytes};
+  return {device_bytes, available_bytes()};
+}
+
 std::map<std::string, std::int64_t> Generator::estimate_bytes(const Request& asked) {
   const Request request = complete(asked);
   const ModelConfigs model = read_model_configs(request.model);
   const RunSizes sizes = run_sizes(model, request);
   const std::int64_t width = model.transformer.inner_dim();
+  const MethodMemory held = method_memory(request.method, request.steps, method_sizes(model, request));
   return {{"weights", model.info.parameters * element_bytes(request)},
           {"activations", sizes.batch * sizes.tokens * width * kLiveWidths * element_bytes(request)},
           {"vae", decoder_bytes(model, request, sizes)},
-          {"method", make_method(request.method, request.steps)->estimate_bytes(method_sizes(model, request)) +
+          {"method", (request.device == "cpu" ? held.device_bytes + held.host_bytes : held.device_bytes) +
                          estimate_step_cache_bytes(model, request)}};
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/attention/memory_budget.h"
 #include "core/attention/registry.h"
+#include "core/bridge/accelerator.h"
 #include "core/capture/capture_options.h"
 #include "core/capture/fingerprint.h"
 #include "core/capture_run/replay.h"
@@ -24,7 +25,11 @@ namespace {
 
 /// Refuses what cannot fit before it makes the system kill the program: Linux promises more memory than it has.
 void require_memory(const Request& request) {
-  if (request.device != "cpu") return;
+  if (request.device != "cpu") {  // what a run needs besides is the allocator's to say
+    const std::int64_t free = free_device_bytes(c10::Device(request.device));
+    return require_memory_budget(request.method, request.steps, method_sizes(read_model_configs(request.model), request),
+                                 memory_budget(request, free));
+  }
   const std::int64_t free = available_bytes();
   auto needs = Generator::estimate_bytes(request);
   needs.erase("weights");  // mapped from the files and, where they are converted, known to fit only after the first run
@@ -36,7 +41,7 @@ void require_memory(const Request& request) {
   }
   if (free <= 0 || total <= free) return;
   const std::string offers = lighter_residuals(request.method, request.steps, method_sizes(read_model_configs(request.model), request),
-                                               free - (total - needs.at("method")));
+                                               {free - (total - needs.at("method"))});
   throw Error(ErrorKind::OutOfMemory, "Out of memory before the start: this run needs about " + bytes_text(total) + " (" + parts +
                                           "), " + bytes_text(free) + " are free." +
                                           (offers.empty() ? " Choose fewer frames or a smaller size." : offers));

@@ -1,6 +1,8 @@
 #include "kernels/int8_attention.h"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -37,6 +39,7 @@ void expect_arguments(const AttentionArguments<Element>& a, const Int8Options& o
   expect(!a.query_tokens.data && !a.key_tokens.data,
          "expected tokens as they come, got an order of places; gather the tokens before (kernels/permutation.h)");
   expect_view("pv_skip", options.pv_skip, {heads}, false);
+  expect_view("left_out_pairs", options.left_out_pairs, {heads}, false);
   expect(options.query_group_tokens >= 1 && options.key_group_tokens >= 1,
          "expected groups of 1 or more tokens, got " + std::to_string(options.query_group_tokens) + " queries and " +
              std::to_string(options.key_group_tokens) + " keys; take 1, 64 or 128");
@@ -169,6 +172,14 @@ void finish_row(const AttentionArguments<Element>& a, const cpu::AttentionTile& 
   cpu::store_row(result, width, 1, a.out.data + head * a.out.stride[0] + query * a.out.stride[1], a.out.stride[2]);
 }
 
+/// Pairs of a visited block. @param bits (64) kept keys of each row; null: all
+std::int64_t pairs_of(const std::uint64_t* bits, int rows, int keys) {
+  if (bits == nullptr) return std::int64_t{rows} * keys;
+  std::int64_t pairs = 0;
+  for (int r = 0; r < rows; ++r) pairs += std::popcount(bits[r]);
+  return pairs;
+}
+
 }  // namespace
 
 template <typename Element>
@@ -212,14 +223,20 @@ void int8_attention(const AttentionArguments<Element>& a, const Int8Options& opt
       tile.expect_logits(rows, a.scale);
       tile.begin_softmax();
       const float within = options.pv_skip.data ? options.pv_skip.data[head * options.pv_skip.stride[0]] : 0.0f;
+      std::int64_t left_out = 0;
       for (std::int64_t i = 0, last = visits.count(head, m); i < last; ++i) {
         const std::int64_t n = visits.key_block(head, m, i);
         packed.multiply(local, n, words, query_scales, rows, tile.logits);
-        if (within > 0 && !tile.matters(visits.bits(head, m, i), within)) continue;
+        if (within > 0 && !tile.matters(visits.bits(head, m, i), within)) {
+          left_out += pairs_of(visits.bits(head, m, i), rows, tokens_in(n, keys));
+          continue;
+        }
         tile.add_block(packed.values(local, n), visits.bits(head, m, i));
       }
       for (int r = 0; r < rows; ++r)
         finish_row(a, tile, r, head, query + r, options.smooth_keys ? mean.data() + head * width : nullptr);
+      if (options.left_out_pairs.data && left_out > 0)
+        std::atomic_ref(options.left_out_pairs.data[head * options.left_out_pairs.stride[0]]) += left_out;
     });
   }
 }

@@ -152,6 +152,21 @@ TEST_P(Int8Attention, LeavesOutBlocksThatCannotMatter) {
   const double one = difference(8, 0);
   EXPECT_GT(one, 0);
   EXPECT_LT(one, some) << "a threshold of its own for each head";
+  const auto left_out = [&](float head0, float head1) {
+    const float within[] = {head0, head1};
+    std::vector<std::int64_t> pairs{0, 0};
+    Int8Options options{128, 64, true};
+    options.pv_skip = {within, {2}, {1}};
+    options.left_out_pairs = {pairs.data(), {2}, {1}};
+    int8_attention(c.arguments(nullptr), options);
+    return pairs;
+  };
+  EXPECT_EQ(left_out(60, 60), (std::vector<std::int64_t>{0, 0}));
+  const std::vector<std::int64_t> pairs = left_out(8, 0);
+  EXPECT_EQ(pairs[1], 0);
+  EXPECT_GT(pairs[0], 0);
+  EXPECT_LE(pairs[0], 190 * 9 * 64) << "the first block counts in every row";
+  EXPECT_EQ(pairs[0] % 64, 0) << "whole blocks of keys";
 }
 
 TEST_P(Int8Attention, ScalesRowsAndBlocksAndAddsVectorAndResidual) {

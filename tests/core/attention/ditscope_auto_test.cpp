@@ -15,7 +15,8 @@ using namespace test;
 constexpr int kSteps = 6;
 
 std::unique_ptr<Method> method(const std::string& more = "") {
-  return make_method(parse_method_choice("ditscope-auto:kept_ratio=0.3,warmup_steps=0,refresh_period=4,group_tokens=8" + more), kSteps);
+  const std::string warmup = more.find("warmup_steps") == std::string::npos ? ",warmup_steps=0" : "";
+  return make_method(parse_method_choice("ditscope-auto:kept_ratio=0.3,refresh_period=4,group_tokens=8" + warmup + more), kSteps);
 }
 
 /// Groups of 8 visual tokens, text tokens by themselves: group of each token.
@@ -106,39 +107,73 @@ TEST(DitscopeAuto, GivesFullAttentionWhereNothingChangedSinceTheRefresh) {
 }
 
 TEST(DitscopeAuto, KeepsTheDensestBlocksOfAllHeadsWithinTheBudget) {
-  const auto m = method();
-  const LayerCall call = make_call(small_video(), 0, kSteps);
-  const BlockPlan plan = m->plan(call);
-  const auto of = groups(call.layout);
-  const std::int64_t tokens = call.layout.tokens(), blocks = (tokens + 63) / 64, b = 1;
-  std::vector<std::tuple<double, std::int64_t, double>> all;  // density, head * blocks^2 + block, pairs
-  for (std::int64_t h = 0; h < 3; ++h) {
-    const at::Tensor nothing = at::zeros({tokens, tokens}, at::kBool);
-    const at::Tensor q = means(call.q[b][h], of), k = means(call.k[b][h], of);
-    at::Tensor sizes = at::zeros({of.back() + 1}, at::kDouble), in = at::zeros({of.back() + 1, blocks}, at::kDouble);
-    for (std::int64_t t = 0; t < tokens; ++t) {
-      sizes[of[static_cast<std::size_t>(t)]] += 1;
-      in[of[static_cast<std::size_t>(t)]][t / 64] += 1;
+  for (const bool spread : {true, false}) {
+    const auto m = method(spread ? "" : ",blocks_by=mass");
+    const LayerCall call = make_call(small_video(), 0, kSteps);
+    const BlockPlan plan = m->plan(call);
+    const auto of = groups(call.layout);
+    const std::int64_t tokens = call.layout.tokens(), blocks = (tokens + 63) / 64, b = 1;
+    std::vector<std::tuple<double, std::int64_t, double>> all;  // density, head * blocks^2 + block, pairs
+    for (std::int64_t h = 0; h < 3; ++h) {
+      const at::Tensor nothing = at::zeros({tokens, tokens}, at::kBool);
+      const at::Tensor q = means(call.q[b][h], of), k = means(call.k[b][h], of);
+      at::Tensor sizes = at::zeros({of.back() + 1}, at::kDouble), in = at::zeros({of.back() + 1, blocks}, at::kDouble);
+      for (std::int64_t t = 0; t < tokens; ++t) {
+        sizes[of[static_cast<std::size_t>(t)]] += 1;
+        in[of[static_cast<std::size_t>(t)]][t / 64] += 1;
+      }
+      at::Tensor p = at::softmax(at::matmul(q, k.t()) * call.scale + at::log(sizes), 1);
+      if (spread) {
+        const at::Tensor q2 = means(call.q[b][h].to(at::kDouble).square(), of), k2 = means(call.k[b][h].to(at::kDouble).square(), of);
+        p = p * (at::matmul(q2, (k2 - k.square()).clamp_min(0).t()) + at::matmul((q2 - q.square()).clamp_min(0), k.square().t())).sqrt();
+      }
+      const at::Tensor mass = at::matmul(at::matmul(in.t(), p), in / sizes.unsqueeze(1));  // rows weigh n_a
+      for (std::int64_t i = 0; i < blocks * blocks; ++i) {
+        const auto size = [&](std::int64_t block) { return static_cast<double>(std::min<std::int64_t>(64, tokens - block * 64)); };
+        const double pairs = size(i / blocks) * size(i % blocks);
+        all.emplace_back(mass.flatten()[i].item<double>() / pairs, h * blocks * blocks + i, pairs);
+      }
     }
-    const at::Tensor p = at::softmax(at::matmul(q, k.t()) * call.scale + at::log(sizes), 1);
-    const at::Tensor mass = at::matmul(at::matmul(in.t(), p), in / sizes.unsqueeze(1));  // rows weigh n_a
-    for (std::int64_t i = 0; i < blocks * blocks; ++i) {
-      const auto size = [&](std::int64_t block) { return static_cast<double>(std::min<std::int64_t>(64, tokens - block * 64)); };
-      const double pairs = size(i / blocks) * size(i % blocks);
-      all.emplace_back(mass.flatten()[i].item<double>() / pairs, h * blocks * blocks + i, pairs);
+    std::sort(all.rbegin(), all.rend());
+    double left = 0.3 * 3 * static_cast<double>(tokens * tokens);
+    std::vector<bool> expected(all.size());
+    for (const auto& [density, block, pairs] : all) {
+      if ((left -= pairs) < 0) break;
+      expected[static_cast<std::size_t>(block)] = true;
     }
+    const at::Tensor kept = plan.selections[1]->kept_blocks().flatten();
+    ASSERT_EQ(kept.numel(), static_cast<std::int64_t>(expected.size()));
+    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(kept[static_cast<std::int64_t>(i)].item<bool>(), expected[i]) << i;
+    EXPECT_LE(plan.selections[1]->kept_ratio(), 0.3);
   }
-  std::sort(all.rbegin(), all.rend());
-  double left = 0.3 * 3 * static_cast<double>(tokens * tokens);
-  std::vector<bool> expected(all.size());
-  for (const auto& [density, block, pairs] : all) {
-    if ((left -= pairs) < 0) break;
-    expected[static_cast<std::size_t>(block)] = true;
-  }
-  const at::Tensor kept = plan.selections[1]->kept_blocks().flatten();
-  ASSERT_EQ(kept.numel(), static_cast<std::int64_t>(expected.size()));
-  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(kept[static_cast<std::int64_t>(i)].item<bool>(), expected[i]) << i;
-  EXPECT_LE(plan.selections[1]->kept_ratio(), 0.3);
+}
+
+TEST(DitscopeAuto, LayersSpendWhatTheyWouldHaveKeptAtTheRefreshBefore) {
+  const auto kept_in = [](const std::string& more, std::initializer_list<int> steps = {0, 4}) {  // kept ratio of (step, layer)
+    const auto m = method(more);
+    std::vector<std::vector<double>> kept;
+    for (const int step : steps) {
+      kept.emplace_back();
+      for (int layer = 0; layer < 2; ++layer) {
+        LayerCall call = make_call(small_video(), step, kSteps, static_cast<std::uint64_t>(layer + 1), 1);
+        call.layer = layer;
+        call.layers = 2;
+        if (layer == 1) call.q = call.q * 3;  // sharper attention: denser blocks
+        const BlockPlan plan = m->plan(call);
+        m->execute(call, plan);
+        kept.back().push_back(plan.selections.empty() ? 1 : plan.selections[0]->kept_ratio());
+      }
+    }
+    return kept;
+  };
+  const auto shared = kept_in(""), apart = kept_in(",share_layers=off");
+  EXPECT_EQ(shared[0], apart[0]) << "nothing is known at the first";
+  EXPECT_GT(shared[1][1], 1.2 * apart[1][1]);
+  EXPECT_LT(shared[1][0], 0.8 * apart[1][0]);
+  EXPECT_NEAR(shared[1][0] + shared[1][1], 0.6, 0.1) << "the same budget in all";
+  const auto warmed = kept_in(",warmup_steps=1", {0, 1});
+  EXPECT_EQ(warmed[0], (std::vector<double>{1, 1}));
+  EXPECT_GT(warmed[1][1], 1.2 * apart[0][1]) << "the last step of warm-up was seen";
 }
 
 TEST(DitscopeAuto, CountsTheMeansItMultipliesAsWork) {

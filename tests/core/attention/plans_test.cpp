@@ -139,6 +139,24 @@ TEST(RainFusion, KeepsTheBestTilesOfEachRowAndFrameZeroAndText) {
   }
 }
 
+TEST(RainFusion, ChoosesOnceALayerOrOnceAForwardPass) {
+  const TokenLayout l = grid(5, 9, 16, 20, false);
+  for (const bool once : {false, true}) {
+    const auto method = make_method(
+        {"rainfusion", {{"kept_ratio", 0.3}, {"warmup_steps", std::int64_t{0}}, {"masks", std::string(once ? "forward" : "layer")}}}, 4);
+    std::vector<std::shared_ptr<const Selection>> chosen;  // steps 0 and 1, layers 0 and 1 of each
+    for (int i = 0; i < 4; ++i) {
+      LayerCall call = make_call(l, i / 2, 4, static_cast<std::uint64_t>(i + 1));
+      call.layer = i % 2;
+      call.layers = 2;
+      chosen.push_back(method->plan(call).selections[1]);
+    }
+    EXPECT_EQ(chosen[0] == chosen[1] && chosen[2] == chosen[3], once);
+    EXPECT_NE(chosen[0], chosen[2]) << "every forward pass chooses anew";
+    EXPECT_NE(at::equal(chosen[0]->kept_blocks(), chosen[1]->kept_blocks()), !once);
+  }
+}
+
 TEST(SpargeAttn, KeepsTheBestOfGoodBlocksAndAllOfTheOthers) {
   const TokenLayout l = grid(3, 10, 15, 21);
   LayerCall call = make_call(l, 0, 4);

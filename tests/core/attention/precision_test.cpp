@@ -6,6 +6,7 @@
 #include "core/attention/registry.h"
 #include "core/attention/session.h"
 #include "core/attention/stored_residual.h"
+#include "core/bridge/pv_skip.h"
 #include "kernels/error.h"
 #include "tests/core/attention/calls.h"
 
@@ -178,6 +179,62 @@ TEST(MemoryBudget, RefusesBeforeTheRunAndOffersTheFormsThatFit) {
     EXPECT_EQ(text.find("residual=bf16"), std::string::npos) << text;
   }
   EXPECT_NO_THROW(require_memory_budget({"svg", {}}, 50, sizes, 1)) << "remembers nothing";
+}
+
+TEST(MemoryBudget, CountsWhatLiesInTheHostsMemoryApartWhereTheRunIsOnAGpu) {
+  const MethodSizes sizes{.layers = 30, .batch = 2, .heads = 30, .tokens = 17776, .head_dim = 64, .element_bytes = 2};
+  const MethodChoice here{"re-ttention", {}}, there{"re-ttention", {{"residual", std::string("host")}}};
+  const MethodMemory memory = method_memory(there, 50, sizes);
+  EXPECT_EQ(memory.host_bytes, 4095590400) << "R";
+  EXPECT_EQ(memory.device_bytes, std::int64_t{30} * 2 * 30 * 17776 * 4) << "rho";
+  EXPECT_EQ(memory.host_bytes + memory.device_bytes, make_method(here, 50)->estimate_bytes(sizes));
+  EXPECT_NO_THROW(require_memory_budget(there, 50, sizes, MemoryBudget{memory.device_bytes, memory.host_bytes}));
+  const auto refusal = [&](const MethodChoice& choice, const MemoryBudget& budget) -> std::string {
+    try {
+      require_memory_budget(choice, 50, sizes, budget);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::OutOfMemory);
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_NE(refusal(here, {200'000'000, memory.host_bytes}).find("residual=host 128.0 MB and 4.1 GB of the host's memory"), std::string::npos)
+      << refusal(here, {200'000'000, memory.host_bytes});
+  EXPECT_EQ(refusal(here, {200'000'000, 1'000'000}).find("residual=host"), std::string::npos) << "the host has too little as well";
+  EXPECT_NE(refusal(there, {200'000'000, 1'000'000}).find("of the host's memory"), std::string::npos);
+  EXPECT_NE(refusal(there, {200'000'000}), "") << "a run on the host has one memory";
+}
+
+TEST(StoredResidual, GivesTheBitsOfTheResidualThatWasComputedFromTheHostsMemory) {
+  for (const char* key : {"re-ttention", "ditfastattn", "ditscope-auto"}) {
+    const auto run = [&](const char* residual) {
+      AttentionSession session({key, {{"warmup_steps", std::int64_t{0}}, {"residual", std::string(residual)}}}, 3);
+      std::vector<at::Tensor> outs;
+      for (int step = 0; step < 3; ++step) outs.push_back(session.attend(test::make_call(test::small_video(), step, 3)));
+      return at::stack(outs);
+    };
+    EXPECT_TRUE(at::equal(run("host"), run("as-computed"))) << key;
+    EXPECT_FALSE(at::equal(run("fp8"), run("as-computed"))) << key;
+  }
+}
+
+TEST(PvSkip, CountsThePairsThatItLeavesOut) {
+  LayerCall call = test::make_call([] {
+    TokenLayout layout;
+    layout.frames = 1;
+    layout.rows = 10;
+    layout.columns = 19;
+    return layout;
+  }(), 0, 1, 3, 1, 2, 32);
+  call.q = call.q.abs();
+  call.k.zero_();
+  call.k.narrow(2, 0, 64).fill_(3);    // what every query looks for
+  call.k.narrow(2, 128, 62).fill_(3);  // and again; the block between gives nothing to speak of
+  call.qk = QkPrecision::Int8;
+  call.pv_skip = at::tensor({8.0f, 0.0f});
+  const at::Tensor ratio = pv_left_out(call, BlockMask::dense(190, 190), 190);
+  EXPECT_NEAR(ratio[0].item<double>(), 64.0 / 190, 1e-12);
+  EXPECT_EQ(ratio[1].item<double>(), 0) << "off in the other head";
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "core/attention/block_grid.h"
 #include "core/attention/registry.h"
 #include "core/attention/session.h"
+#include "kernels/keep_reason.h"
 #include "kernels/permutation.h"
 #include "tests/core/attention/calls.h"
 
@@ -45,6 +46,7 @@ struct Transcription {
   double kept = 0.2, p = 0.3;
   std::string gain = "fold";
   std::int64_t first_blocks = 0;
+  bool padded = false;  ///< blocks that are not full are filled up with zeros
 
   at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale, const TokenLayout& l) const {
     const std::int64_t tokens = q.size(0), begin = l.visual_begin(), count = l.visual_tokens();
@@ -58,20 +60,24 @@ struct Transcription {
     }
     for (std::int64_t t = 0; t < tokens; ++t)
       if (t < begin || t >= begin + count) text.push_back(t);
-    const auto mean = [&](const at::Tensor& x, std::int64_t i) { return x.index_select(0, at::tensor(members[i], at::kLong)).mean(0); };
+    const auto rows = [&](const at::Tensor& x, std::int64_t i) {  // of a block
+      const at::Tensor held = x.index_select(0, at::tensor(members[i], at::kLong));
+      return padded ? at::constant_pad_nd(held, {0, 0, 0, block - held.size(0)}) : held;
+    };
+    const auto mean = [&](const at::Tensor& x, std::int64_t i) { return rows(x, i).mean(0); };
     at::Tensor out = at::zeros_like(q);
     const at::Tensor logits = at::matmul(q, k.t()) * scale;
     for (const std::int64_t t : text) out[t] = at::matmul(at::softmax(logits[t], 0), v);
     for (std::int64_t i = 0; i < n; ++i) {
       const at::Tensor qi = mean(q, i);
-      const at::Tensor dqi = (q.index_select(0, at::tensor(members[i], at::kLong)) - qi).abs().mean(0);
+      const at::Tensor dqi = (rows(q, i) - qi).abs().mean(0);
       std::vector<double> weight;
       double z = 0, text_mass = 0;
       std::vector<bool> wins;
       for (std::int64_t j = 0; j < n; ++j) {
         const at::Tensor kj = mean(k, j);
-        const at::Tensor dkj = (k.index_select(0, at::tensor(members[j], at::kLong)) - kj).abs().mean(0);
-        weight.push_back(static_cast<double>(members[j].size()) * std::exp(scale * qi.dot(kj).item<double>()));
+        const at::Tensor dkj = (rows(k, j) - kj).abs().mean(0);
+        weight.push_back(static_cast<double>(rows(k, j).size(0)) * std::exp(scale * qi.dot(kj).item<double>()));
         z += weight.back();
         wins.push_back(std::abs(qi.dot(kj).item<double>()) > std::abs(dqi.dot(kj).item<double>()) + std::abs(qi.dot(dkj).item<double>()));
       }
@@ -126,12 +132,13 @@ MethodChoice choice_of(const Transcription& t) {
            {"top_p", t.p},
            {"block_tokens", std::to_string(t.block)},
            {"first_blocks", t.first_blocks},
-           {"gain", t.gain}}};
+           {"gain", t.gain},
+           {"block_means", std::string(t.padded ? "padded" : "tokens")}}};
 }
 
 TEST(RectifiedSpaAttn, FollowsTheSpecification) {
   const Transcription cases[] = {{}, {.gain = "drop"}, {.gain = "off"}, {.block = 128}, {.kept = 0.5, .p = 0.0, .first_blocks = 2},
-                                 {.p = 0.8}};
+                                 {.p = 0.8}, {.padded = true}};
   for (const Transcription& transcription : cases) {
     for (const bool text_first : {true, false}) {
       const LayerCall call = smooth_call(video(text_first));
@@ -166,6 +173,21 @@ TEST(RectifiedSpaAttn, FoldedRowsWeighOneAndDroppedOnesLess) {
   const at::Tensor dropped = AttentionSession(choice_of({.gain = "drop"}), 1).attend(call);
   EXPECT_LT(dropped.max().item<double>(), 1 + 1e-5);
   EXPECT_LT(dropped.min().item<double>(), 0.999);
+}
+
+TEST(RectifiedSpaAttn, CountsTheBestBlocksAsThePaperOrAsItsCodeRoundsThem) {
+  TokenLayout layout;
+  layout.frames = 1;
+  layout.rows = 20;
+  layout.columns = 32;  // 10 blocks of 64
+  const LayerCall call = test::make_call(layout, 0, 1, 3, 1, 2, 8);
+  for (const bool paper : {true, false}) {
+    const auto method = make_method({"rectified-spaattn",
+                                     {{"kept_ratio", 0.2}, {"top_p", 0.0}, {"warmup_steps", std::int64_t{0}}, {"block_tokens", std::string("64")},
+                                      {"top_k_rounding", paper}}}, 1);
+    const at::Tensor best = method->plan(call).selections[0]->reasons().eq(static_cast<int>(KeepReason::TopK)).sum(2);
+    EXPECT_TRUE(best.eq(paper ? 2 : 1).all().item<bool>()) << "0.2 of 10 is 2, (1 - (1 - 0.2)) 10 as a computer has it 1";
+  }
 }
 
 TEST(RectifiedSpaAttn, KeepsTheBlocksOfTheVectorsOfItsCode) {

@@ -195,6 +195,23 @@ TEST(ReTtention, AKeptRatioOfOneIsFullAttentionAtEveryStep) {
   }
 }
 
+TEST(ReTtention, RefreshesEverySoManyStepsOrAtThoseOfItsCode) {
+  const auto kinds = [](const char* text, int steps) {
+    const auto m = make_method(parse_method_choice(text), steps);
+    std::string kinds;
+    for (int step = 0; step < steps; ++step) {
+      const LayerCall call = test::make_call(test::small_video(), step, steps);
+      const BlockPlan plan = m->plan(call);
+      m->execute(call, plan);
+      kinds += plan.kind == StepKind::Full ? 'f' : plan.kind == StepKind::Refresh ? 'r' : 's';
+    }
+    return kinds;
+  };
+  EXPECT_EQ(kinds("re-ttention:warmup_steps=3,refresh_period=5", 15), "fffrssssrssssrs");
+  EXPECT_EQ(kinds("re-ttention:warmup_steps=3,refresh_steps=5/10/15", 18), "fffrsrssssrssssrss") << "the first sparse step has nothing to reuse";
+  EXPECT_EQ(kinds("re-ttention:warmup_steps=5,refresh_steps=5/10/15", 22).substr(15), "rssssss") << "never again after 15";
+}
+
 TEST(ReTtention, SessionsShareNothing) {
   const auto run = [](std::uint64_t seed) {
     AttentionSession session(choice(), kSteps);
