@@ -26,12 +26,14 @@ P = {"warmup_steps": 2, "refresh_period": 4}
 for text, first in ((0, True), (7, True), (32, False)):
     for grid in (SMALL, TILED):
         add(f"window:kept_ratio=0.125,{SCHEDULE}", {"kept_ratio": 0.125, **P}, grid=grid, text=text, text_first=first, steps=7)
-        add(f"re-ttention:kept_ratio=0.125,{SCHEDULE}", {"kept_ratio": 0.125, **P}, grid=grid, text=text, text_first=first, steps=8)
+        add(f"re-ttention:kept_ratio=0.125,{SCHEDULE}", {"kept_ratio": 0.125, **P}, grid=grid, text=text, text_first=first,
+            steps=8)
 
 for qk in ("int8", "int8-token", "int8-unsmoothed"):  # as with a residual in fewer bits below: a value may round the other way
     for text, first in ((0, True), (30, False)):
         add(f"window:kept_ratio=0.25,warmup_steps=0,refresh_period=0,qk={qk}",
-            {"kept_ratio": 0.25, "warmup_steps": 0, "refresh_period": 0, "qk": qk}, grid=TILED, text=text, text_first=first, steps=2,
+            {"kept_ratio": 0.25, "warmup_steps": 0, "refresh_period": 0, "qk": qk}, grid=TILED, text=text, text_first=first,
+            steps=2,
             tolerance=2e-3)
 
 # Re-ttention's switches.
@@ -55,7 +57,8 @@ for kept, parameters, unit in (("bf16", {}, 1e-3), ("fp8", {}, 2e-2), ("low_rank
 # DiTFastAttn and the second level of its residual.
 for switch, parameters in (("reuse_period=1", {}), ("reuse_period=2", {"reuse_period": 2}), ("window=band", {"window": "band"}),
                            ("share_branches=true", {"share_branches": True}),
-                           ("share_branches=true,asc_residual=first-half", {"share_branches": True, "asc_residual": "first-half"})):
+                           ("share_branches=true,asc_residual=first-half", {"share_branches": True,
+                               "asc_residual": "first-half"})):
     add(f"ditfastattn:kept_ratio=0.25,{SCHEDULE},{switch}", {"kept_ratio": 0.25, **P, **parameters}, text=7, branches=2, steps=8)
 
 for switch, parameters in (("change_rank=5", {"change_rank": 5}), ("second_level=false", {"second_level": False})):
@@ -79,12 +82,14 @@ for text in (0, 40):
 for text, first in ((0, True), (7, True), (40, False)):
     for gain in ("fold", "drop", "off"):
         add(f"rectified-spaattn:kept_ratio=0.2,warmup_steps=1,block_tokens=64,gain={gain}",
-            {"kept_ratio": 0.2, "warmup_steps": 1, "block_tokens": 64, "gain": gain}, grid=(2, 8, 48), text=text, text_first=first,
+            {"kept_ratio": 0.2, "warmup_steps": 1, "block_tokens": 64, "gain": gain}, grid=(2, 8, 48), text=text,
+            text_first=first,
             steps=2)
 add("rectified-spaattn:kept_ratio=0.2,warmup_steps=0,top_p=0.7", {"kept_ratio": 0.2, "warmup_steps": 0, "top_p": 0.7},
     grid=(3, 7, 50), text=20, text_first=False, steps=1)
 add("rectified-spaattn:kept_ratio=0.1,warmup_steps=0,block_tokens=64,isolated_pooling=false,first_blocks=5",
-    {"kept_ratio": 0.1, "warmup_steps": 0, "block_tokens": 64, "isolated_pooling": False, "first_blocks": 5}, grid=(2, 8, 48), text=150,
+    {"kept_ratio": 0.1, "warmup_steps": 0, "block_tokens": 64, "isolated_pooling": False, "first_blocks": 5}, grid=(2, 8,
+    48), text=150,
     text_first=False, steps=1)
 
 # Plans that are made anew at every call.
@@ -112,7 +117,8 @@ for text, first in ((0, True), (30, False), (40, True)):
     add("svg:kept_ratio=0.5,warmup_steps=2,sampled_rows=1024,profiling=code",
         {"kept_ratio": 0.5, "warmup_steps": 2, "profiling_blocks": "code"}, grid=LARGE, heads=3, **here)
     add("window+delta:kept_ratio=0.1,warmup_steps=2,refresh_period=0,delta_stride=32,delta_rows_only=true",
-        {"kept_ratio": 0.1, "warmup_steps": 2, "refresh_period": 0, "delta_stride": 32, "delta_rows_only": True}, grid=SMALL, **here)
+        {"kept_ratio": 0.1, "warmup_steps": 2, "refresh_period": 0, "delta_stride": 32, "delta_rows_only": True}, grid=SMALL,
+        **here)
     add("minference:kept_ratio=0.3,warmup_steps=2,pattern=block-sparse",
         {"kept_ratio": 0.3, "warmup_steps": 2}, grid=WIDE, **here)
     add("rainfusion1:recall_threshold=0.6,warmup_steps=2,sample_stride=4,texture_period=3",
@@ -122,12 +128,15 @@ for text, first in ((0, True), (30, False), (40, True)):
 for text, first in ((0, True), (30, False), (40, True)):
     here = {"text": text, "text_first": first, "steps": 6, "branches": 2, "heads": 1}
     add("draftattention+re-ttention:kept_ratio=0.3,warmup_steps=1,refresh_period=3",
-        {"plan": "draftattention", "parameters": {"kept_ratio": 0.3}, "warmup_steps": 1, "refresh_period": 3}, grid=(4, 16, 16), **here)
+        {"plan": "draftattention", "parameters": {"kept_ratio": 0.3}, "warmup_steps": 1, "refresh_period": 3}, grid=(4, 16,
+        16), **here)
     add("spargeattn+window-residual:kept_ratio=0.3,warmup_steps=1,refresh_period=3",
-        {"plan": "spargeattn", "parameters": {"kept_ratio": 0.3}, "warmup_steps": 1, "refresh_period": 3, "use_rho": False}, grid=WIDE,
+        {"plan": "spargeattn", "parameters": {"kept_ratio": 0.3}, "warmup_steps": 1, "refresh_period": 3, "use_rho": False},
+        grid=WIDE,
         **here)
     add("sta+re-ttention:tile=4x4x4,window_frames=1,warmup_steps=1,refresh_period=3,lambda=0.1",
-        {"plan": "sta", "parameters": {"window_frames": 1}, "warmup_steps": 1, "refresh_period": 3, "ramp": 0.1}, grid=(4, 12, 20), **here)
+        {"plan": "sta", "parameters": {"window_frames": 1}, "warmup_steps": 1, "refresh_period": 3, "ramp": 0.1}, grid=(4,
+        12, 20), **here)
 
 add("adaspa+re-ttention:kept_ratio=0.4,search_steps=1/5,refresh_period=3",
     {"plan": "adaspa", "parameters": {"kept_ratio": 0.4, "search_steps": (1, 5)}, "refresh_period": 3}, grid=WIDE, text=20,

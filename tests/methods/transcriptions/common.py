@@ -141,7 +141,8 @@ def kept_blocks(mask, size=64):
 
 
 def at_every_call(call, chosen, warmup_steps, parameters, search=0.0):
-    """The result of a plan `chosen` (call, q, k, ...) -> mask of pairs, asked at each step after warm-up at the cost of `search`."""
+    """The result of a plan `chosen` (call, q, k, ...) -> mask of pairs, asked at each step after warm-up, which
+    counts as `search`."""
     result = Result(call)
     for s, t in call.steps():
         for b, h in call.heads():

@@ -27,8 +27,8 @@ def temporal_order(call):
 
 
 def profiling(call, code):
-    """The coarse bands of the sampled rows, spatial and temporal, over blocks of 128 tokens of the video; the code counts those of
-    the spatial one from the first token, text included."""
+    """The coarse bands of the sampled rows, spatial and temporal, over blocks of 128 tokens of the video; the code counts
+    those of the spatial one from the first token, text included."""
     reach = max(1, int((1.5 if call.text else 2.0) * call.frame / 128))
     i = np.arange(call.tokens)
     masks = []
