@@ -95,7 +95,7 @@ void add_study(CLI::App& app) {
   command->add_flag("--no-ablations", options->no_ablations, "The grid alone");
   command->add_option("--seed", s.seed, "Noise seed of the first prompt; the next ones count up")->capture_default_str();
   command->add_option("--caption-seed", s.caption_seed, "Which captions are drawn")->capture_default_str();
-  command->add_option("--dtype", s.dtype, "float32, bfloat16 or float16")->capture_default_str();
+  command->add_option("--dtype", s.dtype, "float32, mixed, bfloat16 or float16")->capture_default_str();
   command->add_option("--threads", s.threads, "0: all cores");
   command->add_flag("--quick", options->quick, "A small one: 2 prompts, 6 steps, 17 frames of 128 px");
   command->add_option("-o,--output", options->output, "Folder of the study; the same command goes on with what is there")->capture_default_str();

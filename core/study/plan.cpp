@@ -44,6 +44,8 @@ constexpr Ablation kAblations[] = {
     {"ditscope-auto", 0.03125, "measured_mass=off"},
     {"ditscope-auto", 0.03125, "pooled_change=off"},
     {"ditscope-auto", 0.03125, "share_heads=off"},
+    {"ditscope-auto", 0.03125, "share_layers=off"},
+    {"ditscope-auto", 0.03125, "blocks_by=mass"},
     {"ditscope-auto", 0.03125, "group_tokens=64"},
     {"ditscope-auto", 0.03125, "+re-ttention"},
 };

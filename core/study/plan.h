@@ -15,7 +15,7 @@ struct Settings {
   std::filesystem::path model;  ///< empty: the bundled one
   int prompts = 24, steps = 15, frames = 0, height = 0, width = 0;  ///< 0: the model's
   std::uint64_t caption_seed = 7, seed = 42;
-  std::string dtype = "bfloat16";
+  std::string dtype = "mixed";
   int threads = 0;
   std::vector<std::string> methods;  ///< empty: all of the catalog, and leading compositions
   std::vector<double> ratios{0.5, 0.25, 0.125, 0.0625, 0.03125};
