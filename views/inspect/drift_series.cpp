@@ -113,17 +113,30 @@ RowSeries read_row_series(const CaptureReader& reader, const CaptureRun& run, co
   for (const std::int64_t token : only) wanted[static_cast<std::size_t>(geometry.to_call(token))] = 1;
   std::vector<std::int64_t> every(tokens);
   std::iota(every.begin(), every.end(), 0);
+  std::vector<float> base, base_sampled;  // log rho at the last refresh: of the rows, and of the sampled ones
   const auto call_of = [](const std::vector<std::int64_t>& chosen, const std::vector<std::int64_t>& all, std::size_t i) {
     return chosen.empty() ? all[i % all.size()] : chosen[i];
   };
   for (int step = 0; step < run.steps; ++step) {
     Measured now = read_step(reader, arrays, step, head, tokens);
     RowSeries::Step& kept = series.steps[step];
+    const std::vector<float> all_used = now.log_rho_used, all_sampled = now.log_rho_sampled;
     const std::vector<std::int64_t>& measured = now.every ? every : arrays.sampled_rows;
     if (now.log_rho.size() == now.lse_full.size()) keep_rows(now.log_rho, measured, wanted);
     const std::vector<std::int64_t> calls = keep_rows(now.lse_full, measured, wanted);
     if (now.log_rho_used.size() == now.log_rho_sampled.size()) keep_rows(now.log_rho_sampled, arrays.sampled_rows, wanted);
-    const std::vector<std::int64_t> used_calls = keep_rows(now.log_rho_used, arrays.sampled_rows, wanted);
+    std::vector<std::int64_t> used_calls = keep_rows(now.log_rho_used, arrays.sampled_rows, wanted);
+    // None of the rows was sampled: what was used follows from their rho at the refresh, as for a single row.
+    const auto gain = only.empty() || !now.log_rho_used.empty() ? std::nullopt : shared_gain(all_used, base_sampled);
+    if (gain && now.every && now.log_rho.size() == base.size()) {
+      for (const float log_rho : base) now.log_rho_used.push_back(static_cast<float>(std::log(std::exp(log_rho) + *gain)));
+      now.log_rho_sampled = now.log_rho;
+      used_calls = calls;
+    }
+    if (all_used.empty() && !all_sampled.empty()) {
+      base_sampled = all_sampled;
+      base = now.log_rho;
+    }
     if (!now.lse_full.empty()) {
       kept.measured = static_cast<std::int64_t>(now.lse_full.size());
       kept.every_row = now.every;

@@ -26,7 +26,8 @@ struct RowSeries {
   Series lse_full, lse_kept, rho, rho_p05, rho_p10, rho_p25, rho_p75, rho_p90, rho_p95, rho_used, ratio, difference, rows_over_one;
 };
 
-/// @param head  -1: the rows of all heads of the layer   @param only  raster tokens, ascending: no other rows; empty: all
+/// @param head  -1: the rows of all heads of the layer   @param only  raster tokens, ascending: no other rows; empty: all. Of rows that were not
+/// sampled rho used follows as in RowTrack
 /// @throws Error as CaptureReader does
 RowSeries read_row_series(const CaptureReader& reader, const CaptureRun& run, const TokenGeometry& geometry, int layer, int branch, int head,
                           const std::vector<std::int64_t>& only = {});

@@ -221,15 +221,22 @@ class HeadsView final : public ControlledView {
     const bool masks = chosen("quantity") == "mask";
     std::vector<std::shared_ptr<const Thumbnails>> layers;
     missing_.clear();
+    bool loading = false;
     for (int layer = 0; layer < layers_; ++layer) {
       InspectCursor at = context.cursor;
       at.layer = layer;
       const Datum<Thumbnails> thumbnails = layer_thumbnails(context.inspection, at, masks);
       layers.push_back(thumbnails.value);
+      loading = loading || thumbnails.loading();
       if (!thumbnails.problem.empty()) missing_ = thumbnails.problem;
     }
-    const std::string look = chosen("quantity") + chosen("colours") + (context.theme.dark ? "d" : "l") + std::to_string(context.cursor.run);
+    const std::string look = chosen("quantity") + chosen("colours") + (context.theme.dark ? "d" : "l") + std::to_string(context.cursor.run) + " " +
+                             std::to_string(context.cursor.step) + " " + std::to_string(context.cursor.branch) + " " + std::to_string(layers_);
     if (layers == shown_ && look == look_ && atlas_.bitmap) return atlas_;
+    // While hundreds of layers come in one by one, the picture is made anew only when a fourth more is there.
+    const auto there = static_cast<std::size_t>(std::count_if(layers.begin(), layers.end(), [](const auto& layer) { return layer != nullptr; }));
+    if (look == look_ && atlas_.bitmap && loading && there < built_ + 1 + built_ / 4) return atlas_;
+    built_ = there;
     shown_ = layers;
     look_ = look;
     std::vector<float> all;
@@ -448,6 +455,7 @@ class HeadsView final : public ControlledView {
   std::map<std::string, Known> tables_;
   std::vector<std::shared_ptr<const Thumbnails>> shown_;
   Atlas atlas_;
+  std::size_t built_ = 0;  ///< layers in it
   std::vector<std::uint8_t> small_rgba_;
   std::shared_ptr<const Bitmap> small_;
 };

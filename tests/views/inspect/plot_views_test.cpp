@@ -98,6 +98,12 @@ TEST_F(PlotViews, RowsOfLockedTokensAloneAreTheirs) {
   EXPECT_NEAR(rows->lse_full[4], wanted.lse(4, 12), 1e-2);
   EXPECT_EQ(rows->steps[4].ratio_tokens, (std::vector<std::int64_t>{8, 12}));  // what was sampled of them
   EXPECT_NEAR(rows->difference[4], wanted.rho_used(4) - wanted.rho(4), 3e-3);
+  // None of these was sampled: their rho at the refresh and what the sampled rows gained.
+  const auto others = row_series(inspection, inspection.cursor(), false, {9, 13});
+  EXPECT_EQ(others->steps[4].ratio_tokens, (std::vector<std::int64_t>{9, 13}));
+  EXPECT_NEAR(others->rho_used[4], wanted.rho_used(4), 4e-3);
+  EXPECT_NEAR(others->difference[4], wanted.rho_used(4) - wanted.rho(4), 4e-3);
+  EXPECT_TRUE(std::isnan(others->rho_used[2]));
   EXPECT_NEAR(row_series(inspection, inspection.cursor(), false)->difference[5], wanted.rho_used(5) - wanted.rho(5), 3e-3);
 }
 
