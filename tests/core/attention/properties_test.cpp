@@ -149,7 +149,7 @@ TEST(EveryMethod, RefusesSchedulesThatContradictThemselves) {
   for (const MethodEntry& entry : methods()) {
     for (const Parameter& p : entry.parameters) {
       std::vector<ParameterValue> wrong;
-      if (p.key == "search_steps") wrong = {std::string("30/10"), std::string("10/50%"), std::string("")};
+      if (p.key == "search_steps" || p.key == "refresh_steps") wrong = {std::string("30/10"), std::string("10/50%"), std::string("")};
       if (p.key == "warmup_steps" || p.key == "dense_layers") wrong = {std::int64_t{-1}, 1.5};
       if (p.key == "refresh_period") wrong = {std::int64_t{-1}};
       if (p.key == "pv_skip") wrong = {20.0};  // without qk=int8
