@@ -2,11 +2,8 @@
 
 #include <QApplication>
 #include <QCommandLineParser>
-#include <QOffscreenSurface>
-#include <QOpenGLContext>
 #include <QSettings>
 #include <QStandardPaths>
-#include <QSurfaceFormat>
 #include <QTimer>
 #include <algorithm>
 #include <cstdio>
@@ -14,41 +11,15 @@
 
 #include "app/gui/compare/compare_panel.h"
 #include "app/gui/compare/compare_view.h"
+#include "app/gui/gl_support.h"
 #include "app/gui/inspect/inspect_workspace.h"
 #include "app/gui/inspect/recorded_run.h"
 #include "app/gui/inspect/screenshot_tour.h"
 #include "app/gui/main_window.h"
 #include "app/gui/style/style.h"
-#include "views/gl/gl_objects.h"
 
 namespace ditscope::gui {
 namespace {
-
-/// A core context of 4.5, or 3.3 where there is no more; becomes the default of every view.
-Check choose_gl_format() {
-  Check check{Check::State::Failed, "OpenGL", "no context; the compare view stays empty"};
-  for (const auto& [major, minor] : {std::pair{4, 5}, std::pair{3, 3}}) {
-    QSurfaceFormat format;
-    format.setRenderableType(QSurfaceFormat::OpenGL);
-    format.setProfile(QSurfaceFormat::CoreProfile);
-    format.setVersion(major, minor);
-    QOpenGLContext context;
-    context.setFormat(format);
-    if (!context.create() || context.format().version() < std::pair{major, minor}) continue;
-    QOffscreenSurface surface;
-    surface.setFormat(context.format());
-    surface.create();
-    if (!context.makeCurrent(&surface)) continue;
-    const bool software = gl::is_software_renderer();
-    check.state = software ? Check::State::Warning : Check::State::Good;
-    const auto version = context.format().version();
-    check.finding = QString("%1.%2, %3").arg(version.first).arg(version.second).arg(software ? "software renderer" : "hardware");
-    context.doneCurrent();
-    QSurfaceFormat::setDefaultFormat(format);
-    return check;
-  }
-  return check;
-}
 
 /// Options that drive the window from a script: a request, and a picture of the window when it is done.
 struct Automation {

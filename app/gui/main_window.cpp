@@ -20,6 +20,7 @@
 #include "app/gui/compare/compare_panel.h"
 #include "app/gui/compare/compare_view.h"
 #include "app/gui/docks/history_dock.h"
+#include "app/gui/gl_support.h"
 #include "app/gui/inspect/guided_tour.h"
 #include "app/gui/inspect/inspect_workspace.h"
 #include "app/gui/inspect/recorded_run.h"
@@ -30,6 +31,7 @@
 #include "app/gui/save_clip.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "app/gui/widgets/text_of.h"
 
 namespace ditscope::gui {
 
@@ -44,7 +46,7 @@ MainWindow::MainWindow(Session& session, QWidget* parent)
   setMinimumSize(960, 600);
   // A window that gets its first OpenGL widget while it is shown is made anew by Qt, and loses the focus. This one has it from
   // the start.
-  (new QOpenGLWidget(this))->hide();
+  if (gl_usable()) (new QOpenGLWidget(this))->hide();
   build_commands();
   qApp->installEventFilter(this);
   memory_timer_.setInterval(2000);
@@ -58,7 +60,7 @@ MainWindow::MainWindow(Session& session, QWidget* parent)
     if (wants_first_run() != shows_first_run()) rebuild();
   });
   connect(&session_, &Session::tensors_wanted, this, &MainWindow::ask_of_tensors);
-  connect(&session_, &Session::capture_wanted, this, [this](const QString& file) { open_capture(file.toStdString()); });
+  connect(&session_, &Session::capture_wanted, this, [this](const QString& file) { take_capture(file.toStdString()); });
   connect(&session_, &Session::shown_changed, this, [this] {
     if (wants_first_run() != shows_first_run()) rebuild();
   });
@@ -70,6 +72,8 @@ MainWindow::~MainWindow() {
   qApp->removeEventFilter(this);
   // The workspace's widgets go before what they show.
   delete takeCentralWidget();
+  inspect_ = nullptr;
+  compare_ = nullptr;
   inspect_session_.reset();
 }
 
@@ -86,9 +90,9 @@ void MainWindow::set_page(Page page) {
 void MainWindow::set_gl_check(const Check& check) {
   gl_check_ = check;
   if (first_run_) first_run_->set_gl_check(check);
-  if (check.state == Check::State::Failed) {
-    session_.say(Message::Kind::Warning,
-                 "This display gives no OpenGL 3.3: the compare view stays empty. Runs, figures and saving work.");
+  if (!gl_usable()) {
+    session_.say(Message::Kind::Note,
+                 "This display has no OpenGL 3.3 core profile: the processor draws the views. Everything works, large maps and playback more slowly.");
   }
 }
 
@@ -268,6 +272,23 @@ void MainWindow::ask_of_tensors(const QString& file, const std::vector<std::int6
   dialog->open();
 }
 
+/// A file that was dropped or named: beside the one capture that somebody looks at, else alone.
+void MainWindow::take_capture(const std::filesystem::path& file) {
+  const auto& open = inspect_session_->inspection().captures();
+  std::error_code ignored;
+  const bool beside = workspace_ == 1 && open.size() == 1 && !std::filesystem::equivalent(open[0], file, ignored);
+  const QString other = beside ? text_of(open[0].filename().string()) : QString();
+  if (!open_capture(file, beside) || !beside) return;
+  session_.say(Message::Kind::Note, QString("%1 is open beside %2: its runs have the letters after those, and views difference them against A.").arg(text_of(file.filename().string()), other),
+               {{"Open it alone", [this, file] { open_capture(file); }}});
+}
+
+void MainWindow::record_next() {
+  session_.edit("", [](PairRequest& pair) { pair.capture = CaptureOptions::Level::Summary; });
+  set_workspace(0);
+  session_.say(Message::Kind::Note, "Capture is on: the next run is recorded, and Inspect follows it.");
+}
+
 void MainWindow::open_recorded_run() {
   try {
     if (open_capture(recorded_run())) GuidedTour::start(*this);
@@ -381,8 +402,11 @@ bool MainWindow::eventFilter(QObject* watched, QEvent* event) {
     if (!widget || widget->window() != this || widget != (QApplication::focusWidget() ? QApplication::focusWidget() : this))
       return false;
     const bool in_text = qobject_cast<QLineEdit*>(widget) || qobject_cast<QPlainTextEdit*>(widget);
+    if (key->key() == Qt::Key_Shift && !key->isAutoRepeat() && inspect_) {
+      inspect_->hold_shift(event->type() == QEvent::KeyPress && !in_text && workspace_ == 1);
+    }
     if (key->key() == Qt::Key_Shift && compare_ && !key->isAutoRepeat()) {
-      const bool on = event->type() == QEvent::KeyPress && !in_text && compare_->view()->has_clip();
+      const bool on = event->type() == QEvent::KeyPress && !in_text && workspace_ == 0 && compare_->view()->has_clip();
       if (on) {
         // Reduced motion: B stands still instead of the runs alternating.
         views::CompareState state = compare_->view()->state();
@@ -403,6 +427,12 @@ bool MainWindow::eventFilter(QObject* watched, QEvent* event) {
   return QMainWindow::eventFilter(watched, event);
 }
 
+void MainWindow::changeEvent(QEvent* event) {
+  QMainWindow::changeEvent(event);
+  // Whoever takes the keyboard away gets the release of what is held.
+  if (event->type() == QEvent::ActivationChange && !isActiveWindow() && inspect_) inspect_->hold_shift(false);
+}
+
 void MainWindow::resizeEvent(QResizeEvent* event) {
   QMainWindow::resizeEvent(event);
   if (!building_ && width_class() != built_width_) {
@@ -420,11 +450,13 @@ void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
 }
 
 void MainWindow::dropEvent(QDropEvent* event) {
+  int dropped = 0;
   for (const QUrl& url : event->mimeData()->urls()) {
     if (!url.isLocalFile()) continue;
     session_.open_path(url.toLocalFile().toStdString());  // a capture comes back as capture_wanted()
     event->acceptProposedAction();
-    return;
+    // Two captures open beside each other; of anything else the first.
+    if (!url.fileName().endsWith(".ditcap") || ++dropped == 2) return;
   }
 }
 

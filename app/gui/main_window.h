@@ -51,13 +51,14 @@ class MainWindow : public QMainWindow {
 
  protected:
   bool eventFilter(QObject* watched, QEvent* event) override;
+  void changeEvent(QEvent* event) override;
   void resizeEvent(QResizeEvent* event) override;
   void dragEnterEvent(QDragEnterEvent* event) override;
   void dropEvent(QDropEvent* event) override;
   void closeEvent(QCloseEvent* event) override;
 
  private:
-  enum class Width { Compact, Standard, Wide };
+  enum class Width { Narrow, Compact, Standard, Wide };
   Width width_class() const;
   bool wants_first_run() const;
   void rebuild();
@@ -79,6 +80,8 @@ class MainWindow : public QMainWindow {
   void ask_of_tensors(const QString& file, const std::vector<std::int64_t>& shape);
   void inspect_shown();
   void follow_capture();
+  void record_next();
+  void take_capture(const std::filesystem::path& file);
   void peel();
   void toggle_side_docks();
   void toggle_view_alone();

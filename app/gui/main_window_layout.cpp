@@ -32,12 +32,13 @@
 namespace ditscope::gui {
 namespace {
 
-constexpr int kStandardFrom_px = 1440, kWideFrom_px = 2048;
+constexpr int kCompactFrom_px = 1000, kStandardFrom_px = 1440, kWideFrom_px = 2048;
 
 }  // namespace
 
 MainWindow::Width MainWindow::width_class() const {
   const double logical = width() / Style::current().text_scale();
+  if (logical < kCompactFrom_px) return Width::Narrow;
   return logical < kStandardFrom_px ? Width::Compact : logical < kWideFrom_px ? Width::Standard : Width::Wide;
 }
 
@@ -52,6 +53,8 @@ QSplitter* MainWindow::make_splitter(Qt::Orientation orientation, const QString&
 void MainWindow::save_layout() {
   if (!centralWidget() || !workspaces_) return;
   for (QSplitter* splitter : centralWidget()->findChildren<QSplitter*>()) {
+    // Docks that nobody has moved go with the window.
+    if (inspect_ && inspect_->isAncestorOf(splitter) && !inspect_->keeps_sizes()) continue;
     QSettings().setValue(layout_key_ + splitter->objectName(), splitter->saveState());
   }
 }
@@ -81,9 +84,10 @@ void MainWindow::rebuild() {
   layout->addWidget(new MessageBar(session_));
   workspaces_ = new QStackedWidget;
   workspaces_->addWidget(build_generate());
-  inspect_ = new InspectWorkspace(*inspect_session_, static_cast<InspectWorkspace::Width>(built_width_), size());
+  inspect_ = new InspectWorkspace(*inspect_session_, static_cast<InspectWorkspace::Width>(built_width_));
   connect(inspect_, &InspectWorkspace::open_asked, this, &MainWindow::choose_capture);
   connect(inspect_, &InspectWorkspace::tour_asked, this, &MainWindow::open_recorded_run);
+  connect(inspect_, &InspectWorkspace::record_asked, this, &MainWindow::record_next);
   connect(inspect_, &InspectWorkspace::status_changed, this, &MainWindow::refresh_status);
   for (ViewWidget* view : inspect_->views()) {
     connect(view, &ViewWidget::gl_failed, this, [this](const QString& problem) { session_.say(Message::Kind::Warning, problem); });
@@ -99,12 +103,14 @@ void MainWindow::rebuild() {
   chrome_ = {header, status};
   setCentralWidget(central);
 
-  static const char* kNames[] = {"compact", "standard", "wide"};
+  static const char* kNames[] = {"narrow", "compact", "standard", "wide"};
   layout_key_ =
       QString("layout/%1-%2/").arg(kNames[static_cast<int>(built_width_)]).arg(std::lround(Style::current().text_scale() * 10));
   for (QSplitter* splitter : central->findChildren<QSplitter*>()) {
     const QByteArray state = QSettings().value(layout_key_ + splitter->objectName()).toByteArray();
-    if (!state.isEmpty()) splitter->restoreState(state);
+    if (state.isEmpty()) continue;
+    splitter->restoreState(state);
+    if (inspect_->isAncestorOf(splitter)) inspect_->keep_sizes();
   }
   set_workspace(workspace_);
   for (QWidget* dock : side_docks_) dock->setVisible(!side_hidden_);
@@ -184,6 +190,10 @@ QWidget* MainWindow::build_header() {
   device_chip_ = make_label("", "chip");
   memory_chip_ = make_label("", "chip");
   for (QLabel* chip : {queue_chip_, device_chip_, memory_chip_}) right_line->addWidget(chip, 0, Qt::AlignVCenter);
+  // Where there is no room, the readouts that nobody needs to act go first.
+  if (built_width_ == Width::Narrow) {
+    for (QLabel* chip : {device_chip_, memory_chip_}) chip->hide();
+  }
   line->addWidget(right, 1);
   return header;
 }
@@ -251,7 +261,7 @@ QWidget* MainWindow::build_later(const QString& title, const QString& text) {
 
 QWidget* MainWindow::build_generate() {
   const Style& style = Style::current();
-  const bool compact = built_width_ == Width::Compact, wide = built_width_ == Width::Wide;
+  const bool compact = built_width_ <= Width::Compact, wide = built_width_ == Width::Wide;
   const bool first = wants_first_run();
   auto* main = make_splitter(Qt::Horizontal, first ? "first" : "generate");
   auto* request_dock = new DockTabs("Request");

@@ -34,7 +34,9 @@ std::vector<Line> lines_of(const InspectedRun& run) {
 class SummaryView final : public InspectView {
  public:
   const ViewInfo& info() const override {
-    static const ViewInfo kInfo{"summary", "Summary", "What was asked, what ran, how long it took.", "", "", "", 280};
+    static const ViewInfo kInfo{"summary", "Summary", "What was asked, what ran, how long it took.",
+                                "kept ratio = pairs kept / all pairs; total and attention: without capture and shadow passes",
+                                "the capture's records of its runs (docs/capture.md); Re-ttention Eq. 6 gives 1 - kept", "", 280};
     return kInfo;
   }
 

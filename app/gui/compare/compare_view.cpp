@@ -2,10 +2,10 @@
 
 #include <QFile>
 #include <QMouseEvent>
-#include <QOpenGLContext>
 #include <QWheelEvent>
 #include <cmath>
 
+#include "app/gui/compare/compare_pixels.h"
 #include "app/gui/style/style.h"
 #include "kernels/error.h"
 
@@ -26,7 +26,7 @@ views::Point point_of(QPointF point) {
 
 }  // namespace
 
-CompareView::CompareView(QWidget* parent) : QOpenGLWidget(parent), imgui_(std::make_unique<gl::ImGuiQt>()) {
+CompareView::CompareView(QWidget* parent) : PaintSurface(parent), imgui_(std::make_unique<gl::ImGuiQt>()) {
   setFocusPolicy(Qt::StrongFocus);
   setMouseTracking(true);
   setMinimumSize(280, 160);
@@ -37,15 +37,12 @@ CompareView::CompareView(QWidget* parent) : QOpenGLWidget(parent), imgui_(std::m
 }
 
 CompareView::~CompareView() {
-  release_gl();
+  end_gl();
 }
 
 void CompareView::release_gl() {
-  if (!scene_) return;
-  makeCurrent();
   scene_.reset();
   imgui_->release();
-  doneCurrent();
 }
 
 const Frames* CompareView::shape() const {
@@ -73,7 +70,7 @@ void CompareView::set_clips(const std::array<Clip, 4>& clips) {
   playback_.fps = now ? now->fps : 8;
   playback_ = playback_.playing ? playback_ : views::seek(playback_, playback_.frame());
   set_second(second_);
-  resizeGL(this->width(), this->height());
+  follow_size();
 }
 
 void CompareView::set_second(int run) {
@@ -81,16 +78,16 @@ void CompareView::set_second(int run) {
   const Clip &a = clips_[0], &b = clips_[static_cast<std::size_t>(second_)];
   p99_ = a.frames && b.frames ? views::difference_p99(*a.frames, *b.frames, state_.shift_b) : 0;
   update_accessible_text();
-  update();
+  repaint_soon();
 }
 
 void CompareView::set_state(const views::CompareState& state) {
   const bool reshaped = state.mode != state_.mode, shifted = state.shift_b != state_.shift_b;
   state_ = state;
-  if (reshaped) resizeGL(width(), height());
+  if (reshaped) follow_size();
   if (shifted) set_second(second_);
   update_accessible_text();
-  update();
+  repaint_soon();
   Q_EMIT state_changed();
 }
 
@@ -103,7 +100,7 @@ void CompareView::set_playback(const views::Playback& playback) {
     timer_.stop();
   }
   if (playback_.frame() != shown_frame_) Q_EMIT frame_changed(playback_.frame());
-  update();
+  repaint_soon();
   Q_EMIT state_changed();
 }
 
@@ -126,7 +123,7 @@ void CompareView::tick() {
   if (playback_.frame() == shown_frame_ && flicker == shown_flicker_) return;
   shown_flicker_ = flicker;
   if (playback_.frame() != shown_frame_) Q_EMIT frame_changed(playback_.frame());
-  update();
+  repaint_soon();
 }
 
 std::vector<views::Pane> CompareView::panes() const {
@@ -142,29 +139,28 @@ const views::Pane* CompareView::pane_at(const std::vector<views::Pane>& panes, v
 
 void CompareView::fit() {
   camera_ = views::Camera();
-  resizeGL(width(), height());
-  update();
+  follow_size();
+  repaint_soon();
 }
 
 void CompareView::one_to_one() {
   if (const Frames* clip = shape()) camera_ = views::one_to_one(clip->width, clip->height, devicePixelRatioF());
   Q_EMIT zoom_changed();
-  update();
+  repaint_soon();
 }
 
-void CompareView::initializeGL() {
-  try {
-    scene_ = std::make_unique<views::CompareScene>(shader("compare.vert"), shader("compare.frag"));
-    imgui_->set_fonts(Style::current().overlay_fonts(), Style::current().text_scale(), devicePixelRatioF());
-    connect(context(), &QOpenGLContext::aboutToBeDestroyed, this, &CompareView::release_gl);
-  } catch (const std::exception& problem) {
-    gl_problem_ = QString::fromUtf8(problem.what());
-    Q_EMIT gl_failed(gl_problem_);
-  }
+void CompareView::prepare_gl() {
   dirty_.fill(true);
+  scene_ = std::make_unique<views::CompareScene>(shader("compare.vert"), shader("compare.frag"));
+  imgui_->set_fonts(Style::current().overlay_fonts(), Style::current().text_scale(), devicePixelRatioF());
 }
 
-void CompareView::resizeGL(int, int) {
+void CompareView::resizeEvent(QResizeEvent* event) {
+  PaintSurface::resizeEvent(event);
+  follow_size();
+}
+
+void CompareView::follow_size() {
   const auto all = panes();
   if (const Frames* clip = shape()) camera_ = views::follow(camera_, all.front().rect, clip->width, clip->height);
   Q_EMIT zoom_changed();
@@ -198,20 +194,18 @@ views::CompareOverlay::Run CompareView::overlay_run(int run, int frame) const {
   return shown;
 }
 
-void CompareView::paintGL() {
-  if (!scene_) return;
-  upload();
-  const views::Theme& theme = Style::current().theme();
-  std::vector<views::Pane> all = panes();
+CompareView::Shown CompareView::shown_now() const {
+  Shown now;
+  now.panes = panes();
   const bool flicker = state_.flicker && shown_flicker_;
   if (flicker) {
     // Every pane that shows the first run shows the second one instead.
-    for (views::Pane& pane : all) {
+    for (views::Pane& pane : now.panes) {
       if (pane.content == views::Pane::Content::First || pane.content == views::Pane::Content::Wipe)
         pane.content = views::Pane::Content::Second;
     }
   }
-  views::CompareScene::View view;
+  views::CompareScene::View& view = now.view;
   view.width = width();
   view.height = height();
   view.ratio = devicePixelRatioF();
@@ -224,22 +218,34 @@ void CompareView::paintGL() {
   view.first_frame = frame_of(view.first_run);
   view.second_frame = frame_of(view.second_run);
   view.range = views::difference_range(state_, p99_);
-  scene_->draw(state_, all, camera_, view, theme);
+  views::CompareOverlay& overlay = now.overlay;
+  overlay.first = overlay_run(view.first_run, view.first_frame);
+  overlay.second = overlay_run(view.second_run, view.second_frame);
+  overlay.p99 = p99_;
+  overlay.flickering = flicker;
+  overlay.focused = hasFocus();
+  overlay.wipe_hovered = wipe_hovered_;
+  return now;
+}
+
+QImage CompareView::paint_pixels() {
+  const Shown now = shown_now();
+  shown_frame_ = playback_.frame();
+  return draw_compare_pixels(size(), devicePixelRatioF(), state_, now.panes, camera_, now.overlay);
+}
+
+void CompareView::paint_gl() {
+  if (!scene_) return;
+  upload();
+  const views::Theme& theme = Style::current().theme();
+  const Shown now = shown_now();
+  scene_->draw(state_, now.panes, camera_, now.view, theme);
   shown_frame_ = playback_.frame();
 
   imgui_->set_fonts(Style::current().overlay_fonts(), Style::current().text_scale(), devicePixelRatioF());
   imgui_->begin(width(), height(), devicePixelRatioF(), kTick_ms / 1000.0);
   views::CompareIntents intents;
-  if (has_clip()) {
-    views::CompareOverlay overlay;
-    overlay.first = overlay_run(view.first_run, view.first_frame);
-    overlay.second = overlay_run(view.second_run, view.second_frame);
-    overlay.p99 = p99_;
-    overlay.flickering = flicker;
-    overlay.focused = hasFocus();
-    overlay.wipe_hovered = wipe_hovered_;
-    intents = views::draw_compare_overlay(overlay, state_, all, camera_, theme, *imgui_, Style::current().text_scale());
-  }
+  if (has_clip()) intents = views::draw_compare_overlay(now.overlay, state_, now.panes, camera_, theme, *imgui_, Style::current().text_scale());
   imgui_->end();
   if (intents.range_changed) {
     state_.range = intents.range;
@@ -249,14 +255,14 @@ void CompareView::paintGL() {
 }
 
 bool CompareView::event(QEvent* event) {
-  if (imgui_) {
+  if (imgui_ && uses_gl()) {
     const bool taken = imgui_->handle(*event);
     switch (event->type()) {
       case QEvent::MouseMove:
       case QEvent::MouseButtonPress:
       case QEvent::MouseButtonRelease:
         // In the difference views ImGui's own controls follow the mouse.
-        if (state_.mode == views::CompareMode::Difference || state_.third == views::ThirdPane::Difference) update();
+        if (state_.mode == views::CompareMode::Difference || state_.third == views::ThirdPane::Difference) repaint_soon();
         if (taken && drag_ == Drag::None) return true;
         break;
       case QEvent::Wheel:
@@ -264,13 +270,13 @@ bool CompareView::event(QEvent* event) {
         break;
       case QEvent::Leave:
         wipe_hovered_ = false;
-        update();
+        repaint_soon();
         break;
       default:
         break;
     }
   }
-  return QOpenGLWidget::event(event);
+  return PaintSurface::event(event);
 }
 
 bool CompareView::near_wipe_line(const views::Pane& pane, views::Point at) const {
@@ -298,7 +304,7 @@ void CompareView::mouseMoveEvent(QMouseEvent* event) {
       Q_EMIT zoom_changed();
     }
     last_ = at;
-    update();
+    repaint_soon();
     return;
   }
   const views::Pane* wipe_pane = nullptr;
@@ -308,14 +314,14 @@ void CompareView::mouseMoveEvent(QMouseEvent* event) {
   const bool follows = state_.wipe_follows_mouse && wipe_pane && wipe_pane->rect.contains(at);
   if (wipe_pane && (drag_ == Drag::Wipe || follows)) {
     state_.wipe = views::wipe_at(*wipe_pane, at);
-    update();
+    repaint_soon();
     return;
   }
   const bool hovered = wipe_pane && wipe_pane->rect.contains(at) && near_wipe_line(*wipe_pane, at);
   if (hovered != wipe_hovered_) {
     wipe_hovered_ = hovered;
     setCursor(!hovered ? Qt::ArrowCursor : wipe_pane->horizontal ? Qt::SplitVCursor : Qt::SplitHCursor);
-    update();
+    repaint_soon();
   }
 }
 
@@ -334,19 +340,19 @@ void CompareView::wheelEvent(QWheelEvent* event) {
   if (event->modifiers().testFlag(Qt::ControlModifier)) notches *= 8;
   camera_ = views::zoom_about(camera_, pane->rect, at, notches);
   Q_EMIT zoom_changed();
-  update();
+  repaint_soon();
   event->accept();
 }
 
 void CompareView::focusInEvent(QFocusEvent* event) {
-  QOpenGLWidget::focusInEvent(event);
-  update();
+  PaintSurface::focusInEvent(event);
+  repaint_soon();
 }
 
 void CompareView::focusOutEvent(QFocusEvent* event) {
   set_flicker(false);
-  QOpenGLWidget::focusOutEvent(event);
-  update();
+  PaintSurface::focusOutEvent(event);
+  repaint_soon();
 }
 
 void CompareView::update_accessible_text() {

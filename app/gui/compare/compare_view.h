@@ -1,10 +1,10 @@
 #pragma once
 #include <QElapsedTimer>
-#include <QOpenGLWidget>
 #include <QTimer>
 #include <array>
 #include <memory>
 
+#include "app/gui/paint_surface.h"
 #include "views/gl/imgui_qt.h"
 #include "views/panels/compare_overlay.h"
 #include "views/scenes/compare_scene.h"
@@ -19,8 +19,8 @@ struct Clip {
   bool operator==(const Clip&) const = default;
 };
 
-/// The GL view of the clips: panes, wipe, zoom, playback. What it shows is plain state in views/state; it owns the GL objects.
-class CompareView : public QOpenGLWidget {
+/// The view of the clips: panes, wipe, zoom, playback. What it shows is plain state in views/state; it owns the GL objects.
+class CompareView : public PaintSurface {
   Q_OBJECT
  public:
   explicit CompareView(QWidget* parent = nullptr);
@@ -47,12 +47,13 @@ class CompareView : public QOpenGLWidget {
   void state_changed();
   void frame_changed(int frame);
   void zoom_changed();
-  void gl_failed(const QString& problem);
 
  protected:
-  void initializeGL() override;
-  void paintGL() override;
-  void resizeGL(int width, int height) override;
+  void prepare_gl() override;
+  void paint_gl() override;
+  void release_gl() override;
+  QImage paint_pixels() override;
+  void resizeEvent(QResizeEvent* event) override;
   bool event(QEvent* event) override;
   void mousePressEvent(QMouseEvent* event) override;
   void mouseMoveEvent(QMouseEvent* event) override;
@@ -64,7 +65,14 @@ class CompareView : public QOpenGLWidget {
  private:
   void tick();
   void upload();
-  void release_gl();
+  void follow_size();
+  /// What is drawn now: panes as they are while A and B flicker, and what stands on them.
+  struct Shown {
+    std::vector<views::Pane> panes;
+    views::CompareScene::View view;
+    views::CompareOverlay overlay;
+  };
+  Shown shown_now() const;
   std::vector<views::Pane> panes() const;
   const views::Pane* pane_at(const std::vector<views::Pane>& panes, views::Point at) const;
   bool near_wipe_line(const views::Pane& pane, views::Point at) const;

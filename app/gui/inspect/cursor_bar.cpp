@@ -10,6 +10,7 @@
 
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
+#include "app/gui/widgets/flow_layout.h"
 #include "app/gui/widgets/text_of.h"
 
 namespace ditscope::gui {
@@ -95,17 +96,29 @@ void Stepper::set_shown(int value, const QString& note) {
   note_->setVisible(!note.isEmpty());
 }
 
-CursorBar::CursorBar(InspectSession& session, bool compact, QWidget* parent) : QWidget(parent), session_(session), compact_(compact) {
+CursorBar::CursorBar(InspectSession& session, bool compact, bool narrow, QWidget* parent) : QWidget(parent), session_(session), compact_(compact) {
   const Style& style = Style::current();
   setObjectName("cursorBar");
   setAttribute(Qt::WA_StyledBackground);
-  setFixedHeight(style.px(40));
-  auto* line = new QHBoxLayout(this);
-  line->setContentsMargins(style.px(8), 0, style.px(8), 0);
-  line->setSpacing(style.px(compact ? 6 : 10));
-  chips_ = new QHBoxLayout;
+  QLayout* line = nullptr;
+  QHBoxLayout* one_line = nullptr;
+  if (narrow) {
+    line = new FlowLayout(this, style.px(6));
+    line->setContentsMargins(style.px(8), style.px(5), style.px(8), style.px(5));
+    QSizePolicy policy(QSizePolicy::Preferred, QSizePolicy::Minimum);
+    policy.setHeightForWidth(true);
+    setSizePolicy(policy);
+  } else {
+    line = one_line = new QHBoxLayout(this);
+    setFixedHeight(style.px(40));
+    one_line->setContentsMargins(style.px(8), 0, style.px(8), 0);
+    one_line->setSpacing(style.px(compact ? 6 : 10));
+  }
+  auto* chips = new QWidget;
+  chips_ = new QHBoxLayout(chips);
+  chips_->setContentsMargins(0, 0, 0, 0);
   chips_->setSpacing(style.px(6));
-  line->addLayout(chips_);
+  line->addWidget(chips);
   step_ = new Stepper("Step");
   layer_ = new Stepper("Layer");
   head_ = new Stepper("Head");
@@ -136,7 +149,7 @@ CursorBar::CursorBar(InspectSession& session, bool compact, QWidget* parent) : Q
   token_->setToolTip("Locked token; press to unlock (Esc)");
   connect(token_, &QPushButton::clicked, this, [this] { session_.inspection().unlock_all(); });
   line->addWidget(token_);
-  line->addStretch(1);
+  if (one_line) one_line->addStretch(1);
   live_ = make_label("", "warn");
   line->addWidget(live_);
   bookmarks_ = make_button(compact ? "" : "Bookmarks", "bookmark");

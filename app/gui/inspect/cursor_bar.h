@@ -52,7 +52,8 @@ class Stepper : public QWidget {
 class CursorBar : public QWidget {
   Q_OBJECT
  public:
-  CursorBar(InspectSession& session, bool compact, QWidget* parent = nullptr);
+  /// @param compact  without notes and names that can be missed  @param narrow  in as many lines as it takes
+  CursorBar(InspectSession& session, bool compact, bool narrow = false, QWidget* parent = nullptr);
 
  Q_SIGNALS:
   void open_asked(bool beside);

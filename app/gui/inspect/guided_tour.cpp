@@ -19,20 +19,27 @@ struct Stop {
   const char* text;
 };
 
+/// A view has its data when nothing was on its way so many looks running; after the longest time the tour goes on all the same.
+constexpr int kLook_ms = 50, kQuietLooks = 3, kMostLooks = 8000 / kLook_ms;
+
 constexpr Stop kStops[] = {
-    {"", "One cursor rules everything",
-     "Run, step, layer, head and guidance branch. A is full attention, B the sparse method with the same noise. [ and ] step, the arrows change "
-     "layer and head: every view follows."},
-    {"heads", "Every head at a glance", "One thumbnail a head, a row a layer. Click one to move the cursor there; sort by recall to see which heads lose most."},
+    {"", "The same video, twice",
+     "A is full attention; B is Re-ttention from the same noise, which computes a part of it. This bar says where you look: run, step, layer, "
+     "head, guidance branch. [ and ] change the step, the arrow keys layer and head: every view follows."},
+    {"heads", "Every head at a glance",
+     "One thumbnail a head, one row a layer. Diagonals look nearby, a bright first column looks at the prompt. Click one to go there; sort by "
+     "recall to see which heads lose most."},
     {"map", "Where the queries look",
-     "Queries run down, keys across; bright is a large share of the softmax. Wheel zooms, drag pans, F fits. Click a token to lock it: it is then "
-     "marked in every view, on the video too."},
-    {"mask", "What was left out", "Blocks that the kernel computed, coloured by the reason, and what the skipped ones would have weighed."},
+     "Queries run down, keys across; bright is a large share of the softmax. The wheel zooms, dragging pans, F fits. Click to lock a token: it is "
+     "then marked in every view, on the video too."},
+    {"mask", "What was left out", "The blocks that the kernel computed, coloured by why they were kept, and in red the skipped ones that would have weighed much."},
     {"drift", "How the denominator drifts",
-     "A sparse softmax sums fewer terms, so each kept weight grows. rho is the share that is kept; the staircase is what the method believed it to be. "
-     "They part between refreshes."},
-    {"outputs", "What became of the picture", "Both videos under one camera. Click a pixel: its token is locked, and the strip shows where it looks, frame by frame."},
-    {"timeline", "The whole run", "Kept ratio, error and time of every step; click a step to go there. Esc unlocks, ? lists all keys."},
+     "A sparse softmax sums fewer terms, so each kept weight grows. rho is the share that is kept; the staircase is what the method takes it to be. "
+     "They part between refreshes, the triangles."},
+    {"outputs", "What became of the picture",
+     "Both videos under one camera; hold Shift to see A and B in turn. Click a pixel: its token is locked, and the strip shows where it looks, "
+     "frame by frame."},
+    {"timeline", "The whole run", "Kept ratio, error and time of every step; click a step to go there. Esc unlocks, ? lists all keys. Each view has a ? of its own."},
 };
 
 }  // namespace
@@ -42,7 +49,7 @@ int GuidedTour::stops() const { return static_cast<int>(std::size(kStops)); }
 void GuidedTour::start(MainWindow& window) {
   for (GuidedTour* running : window.findChildren<GuidedTour*>()) running->deleteLater();
   auto* tour = new GuidedTour(window);
-  tour->go(0);
+  tour->arrive();
   tour->show();
   tour->raise();
 }
@@ -81,23 +88,43 @@ GuidedTour::GuidedTour(MainWindow& window) : QFrame(&window), window_(window) {
   layout->addWidget(text_);
   layout->addLayout(foot);
   setFixedWidth(style.px(340));
+  timer_.setInterval(kLook_ms);
+  connect(&timer_, &QTimer::timeout, this, &GuidedTour::look);
   window_.installEventFilter(this);
 }
 
 void GuidedTour::go(int stop) {
-  stop_ = std::clamp(stop, 0, stops() - 1);
+  next_stop_ = std::clamp(stop, 0, stops() - 1);
+  const Stop& next = kStops[next_stop_];
+  if (window_.inspect() && *next.view) window_.inspect()->show_view(next.view);
+  quiet_ = looks_ = 0;
+  next_->setEnabled(false);
+  back_->setEnabled(false);
+  count_->setText("loading");
+  timer_.start();
+}
+
+void GuidedTour::look() {
+  quiet_ = window_.inspect_session().inspection().loading() ? 0 : quiet_ + 1;
+  if (quiet_ >= kQuietLooks || ++looks_ >= kMostLooks) arrive();
+}
+
+void GuidedTour::arrive() {
+  timer_.stop();
+  stop_ = next_stop_;
   const Stop& now = kStops[stop_];
   title_->setText(now.title);
   text_->setText(now.text);
   count_->setText(QString("%1 of %2").arg(stop_ + 1).arg(stops()));
+  next_->setEnabled(true);
   back_->setEnabled(stop_ > 0);
   next_->setText(stop_ + 1 == stops() ? "Done" : "Next");
-  if (window_.inspect() && *now.view) window_.inspect()->show_view(now.view);
   next_->setFocus();
   place();
 }
 
 void GuidedTour::place() {
+  if (stop_ < 0) return;
   setFixedHeight(layout()->totalHeightForWidth(width()));
   const Style& style = Style::current();
   const QRect room = window_.rect().adjusted(style.px(8), style.px(88), -style.px(8), -style.px(32));

@@ -1,6 +1,6 @@
 #pragma once
 #include <QFrame>
-#include <QPointer>
+#include <QTimer>
 #include <vector>
 
 class QLabel;
@@ -10,7 +10,8 @@ namespace ditscope::gui {
 
 class MainWindow;
 
-/// A few words beside each part of the Inspect workspace, one after another. Leaves everything usable; Esc or the cross ends it.
+/// A few words beside each part of the Inspect workspace, one after another; it goes on to a view when its data are there. Leaves
+/// everything usable; Esc or the cross ends it.
 class GuidedTour : public QFrame {
   Q_OBJECT
  public:
@@ -27,10 +28,13 @@ class GuidedTour : public QFrame {
  private:
   explicit GuidedTour(MainWindow& window);
   void go(int stop);
+  void look();    ///< whether what the next stop shows is there
+  void arrive();
   void place();
 
   MainWindow& window_;
-  int stop_ = 0;
+  int stop_ = -1, next_stop_ = 0, quiet_ = 0, looks_ = 0;
+  QTimer timer_;
   QLabel *title_ = nullptr, *text_ = nullptr, *count_ = nullptr;
   QPushButton *back_ = nullptr, *next_ = nullptr;
 };

@@ -33,7 +33,7 @@ std::string key_name(const QKeyEvent& event) {
 
 }  // namespace
 
-InspectWorkspace::InspectWorkspace(InspectSession& session, Width width, QSize room, QWidget* parent) : QWidget(parent), session_(session) {
+InspectWorkspace::InspectWorkspace(InspectSession& session, Width width, QWidget* parent) : QWidget(parent), session_(session) {
   setObjectName("inspectWorkspace");
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
@@ -44,10 +44,10 @@ InspectWorkspace::InspectWorkspace(InspectSession& session, Width width, QSize r
   auto* column = new QVBoxLayout(work);
   column->setContentsMargins(0, 0, 0, 0);
   column->setSpacing(0);
-  auto* bar = new CursorBar(session_, width == Width::Compact);
+  auto* bar = new CursorBar(session_, width <= Width::Compact, width == Width::Narrow);
   connect(bar, &CursorBar::open_asked, this, &InspectWorkspace::open_asked);
   column->addWidget(bar);
-  column->addWidget(build_docks(width, room), 1);
+  column->addWidget(build_docks(width), 1);
   pages_->addWidget(work);
   layout->addWidget(pages_);
   const auto refresh = [this] { pages_->setCurrentIndex(session_.inspection().empty() ? 0 : 1); };
@@ -64,23 +64,29 @@ QWidget* InspectWorkspace::build_empty() {
   layout->addStretch(1);
   auto* head = make_label("No run is open.", "title");
   head->setAlignment(Qt::AlignCenter);
-  auto* body = make_label("A capture shows where every step, layer and head of a run looked, and what its mask left out. Generate with Capture on, "
-                          "or open a .ditcap file, or a .safetensors with q, k and v of any program; drop it here.",
+  auto* body = make_label("A capture shows where every step, layer and head of a run looked, and what its mask left out. Runs are recorded while "
+                          "Capture is on in the request; what goes on is shown here as it grows. Or open a .ditcap file, or a .safetensors with "
+                          "q, k and v of any program; drop it here.",
                           "body");
+  body->setMaximumWidth(style.px(620));
   body->setAlignment(Qt::AlignCenter);
   body->setWordWrap(true);
   auto* line = new QHBoxLayout;
   line->setSpacing(style.px(8));
   auto* recorded = make_button("Open the recorded run", "eye", "primary");
   auto* open = make_button("Open a capture…", "folder", "tall");
+  auto* record = make_button("Record the next run", "", "tall");
+  record->setToolTip("Sets Capture to summary in the request");
+  connect(record, &QPushButton::clicked, this, &InspectWorkspace::record_asked);
   connect(recorded, &QPushButton::clicked, this, &InspectWorkspace::tour_asked);
   connect(open, &QPushButton::clicked, this, [this] { Q_EMIT open_asked(false); });
   line->addStretch(1);
   line->addWidget(recorded);
   line->addWidget(open);
+  line->addWidget(record);
   line->addStretch(1);
   layout->addWidget(head);
-  layout->addWidget(body);
+  layout->addWidget(body, 0, Qt::AlignHCenter);
   layout->addLayout(line);
   layout->addStretch(1);
   return page;
@@ -103,7 +109,7 @@ ViewDock* InspectWorkspace::add_dock(const QString& name, std::vector<std::strin
   return dock;
 }
 
-QWidget* InspectWorkspace::build_docks(Width width, QSize room) {
+QWidget* InspectWorkspace::build_docks(Width width) {
   const Style& style = Style::current();
   std::vector<std::string> heads{"heads", "layer_head"}, outputs{"outputs", "summary"}, map{"map", "rows", "qk"}, mask{"mask", "overlap", "age"},
       drift{"drift", "histogram", "violin"}, error{"error"};
@@ -117,33 +123,28 @@ QWidget* InspectWorkspace::build_docks(Width width, QSize room) {
     a.insert(a.end(), b.begin(), b.end());
     return a;
   };
-  auto* rows = make_splitter(Qt::Vertical, "inspectRows");
-  auto* columns = make_splitter(Qt::Horizontal, "inspectColumns");
-  // Sizes that add up to the room there will be: a splitter that is squeezed first keeps that proportion.
-  const int low = style.px(width == Width::Compact ? 128 : 176), high = std::max(room.height() - style.px(104) - low, style.px(200));
-  std::vector<int> widths;
-  const auto add_column = [&](const std::vector<ViewDock*>& docks, const char* name, std::vector<int> heights, int column_width, bool side) {
-    auto* column = make_splitter(Qt::Vertical, name);
-    QList<int> sizes;
+  rows_ = make_splitter(Qt::Vertical, "inspectRows");
+  columns_ = make_splitter(Qt::Horizontal, "inspectColumns");
+  const auto add_column = [&](const std::vector<ViewDock*>& docks, const char* name, const std::vector<int>& heights, int column_width, bool side) {
+    Column column{make_splitter(Qt::Vertical, name), column_width, {}};
     for (std::size_t i = 0; i < docks.size(); ++i) {
       if (!docks[i]) continue;
-      column->addWidget(docks[i]);
-      sizes << heights[i];
+      column.splitter->addWidget(docks[i]);
+      column.heights.push_back(heights[i]);
       if (side) side_docks_.push_back(docks[i]);
     }
-    if (sizes.empty()) {
-      delete column;
+    if (column.heights.empty()) {
+      delete column.splitter;
       return;
     }
-    double sum = 0;
-    for (const int size : sizes) sum += size;
-    for (int& size : sizes) size = static_cast<int>(size * high / sum);
-    column->setSizes(sizes);
-    columns->addWidget(column);
-    columns->setStretchFactor(columns->count() - 1, side ? 0 : 1);
-    widths.push_back(style.px(column_width));
+    columns_->addWidget(column.splitter);
+    columns_->setStretchFactor(columns_->count() - 1, side ? 0 : 1);
+    column_parts_.push_back(std::move(column));
   };
-  if (width == Width::Compact) {
+  if (width == Width::Narrow) {
+    add_column({add_dock("Left", joined(heads, outputs))}, "inspectLeft", {600}, 300, true);
+    add_column({add_dock("Map", joined(joined(joined(map, mask), drift), error))}, "inspectMiddle", {600}, 500, false);
+  } else if (width == Width::Compact) {
     add_column({add_dock("Left", joined(heads, outputs))}, "inspectLeft", {600}, 280, true);
     add_column({add_dock("Map", map)}, "inspectMiddle", {600}, 640, false);
     add_column({add_dock("Right", joined(joined(mask, drift), error))}, "inspectRight", {600}, 360, true);
@@ -154,18 +155,50 @@ QWidget* InspectWorkspace::build_docks(Width width, QSize room) {
     add_column({add_dock("Mask", mask), add_dock("Drift", wide ? drift : joined(drift, error))}, "inspectRight", {380, 350}, 592, true);
     if (wide) add_column({add_dock("Error", error), add_dock("Layer by head", {"layer_head"})}, "inspectFourth", {400, 400}, 440, true);
   }
-  double sum = 0;
-  for (const int one : widths) sum += one;
-  for (int& one : widths) one = static_cast<int>(one * room.width() / sum);
-  columns->setSizes(QList<int>(widths.begin(), widths.end()));
-  rows->addWidget(columns);
-  rows->setStretchFactor(0, 1);
+  rows_->addWidget(columns_);
+  rows_->setStretchFactor(0, 1);
+  low_px_ = style.px(width <= Width::Compact ? 128 : 176);
   if (ViewDock* timeline = add_dock("Timeline", {"timeline"}, true)) {
-    rows->addWidget(timeline);
+    rows_->addWidget(timeline);
     side_docks_.push_back(timeline);
-    rows->setSizes({high, low});
   }
-  return rows;
+  std::vector<QSplitter*> all{rows_, columns_};
+  for (const Column& column : column_parts_) all.push_back(column.splitter);
+  for (QSplitter* splitter : all) connect(splitter, &QSplitter::splitterMoved, this, &InspectWorkspace::keep_sizes);
+  return rows_;
+}
+
+void InspectWorkspace::resizeEvent(QResizeEvent* event) {
+  QWidget::resizeEvent(event);
+  if (!keeps_sizes_) share_room();
+}
+
+void InspectWorkspace::share_room() {
+  const auto shared = [](const std::vector<int>& weights, int room) {
+    int sum = 0;
+    QList<int> sizes;
+    for (const int weight : weights) sum += weight;
+    for (const int weight : weights) sizes << weight * room / std::max(sum, 1);
+    return sizes;
+  };
+  std::vector<int> widths;
+  for (const Column& column : column_parts_) widths.push_back(column.width);
+  columns_->setSizes(shared(widths, width()));
+  const int high = std::max(height() - Style::current().px(40) - low_px_, 200);
+  rows_->setSizes({high, low_px_});
+  for (const Column& column : column_parts_) column.splitter->setSizes(shared(column.heights, high));
+}
+
+/// A column whose docks are all hidden leaves its room to the others.
+void InspectWorkspace::hide_empty_columns() {
+  bool any_column = false;
+  for (const Column& column : column_parts_) {
+    bool any = false;
+    for (int i = 0; i < column.splitter->count(); ++i) any = any || !column.splitter->widget(i)->isHidden();
+    column.splitter->setVisible(any);
+    any_column = any_column || any;
+  }
+  columns_->setVisible(any_column);
 }
 
 std::vector<ViewWidget*> InspectWorkspace::views() const {
@@ -232,6 +265,22 @@ bool InspectWorkspace::handle_key(const QKeyEvent& event) {
   return false;
 }
 
+void InspectWorkspace::hold_shift(bool down) {
+  if (held_by_) {
+    if (!down) held_by_->release_key("Shift");
+    if (!down) held_by_ = nullptr;
+    return;
+  }
+  // Reduced motion: nothing flickers.
+  if (!down || session_.inspection().empty() || QSettings().value("motion").toString() == "reduced") return;
+  for (ViewWidget* each : views()) {
+    if (!each->isVisible() || (!each->hasFocus() && !each->underMouse())) continue;
+    if (!each->take_key("Shift")) continue;
+    held_by_ = each;
+    return;
+  }
+}
+
 bool InspectWorkspace::peel() {
   if (ViewWidget* focus = focused(); focus && focus->take_key("Esc")) return true;
   if (session_.inspection().locked().empty()) return false;
@@ -241,6 +290,7 @@ bool InspectWorkspace::peel() {
 
 void InspectWorkspace::hide_side_docks(bool hidden) {
   for (ViewDock* dock : side_docks_) dock->setVisible(!hidden);
+  hide_empty_columns();
 }
 
 void InspectWorkspace::show_alone(bool alone) {
@@ -249,6 +299,7 @@ void InspectWorkspace::show_alone(bool alone) {
     const auto& views = dock->views();
     dock->setVisible(!alone || std::find(views.begin(), views.end(), keep) != views.end());
   }
+  hide_empty_columns();
 }
 
 void InspectWorkspace::walk() {

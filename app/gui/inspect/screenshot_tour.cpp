@@ -17,9 +17,9 @@
 namespace ditscope::gui {
 namespace {
 
-constexpr int kQuiet_ms = 400, kLongest_ms = 15'000, kPaints = 12;
+constexpr int kQuiet_ms = 400, kLongest_ms = 60'000, kPaints = 12;
 
-/// Until nothing has changed for a while: what loads tells when it is there.
+/// Until nothing is on its way and nothing has changed for a while.
 void wait_until_quiet(InspectSession& session) {
   QElapsedTimer since_change, total;
   since_change.start();
@@ -29,6 +29,7 @@ void wait_until_quiet(InspectSession& session) {
     QEventLoop loop;
     QTimer::singleShot(30, &loop, &QEventLoop::quit);
     loop.exec();
+    if (session.inspection().loading()) since_change.restart();
   }
   QObject::disconnect(connection);
 }
@@ -66,9 +67,9 @@ std::string take_screenshot_tour(MainWindow& window, const std::filesystem::path
       most = std::max(most, ms);
     }
     if (renderer.empty()) {
-      view->makeCurrent();
-      renderer = gl::context_description();
-      view->doneCurrent();
+      view->make_current();
+      renderer = view->uses_gl() ? gl::context_description() : "no OpenGL: Cairo";
+      view->done_current();
     }
     all.push_back({{"view", id}, {"width", view->width()}, {"height", view->height()}, {"mean_ms", sum / kPaints}, {"longest_ms", most}});
   }

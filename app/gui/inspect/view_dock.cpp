@@ -11,6 +11,19 @@
 #include "app/gui/widgets/text_of.h"
 
 namespace ditscope::gui {
+namespace {
+
+/// A view is never narrower, whatever the size of the text; where there is less room, docks share it as tabs.
+constexpr int kLeast_px = 280;
+
+/// Name, meaning, formula, source, keys.
+QString help_of(const views::ViewInfo& info) {
+  QString text = tooltip_text(text_of(info.title), text_of(info.summary), text_of(info.formula), text_of(info.source));
+  if (!info.keys.empty()) text += "<br>" + text_of(info.keys).toHtmlEscaped();
+  return text;
+}
+
+}  // namespace
 
 ViewDock::ViewDock(InspectSession& session, const QString& name, const std::vector<std::string>& ids, bool low, QWidget* parent)
     : QWidget(parent), session_(session) {
@@ -18,7 +31,7 @@ ViewDock::ViewDock(InspectSession& session, const QString& name, const std::vect
   setObjectName("panel");
   setAccessibleName(name);
   setAttribute(Qt::WA_StyledBackground);
-  setMinimumWidth(style.px(180));
+  setMinimumWidth(kLeast_px);
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
   layout->setSpacing(0);
@@ -47,7 +60,7 @@ ViewDock::ViewDock(InspectSession& session, const QString& name, const std::vect
     const int index = pages_->addWidget(page);
     auto* tab = make_button(text_of(view->view().info().title), {}, "tab");
     tab->setCheckable(true);
-    tab->setToolTip(text_of(view->view().info().summary));
+    tab->setToolTip(help_of(view->view().info()));
     connect(tab, &QPushButton::clicked, this, [this, index] { set_current(index); });
     connect(view, &ViewWidget::entered, this, [this, id] { Q_EMIT entered(id); });
     header->addWidget(tab);
@@ -143,10 +156,7 @@ void ViewDock::refresh_tools() {
 }
 
 void ViewDock::show_help() {
-  const views::ViewInfo& info = current()->view().info();
-  QString text = tooltip_text(text_of(info.title), text_of(info.summary), text_of(info.formula), text_of(info.source));
-  if (!info.keys.empty()) text += "<br>" + text_of(info.keys).toHtmlEscaped();
-  QToolTip::showText(help_->mapToGlobal(QPoint(0, help_->height())), text, help_, {}, 60'000);
+  QToolTip::showText(help_->mapToGlobal(QPoint(0, help_->height())), help_of(current()->view().info()), help_, {}, 60'000);
 }
 
 void ViewDock::show_more() {

@@ -10,6 +10,7 @@
 
 #include "app/gui/style/style.h"
 #include "views/gl/gl_objects.h"
+#include "views/inspect/cairo_canvas.h"
 
 namespace ditscope::gui {
 namespace {
@@ -31,27 +32,19 @@ views::PointerEvent pointer_event(views::PointerEvent::Kind kind, const QSingleP
 }  // namespace
 
 ViewWidget::ViewWidget(InspectSession& session, const std::string& id, QWidget* parent)
-    : QOpenGLWidget(parent), session_(session), id_(id), view_(session.view(id)) {
+    : PaintSurface(parent), session_(session), id_(id), view_(session.view(id)) {
   setFocusPolicy(Qt::StrongFocus);
   setMouseTracking(true);
   setMinimumSize(160, 64);
   setObjectName("view-" + QString::fromStdString(id));
   setAccessibleName(QString::fromStdString(view_.info().title));
   animation_.setInterval(kAnimation_ms);
-  connect(&animation_, &QTimer::timeout, this, [this] { update(); });
+  connect(&animation_, &QTimer::timeout, this, [this] { repaint_soon(); });
   connect(&session_, &InspectSession::changed, this, &ViewWidget::look);
   connect(&session_, &InspectSession::captures_changed, this, &ViewWidget::look);
 }
 
-ViewWidget::~ViewWidget() { release_gl(); }
-
-void ViewWidget::release_gl() {
-  if (!canvas_) return;
-  makeCurrent();
-  canvas_->release();
-  canvas_.reset();
-  doneCurrent();
-}
+ViewWidget::~ViewWidget() { end_gl(); }
 
 views::ViewContext ViewWidget::view_context() const {
   views::ViewContext context{session_.inspection(), session_.cursor_of(id_), Style::current().theme(), {0, 0, double(width()), double(height())}};
@@ -64,7 +57,7 @@ views::ViewContext ViewWidget::view_context() const {
 
 void ViewWidget::look() {
   if (!isVisible()) return;
-  update();
+  repaint_soon();
   const views::ViewContext now = view_context();
   if (now.cursor == spoken_cursor_ && session_.inspection().locked() == spoken_locked_) return;
   spoken_cursor_ = now.cursor;
@@ -72,27 +65,20 @@ void ViewWidget::look() {
   setAccessibleDescription(QString::fromStdString(view_.spoken(now)));
 }
 
-void ViewWidget::initializeGL() {
-  canvas_ = std::make_unique<gl::ImGuiCanvas>();
-  connect(QOpenGLWidget::context(), &QOpenGLContext::aboutToBeDestroyed, this, &ViewWidget::release_gl);
+void ViewWidget::prepare_gl() { canvas_ = std::make_unique<gl::ImGuiCanvas>(); }
+
+void ViewWidget::release_gl() {
+  if (canvas_) canvas_->release();
+  canvas_.reset();
 }
 
-void ViewWidget::paintGL() {
-  if (!canvas_) return;
-  QElapsedTimer timer;
-  timer.start();
-  const views::ViewContext now = view_context();
-  const views::Rgb panel = now.theme.colour("panel");
-  gl::clear(panel.r, panel.g, panel.b);
-  canvas_->begin(now.area.width, now.area.height, now.ratio, now.unit, now.theme);
+void ViewWidget::paint_on(views::Canvas& canvas, const views::ViewContext& now) {
   try {
-    view_.paint(*canvas_, now);
+    view_.paint(canvas, now);
   } catch (const std::exception& problem) {
-    views::paint_notice(*canvas_, now, now.area, problem.what());
+    views::paint_notice(canvas, now, now.area, problem.what());
   }
-  if (now.focused) canvas_->outline(now.area, now.theme.colour("accent"), 2);
-  canvas_->end();
-  paint_ms_ = static_cast<double>(timer.nsecsElapsed()) / 1e6;
+  if (now.focused) canvas.outline(now.area, now.theme.colour("accent"), 2);
   if (view_.animated() && isVisible()) {
     animation_.start();
   } else {
@@ -102,25 +88,58 @@ void ViewWidget::paintGL() {
   QMetaObject::invokeMethod(this, &ViewWidget::controls_asked, Qt::QueuedConnection);
 }
 
-double ViewWidget::measure_ms() {
-  makeCurrent();
+void ViewWidget::paint_gl() {
+  if (!canvas_) return;
   QElapsedTimer timer;
   timer.start();
-  paintGL();
-  QOpenGLWidget::context()->functions()->glFinish();
+  const views::ViewContext now = view_context();
+  const views::Rgb panel = now.theme.colour("panel");
+  gl::clear(panel.r, panel.g, panel.b);
+  canvas_->begin(now.area.width, now.area.height, now.ratio, now.unit, now.theme);
+  paint_on(*canvas_, now);
+  canvas_->end();
   paint_ms_ = static_cast<double>(timer.nsecsElapsed()) / 1e6;
-  doneCurrent();
+}
+
+QImage ViewWidget::paint_pixels() {
+  QElapsedTimer timer;
+  timer.start();
+  const views::ViewContext now = view_context();
+  views::CairoCanvas canvas(views::CairoCanvas::Format::Pixels, {width(), height(), now.ratio, now.unit}, now.theme);
+  canvas.fill(now.area, now.theme.colour("panel"));
+  paint_on(canvas, now);
+  const auto bitmap = canvas.bitmap();
+  paint_ms_ = static_cast<double>(timer.nsecsElapsed()) / 1e6;
+  return QImage(bitmap->rgba.data(), bitmap->width, bitmap->height, QImage::Format_RGBA8888).convertToFormat(QImage::Format_RGB32);
+}
+
+double ViewWidget::measure_ms() {
+  if (!uses_gl()) {
+    paint_pixels();
+    return paint_ms_;
+  }
+  make_current();
+  QElapsedTimer timer;
+  timer.start();
+  paint_gl();
+  QOpenGLContext::currentContext()->functions()->glFinish();
+  paint_ms_ = static_cast<double>(timer.nsecsElapsed()) / 1e6;
+  done_current();
   return paint_ms_;
 }
 
 void ViewWidget::send(views::PointerEvent event) {
-  if (view_.pointer(event, view_context())) update();
+  if (view_.pointer(event, view_context())) repaint_soon();
 }
 
 bool ViewWidget::take_key(const std::string& key) {
   const bool taken = view_.key(key, view_context());
-  if (taken) update();
+  if (taken) repaint_soon();
   return taken;
+}
+
+void ViewWidget::release_key(const std::string& key) {
+  if (view_.key_released(key, view_context())) repaint_soon();
 }
 
 void ViewWidget::show_tooltip(QPoint at, int ms) {
@@ -157,7 +176,7 @@ bool ViewWidget::event(QEvent* event) {
     default:
       break;
   }
-  return QOpenGLWidget::event(event);
+  return PaintSurface::event(event);
 }
 
 void ViewWidget::mousePressEvent(QMouseEvent* event) { send(pointer_event(views::PointerEvent::Kind::Press, *event, event->button())); }
@@ -174,13 +193,13 @@ void ViewWidget::wheelEvent(QWheelEvent* event) {
 }
 
 void ViewWidget::focusInEvent(QFocusEvent* event) {
-  QOpenGLWidget::focusInEvent(event);
-  update();
+  PaintSurface::focusInEvent(event);
+  repaint_soon();
 }
 
 void ViewWidget::focusOutEvent(QFocusEvent* event) {
-  QOpenGLWidget::focusOutEvent(event);
-  update();
+  PaintSurface::focusOutEvent(event);
+  repaint_soon();
 }
 
 }  // namespace ditscope::gui

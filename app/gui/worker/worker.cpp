@@ -136,15 +136,18 @@ void Worker::stop_and_decode() {
 void Worker::pause() {
   {
     std::lock_guard lock(mutex_);
-    if (!control_) return;
-    control_->pause();
+    if (!snapshot_->running) return;
+    // Between two runs of a job there is nothing to hold: the next one begins held.
+    paused_ = true;
+    if (control_) control_->pause();
   }
-  publish([](Snapshot& snapshot) { snapshot.paused = true; });
+  publish([](Snapshot& snapshot) { snapshot.paused = snapshot.running != nullptr; });
 }
 
 void Worker::go_on() {
   {
     std::lock_guard lock(mutex_);
+    paused_ = false;
     if (control_) control_->resume();
   }
   publish([](Snapshot& snapshot) { snapshot.paused = false; });
@@ -243,6 +246,7 @@ void Worker::loop() {
       task = std::move(tasks_.front());
       tasks_.pop_front();
       pending_stop_ = RunControl::Stop::None;
+      paused_ = false;
     }
     if (task.kind == Task::Kind::Unload) {
       engine->unload();
@@ -321,6 +325,7 @@ bool Worker::perform_run(Engine& engine, JobView& view, std::size_t index, const
     control_ = control;
     if (quit_) pending_stop_ = RunControl::Stop::Keep;
     if (pending_stop_ != RunControl::Stop::None) control->request_stop(pending_stop_);
+    if (paused_) control->pause();
   }
   const auto change = [&](const std::function<void(RunView&)>& edit) {
     auto next = std::make_shared<RunView>(*view.runs[index]);
@@ -333,7 +338,7 @@ bool Worker::perform_run(Engine& engine, JobView& view, std::size_t index, const
     snapshot.doing = "Starting";
     snapshot.elapsed_seconds = snapshot.remaining_seconds = 0;
     snapshot.taken = Clock::now();
-    snapshot.paused = false;
+    snapshot.paused = paused_;
   });
   const auto fail = [&](ErrorKind kind, const std::string& message) {
     change([&](RunView& run) {

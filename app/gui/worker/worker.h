@@ -79,7 +79,8 @@ class Worker {
   std::deque<Task> tasks_;
   std::shared_ptr<RunControl> control_;  ///< of the current run
   RunControl::Stop pending_stop_ = RunControl::Stop::None;
-  bool quit_ = false, busy_ = false;
+  bool quit_ = false;
+  bool paused_ = false;  ///< holds the run that goes on, and the next one of its job
   std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
   std::thread thread_;
 };

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <thread>
 
+#include "core/capture/capture_writer.h"
 #include "kernels/error.h"
 
 namespace ditscope::test {
@@ -38,6 +39,55 @@ Frames draw(int count, int height, int width, double error, double sharpness) {
   }
   return frames;
 }
+
+/// What a run of the fake leaves in a capture: two layers of two heads, known maps.
+class Recording {
+ public:
+  Recording(CaptureWriter* writer, const Request& request, const CaptureSizes& sizes) : writer_(writer) {
+    if (!writer_) return;
+    run_.name = run_.method = request.method.key;
+    run_.branches = {"conditional"};
+    run_.dtype = "float32";
+    run_.level = "summary";
+    run_.steps = request.steps;
+    run_.prompt = request.prompt;
+    run_.frames = request.frames, run_.height_px = request.height, run_.width_px = request.width;
+    run_.grid_frames = (request.frames + 3) / 4, run_.grid_rows = request.height / 16, run_.grid_columns = request.width / 16;
+    run_.text_tokens = 32;
+    run_.model = {"solids-256", "T", "{}", "abc", 2, 2, 48};
+    run_.run_id = writer_->begin_run(run_, sizes);
+  }
+  void step(int step, const std::string& action) {
+    if (!writer_) return;
+    const auto cells = static_cast<std::int64_t>(map_edges(32, true, run_.tokens(), 64).size()) - 1;
+    for (int layer = 0; layer < 2; ++layer) {
+      CaptureTensor map;
+      map.kind = "map", map.step = step, map.layer = layer, map.branch = 0, map.block_tokens = 64;
+      map.dtype = "<f4", map.shape = {2, cells, cells};
+      map.values.assign(static_cast<std::size_t>(2 * cells * cells), 1.0F / static_cast<float>(cells));
+      writer_->add(std::move(map));
+      CaptureCall call;
+      call.step = step, call.layer = layer, call.branch = 0, call.action = action;
+      call.heads.resize(2);
+      for (int head = 0; head < 2; ++head) call.heads[static_cast<std::size_t>(head)].head = head;
+      writer_->add(std::move(call));
+    }
+    CaptureStep row;
+    row.run_id = run_.run_id;
+    row.step = step;
+    row.action = action;
+    writer_->end_step(row);
+  }
+  void end(const char* state) {
+    if (!writer_) return;
+    run_.state = state;
+    writer_->end_run(run_);
+  }
+
+ private:
+  CaptureWriter* writer_;
+  CaptureRun run_;
+};
 
 class FakeEngine final : public gui::Engine {
  public:
@@ -84,20 +134,20 @@ class FakeEngine final : public gui::Engine {
     return count;
   }
 
-  RunResult run(const Request& request, EventSink& sink, RunControl& control, CaptureWriter*) override {
+  RunResult run(const Request& request, EventSink& sink, RunControl& control, CaptureWriter* capture) override {
     ++behaviour_->runs;
     if (behaviour_->out_of_memory)
       throw Error(ErrorKind::OutOfMemory, "Out of memory in VAE decode: needs 4.5 GB, 1.9 free. Use fewer frames.");
     RunResult result;
     result.request = complete(request);
     result.noise_hash = "0123456789abcdef";
-    return go_on(std::move(result), sink, control);
+    return go_on(std::move(result), sink, control, capture);
   }
   RunResult resume(const RunResult& stopped, EventSink& sink, RunControl& control) override {
     RunResult result = stopped;
     result.stopped = false;
     result.partial = nullptr;
-    return go_on(std::move(result), sink, control);
+    return go_on(std::move(result), sink, control, nullptr);
   }
   RunResult decode(const RunResult& stopped, EventSink&, RunControl&) override {
     RunResult result = stopped;
@@ -141,14 +191,18 @@ class FakeEngine final : public gui::Engine {
     return draw(request.frames, request.height, request.width, is_full(request) ? 0 : 0.06, sharpness);
   }
 
-  RunResult go_on(RunResult result, EventSink& sink, RunControl& control) {
+  RunResult go_on(RunResult result, EventSink& sink, RunControl& control, CaptureWriter* capture) {
     const Request& request = result.request;
+    Recording recording(capture, request, capture_sizes(request));
     const bool full = is_full(request);
     const int warm_up = full ? request.steps : static_cast<int>(std::lround(0.3 * request.steps));
     sink.on_event(StageProgress{StageProgress::Stage::Loading, "transformer", 12e6, 24e6, "bytes"});
     for (int step = static_cast<int>(result.steps.size()); step < request.steps; ++step) {
       for (int layer = 0; layer < 8; ++layer) {
-        if (control.check()) return stop(std::move(result), control);
+        if (control.check()) {
+          recording.end("stopped");
+          return stop(std::move(result), control);
+        }
         sink.on_event(LayerProgress{step, request.steps, layer, 8});
         std::this_thread::sleep_for(std::chrono::microseconds(behaviour_->step_ms * 125));
       }
@@ -164,6 +218,7 @@ class FakeEngine final : public gui::Engine {
       record.kept_ratio_requested = dense || full ? 1 : 0.031;
       record.kept_ratio_achieved = dense || full ? 1 : 0.061;
       result.steps.push_back(record);
+      recording.step(step, record.kind == StepRecord::Kind::Full ? "full" : record.kind == StepRecord::Kind::Refresh ? "refresh" : "sparse");
       result.seconds += record.seconds;
       result.attention_seconds += record.attention_seconds;
       const double sharpness = 0.15 + 0.85 * (step + 1) / request.steps;
@@ -171,6 +226,7 @@ class FakeEngine final : public gui::Engine {
                                  draw(3, request.height / 2, request.width / 2, 0.3 * (1 - sharpness), sharpness)});
     }
     result.frames = frames_of(request, 1);
+    recording.end("complete");
     if (!full) result.kept_ratio = {0.031, 0.061, 0.507};
     return result;
   }

@@ -109,7 +109,7 @@ TEST_F(WindowTest, TheViewDrawsAOnTheLeftOfTheWipeAndBOnTheRight) {
   view()->set_playback(views::seek(views::step_frames(view()->playback(), 0), 2));
   QTest::qWait(100);
   ASSERT_TRUE(view()->gl_problem().isEmpty()) << view()->gl_problem().toStdString();
-  const QImage image = view()->grabFramebuffer();
+  const QImage image = view()->grab().toImage();
   const Frames& a = session_->shown()->runs[0]->result->frames;
   const Frames& b = session_->shown()->runs[1]->result->frames;
   // Two pixels of the clip, one on each side, where A and B differ by more than rounding.
@@ -139,7 +139,7 @@ TEST_F(WindowTest, PixelValuesAppearFromFiftyPixelsAPixel) {
   // Distinct colours in the middle of the view, away from the tags.
   const auto colours = [&] {
     QTest::qWait(60);
-    const QImage image = view()->grabFramebuffer();
+    const QImage image = view()->grab().toImage();
     QSet<QRgb> seen;
     for (int y = image.height() / 2; y < image.height() / 2 + 100; ++y) {
       for (int x = image.width() / 2; x < image.width() / 2 + 100; ++x) seen.insert(image.pixel(x, y));

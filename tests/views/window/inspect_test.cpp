@@ -338,7 +338,8 @@ TEST_F(InspectTest, TakesAFirstTimeUserRound) {
   const int stops = tour->stops();
   for (int i = 1; i < stops; ++i) {
     QTest::keyClick(QApplication::focusWidget(), Qt::Key_Space);
-    EXPECT_EQ(tour->stop(), i);
+    ASSERT_TRUE(wait([&] { return tour->stop() == i; })) << i;
+    EXPECT_FALSE(window_->inspect_session().inspection().loading()) << "the data of stop " << i << " are there";
     EXPECT_TRUE(window_->rect().contains(tour->geometry())) << i;
   }
   QTest::keyClick(QApplication::focusWidget(), Qt::Key_Escape);
