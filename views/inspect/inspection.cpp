@@ -213,8 +213,6 @@ std::string Inspection::key_of(int run, const std::string& key) const {
   return captures_[of.capture].string() + "\n" + (key.rfind("run ", 0) == 0 ? "run " : "") + std::to_string(of.record.run_id) + "\n" + key;
 }
 
-bool Inspection::loading() const { return loader_->busy(); }
-
 std::shared_ptr<const void> Inspection::fetch_any(int run, const std::string& key, Load load, std::int64_t bytes, std::string* problem) {
   return loader_->fetch(captures_[this->run(run).capture], key_of(run, key), std::move(load), bytes, "", problem);
 }

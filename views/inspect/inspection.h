@@ -82,8 +82,6 @@ class Inspection {
   const std::vector<InspectedRun>& runs() const { return runs_; }
   const std::vector<std::filesystem::path>& captures() const { return captures_; }
   bool empty() const { return runs_.empty(); }
-  /// Whether something that a view asked for is on its way.
-  bool loading() const;
   const InspectedRun& run(int index) const;  ///< @throws Error{InvalidArgument}
 
   const InspectCursor& cursor() const { return cursor_; }

@@ -28,8 +28,6 @@ struct Inspection::Loader {
   void forget(const std::string& prefix);
   /// Ends what runs and forgets everything.
   void clear();
-  /// Whether anything is on its way.
-  bool busy() const;
   /// Grows when captures are closed.
   std::uint64_t generation() const;
   /// Whether a slow load should give up: captures were closed, or the newest request is about another call.

@@ -19,8 +19,8 @@ struct Stop {
   const char* text;
 };
 
-/// A view has its data when nothing was on its way so many looks running; after the longest time the tour goes on all the same.
-constexpr int kLook_ms = 50, kQuietLooks = 3, kMostLooks = 8000 / kLook_ms;
+/// After the longest time the tour goes on all the same.
+constexpr int kLook_ms = 50, kMostLooks = 8000 / kLook_ms;
 
 constexpr Stop kStops[] = {
     {"", "The same video, twice",
@@ -97,7 +97,8 @@ void GuidedTour::go(int stop) {
   next_stop_ = std::clamp(stop, 0, stops() - 1);
   const Stop& next = kStops[next_stop_];
   if (window_.inspect() && *next.view) window_.inspect()->show_view(next.view);
-  quiet_ = looks_ = 0;
+  looks_ = 0;
+  window_.inspect_session().touch();
   next_->setEnabled(false);
   back_->setEnabled(false);
   count_->setText("loading");
@@ -105,8 +106,7 @@ void GuidedTour::go(int stop) {
 }
 
 void GuidedTour::look() {
-  quiet_ = window_.inspect_session().inspection().loading() ? 0 : quiet_ + 1;
-  if (quiet_ >= kQuietLooks || ++looks_ >= kMostLooks) arrive();
+  if (++looks_ >= kMostLooks || window_.inspect_session().settled()) arrive();
 }
 
 void GuidedTour::arrive() {

@@ -33,7 +33,7 @@ class GuidedTour : public QFrame {
   void place();
 
   MainWindow& window_;
-  int stop_ = -1, next_stop_ = 0, quiet_ = 0, looks_ = 0;
+  int stop_ = -1, next_stop_ = 0, looks_ = 0;
   QTimer timer_;
   QLabel *title_ = nullptr, *text_ = nullptr, *count_ = nullptr;
   QPushButton *back_ = nullptr, *next_ = nullptr;

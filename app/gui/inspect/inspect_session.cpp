@@ -11,13 +11,14 @@
 namespace ditscope::gui {
 namespace {
 
-constexpr int kLive_ms = 1500;
+constexpr int kLive_ms = 1500, kQuiet_ms = 400;
 
 }  // namespace
 
 InspectSession::InspectSession(Session& session, QObject* parent)
     : QObject(parent), session_(session), inspection_(views::Inspection::Loading::InBackground) {
   clock_.start();
+  since_change_.start();
   inspection_.on_change([this, posted = posted_] {
     // From any thread, and often: one repaint each time the GUI thread is free.
     if (posted->exchange(true)) return;
@@ -25,6 +26,7 @@ InspectSession::InspectSession(Session& session, QObject* parent)
         this,
         [this, posted] {
           *posted = false;
+          since_change_.restart();
           Q_EMIT changed();
         },
         Qt::QueuedConnection);
@@ -39,9 +41,17 @@ InspectSession::~InspectSession() { inspection_.on_change({}); }
 void InspectSession::offer_replay() {
   inspection_.set_operands_source([this](const std::filesystem::path& capture, int run_id, int step, int layer, int branch,
                                          const std::function<bool()>& stopped) {
+    struct Count {
+      std::atomic<int>& count;
+      explicit Count(std::atomic<int>& of) : count(of) { ++count; }
+      ~Count() { --count; }
+    };
+    const Count counted(replays_);
     return session_.replay(capture, run_id, step, layer, branch, stopped);
   });
 }
+
+bool InspectSession::settled() const { return replays_ == 0 && since_change_.elapsed() >= kQuiet_ms; }
 
 bool InspectSession::open(const std::filesystem::path& file, bool beside) {
   try {

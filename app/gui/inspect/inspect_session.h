@@ -38,6 +38,10 @@ class InspectSession : public QObject {
   views::InspectCursor cursor_of(const std::string& id) const;
   bool locked(const std::string& id) const { return own_cursors_.contains(id); }
   void set_locked(const std::string& id, bool locked);
+  /// Whether what views asked for has come: nothing is being replayed, and nothing has changed for a while.
+  bool settled() const;
+  /// Something else is shown from now on: what it needs is still to be asked for.
+  void touch() { since_change_.restart(); }
   double seconds() const { return static_cast<double>(clock_.elapsed()) / 1000; }
 
   void move_step(int by);  ///< among captured steps
@@ -77,6 +81,8 @@ class InspectSession : public QObject {
   QElapsedTimer clock_;
   QTimer live_;
   std::filesystem::path awaited_;  ///< a capture that has no step yet
+  QElapsedTimer since_change_;
+  std::atomic<int> replays_{0};    ///< that go on
   std::shared_ptr<std::atomic<bool>> posted_ = std::make_shared<std::atomic<bool>>(false);
   views::Inspection inspection_;   ///< last: its threads call back into what is above
 };

@@ -17,21 +17,18 @@
 namespace ditscope::gui {
 namespace {
 
-constexpr int kQuiet_ms = 400, kLongest_ms = 60'000, kPaints = 12;
+constexpr int kLongest_ms = 60'000, kPaints = 12;
 
-/// Until nothing is on its way and nothing has changed for a while.
-void wait_until_quiet(InspectSession& session) {
-  QElapsedTimer since_change, total;
-  since_change.start();
+/// Until what is shown now has its data.
+void wait_until_settled(InspectSession& session) {
+  QElapsedTimer total;
   total.start();
-  const auto connection = QObject::connect(&session, &InspectSession::changed, [&] { since_change.restart(); });
-  while (since_change.elapsed() < kQuiet_ms && total.elapsed() < kLongest_ms) {
+  session.touch();
+  do {
     QEventLoop loop;
     QTimer::singleShot(30, &loop, &QEventLoop::quit);
     loop.exec();
-    if (session.inspection().loading()) since_change.restart();
-  }
-  QObject::disconnect(connection);
+  } while (!session.settled() && total.elapsed() < kLongest_ms);
 }
 
 void save(const QPixmap& picture, const std::filesystem::path& file) {
@@ -50,7 +47,7 @@ std::string take_screenshot_tour(MainWindow& window, const std::filesystem::path
   const views::InspectCursor& at = session.inspection().cursor();
   const views::TokenGeometry& geometry = session.inspection().run(at.run).geometry;
   session.inspection().set_locked({geometry.token(geometry.frames() / 2, geometry.rows() / 2, geometry.columns() / 2)});
-  wait_until_quiet(session);
+  wait_until_settled(session);
   save(window.grab(), folder / "workspace.png");
   nlohmann::json all = nlohmann::json::array();
   std::string renderer;
@@ -58,7 +55,7 @@ std::string take_screenshot_tour(MainWindow& window, const std::filesystem::path
     ViewWidget* view = workspace.view(id);
     if (!view) throw Error(ErrorKind::NotFound, "the view " + id + " has no place in the workspace");
     workspace.show_view(id);
-    wait_until_quiet(session);
+    wait_until_settled(session);
     save(view->parentWidget()->grab(), folder / (id + ".png"));
     double sum = 0, most = 0;
     for (int i = 0; i < kPaints; ++i) {

@@ -339,7 +339,7 @@ TEST_F(InspectTest, TakesAFirstTimeUserRound) {
   for (int i = 1; i < stops; ++i) {
     QTest::keyClick(QApplication::focusWidget(), Qt::Key_Space);
     ASSERT_TRUE(wait([&] { return tour->stop() == i; })) << i;
-    EXPECT_FALSE(window_->inspect_session().inspection().loading()) << "the data of stop " << i << " are there";
+    EXPECT_TRUE(window_->inspect_session().settled()) << "the data of stop " << i << " are there";
     EXPECT_TRUE(window_->rect().contains(tour->geometry())) << i;
   }
   QTest::keyClick(QApplication::focusWidget(), Qt::Key_Escape);
