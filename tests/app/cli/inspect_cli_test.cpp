@@ -78,7 +78,7 @@ TEST_F(InspectCli, PrintsAllFiguresOfTheCursor) {
   EXPECT_EQ(json["cursor"]["layer"], 3);
   EXPECT_EQ(json["call"]["heads"].size(), 8u);
   EXPECT_TRUE(json["call"]["heads"][2]["recall"].is_number());
-  EXPECT_EQ(json["run"]["steps"], 10);
+  EXPECT_EQ(json["run"]["steps"], 8);
 }
 
 TEST_F(InspectCli, SaysWhatThereIsWhereAPlaceIsNotThere) {
