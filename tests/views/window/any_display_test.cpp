@@ -101,7 +101,7 @@ TEST_F(AnyDisplayTest, DrawsOnWithoutOpenGLWhereTheDriverFailsTwice) {
     ASSERT_FALSE(session_->messages().empty());
     EXPECT_TRUE(session_->messages().front().text.contains("processor"));
   }
-  EXPECT_LT(different(opaque(shown->grab().toImage()), before), 0.03);
+  EXPECT_LT(different(opaque(shown->grab().toImage()), expected(*shown)), 0.001);
 }
 
 struct Driver {

@@ -186,6 +186,8 @@ TEST_F(InspectUseTest, DraggingOverTheTimelineScrubs) {
   QTest::mouseRelease(timeline, Qt::LeftButton, {}, last);
   // W zooms about the cursor, D goes on, F shows all; also while another view has the focus.
   gui::ViewWidget* summary = view("summary");
+  summary->setFocus();
+  settle();
   const QImage all = picture(timeline);
   key(summary, Qt::Key_W);
   EXPECT_NE(picture(timeline), all);
@@ -360,7 +362,8 @@ TEST_F(InspectUseTest, ASecondCaptureThatIsDroppedStandsBesideTheFirst) {
   settle(800);
   for (const views::DataArray& array : map->view().data(map->view_context())) {
     for (const double value : array.values) {
-      if (array.name == "map" && std::isfinite(value)) ASSERT_EQ(value, 0) << "A and C are the same run";
+      if (array.name != "map" || !std::isfinite(value)) continue;
+      ASSERT_EQ(value, 0) << "A and C are the same run";
     }
   }
   ASSERT_FALSE(session_->messages().empty());
