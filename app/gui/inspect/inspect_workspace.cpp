@@ -221,7 +221,8 @@ void InspectWorkspace::show_view(const std::string& id) {
 }
 
 bool InspectWorkspace::handle_key(const QKeyEvent& event) {
-  if (session_.inspection().empty()) return false;
+  // Shift alone is held, not pressed: hold_shift().
+  if (session_.inspection().empty() || event.key() == Qt::Key_Shift) return false;
   const std::string key = key_name(event);
   const Qt::KeyboardModifiers modifiers = event.modifiers() & (Qt::ControlModifier | Qt::AltModifier);
   ViewWidget* focus = focused();
