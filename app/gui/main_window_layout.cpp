@@ -194,7 +194,7 @@ QWidget* MainWindow::build_header() {
   if (built_width_ == Width::Narrow) {
     for (QLabel* chip : {device_chip_, memory_chip_}) chip->hide();
   }
-  line->addWidget(right, 1);
+  line->addWidget(right, built_width_ == Width::Narrow ? 0 : 1);
   return header;
 }
 

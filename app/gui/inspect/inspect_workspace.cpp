@@ -124,6 +124,7 @@ QWidget* InspectWorkspace::build_docks(Width width) {
     return a;
   };
   rows_ = make_splitter(Qt::Vertical, "inspectRows");
+  rows_->installEventFilter(this);
   columns_ = make_splitter(Qt::Horizontal, "inspectColumns");
   const auto add_column = [&](const std::vector<ViewDock*>& docks, const char* name, const std::vector<int>& heights, int column_width, bool side) {
     Column column{make_splitter(Qt::Vertical, name), column_width, {}};
@@ -168,12 +169,14 @@ QWidget* InspectWorkspace::build_docks(Width width) {
   return rows_;
 }
 
-void InspectWorkspace::resizeEvent(QResizeEvent* event) {
-  QWidget::resizeEvent(event);
-  if (!keeps_sizes_) share_room();
+bool InspectWorkspace::eventFilter(QObject* watched, QEvent* event) {
+  // Later: the splitter has its new size then.
+  if (watched == rows_ && event->type() == QEvent::Resize) QMetaObject::invokeMethod(this, &InspectWorkspace::share_room, Qt::QueuedConnection);
+  return QWidget::eventFilter(watched, event);
 }
 
 void InspectWorkspace::share_room() {
+  if (keeps_sizes_) return;
   const auto shared = [](const std::vector<int>& weights, int room) {
     int sum = 0;
     QList<int> sizes;
@@ -183,9 +186,9 @@ void InspectWorkspace::share_room() {
   };
   std::vector<int> widths;
   for (const Column& column : column_parts_) widths.push_back(column.width);
-  columns_->setSizes(shared(widths, width()));
-  const int high = std::max(height() - Style::current().px(40) - low_px_, 200);
-  rows_->setSizes({high, low_px_});
+  columns_->setSizes(shared(widths, rows_->width()));
+  const int low = std::min(low_px_, rows_->height() * 2 / 5), high = rows_->height() - low;
+  rows_->setSizes({high, low});
   for (const Column& column : column_parts_) column.splitter->setSizes(shared(column.heights, high));
 }
 

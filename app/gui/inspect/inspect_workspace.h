@@ -50,7 +50,7 @@ class InspectWorkspace : public QWidget {
   void status_changed();
 
  protected:
-  void resizeEvent(QResizeEvent* event) override;
+  bool eventFilter(QObject* watched, QEvent* event) override;
 
  private:
   /// A column of docks and what its parts weigh against each other.
