@@ -108,16 +108,21 @@ std::string output_of(const std::string& command) {
 }
 
 TEST(CudaResources, HopperKernelsMultiplyByWarpgroupsAndLoadWithTheCopyEngine) {
-  const fs::path object = fs::path(DITSCOPE_BINARY_DIR) / "kernels" / "cuda" / "hopper_Bfloat16Bits_128.o";
-  if (!fs::exists(object)) GTEST_SKIP() << "this build has no kernels for compute capability 9.0";
-  std::ifstream stream(object.string() + ".resources.txt");
-  const std::string report{std::istreambuf_iterator<char>(stream), {}};
-  EXPECT_EQ(report.find("(C75"), std::string::npos) << "ptxas serialised products or ignored registers:\n" << report;
-  const std::string code = output_of("cuobjdump -sass '" + object.string() + "' 2>/dev/null");
-  if (code.empty()) GTEST_SKIP() << "cuobjdump is not in PATH";
-  EXPECT_NE(code.find("HGMMA.64x64x16.F32.BF16"), std::string::npos);
-  EXPECT_NE(code.find("UTMALDG.3D"), std::string::npos);
-  EXPECT_EQ(code.find("STL"), std::string::npos) << "registers are spilled";
+  const fs::path folder = fs::path(DITSCOPE_BINARY_DIR) / "kernels" / "cuda";
+  if (!fs::exists(folder / "hopper_Bfloat16Bits_128.o")) GTEST_SKIP() << "this build has no kernels for compute capability 9.0";
+  for (const char* element : {"Bfloat16Bits", "Float16Bits"}) {
+    for (const int width : {64, 80, 96, 128}) {
+      const fs::path object = folder / (std::string("hopper_") + element + "_" + std::to_string(width) + ".o");
+      std::ifstream stream(object.string() + ".resources.txt");
+      const std::string report{std::istreambuf_iterator<char>(stream), {}};
+      EXPECT_EQ(report.find("(C75"), std::string::npos) << "ptxas serialised products or ignored registers:\n" << report;
+      const std::string code = output_of("cuobjdump -sass '" + object.string() + "' 2>/dev/null");
+      if (code.empty()) GTEST_SKIP() << "cuobjdump is not in PATH";
+      EXPECT_NE(code.find("HGMMA.64x64x16.F32"), std::string::npos) << object;
+      EXPECT_NE(code.find("UTMALDG.3D"), std::string::npos) << object;
+      EXPECT_EQ(code.find("STL"), std::string::npos) << object << ": registers are spilled";
+    }
+  }
 }
 
 TEST(CudaResources, NoKernelSpillsOnAnyArchitecture) {
