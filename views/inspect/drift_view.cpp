@@ -315,7 +315,9 @@ void DriftView::paint_strip(Canvas& canvas, const ViewContext& context, const Re
   constexpr int kLines = 128;
   const int columns = static_cast<int>(rows.steps.size());
   if (strip_of_ != shown.rows.value || strip_kind_ != chosen("strip") || strip_dark_ != context.theme.dark) {
-    // Rows of a line are averaged; a line without a captured row takes the one above it, so that sampled rows tile the strip.
+    // Rows of a line are averaged; a line without a captured row takes the one above it, so that sampled rows tile the strip. Locked
+    // rows stand alone.
+    const bool locked = chosen("rows") == "locked" && !context.inspection.locked().empty();
     const ColourMap map(drift ? "diverging" : "magma", context.theme);
     const ValueScale scale{drift ? ValueScale::Kind::Log2 : ValueScale::Kind::Linear, 1.0 / 1024};
     const ValueRange range = drift ? ValueRange{-1, 1} : ValueRange{0, 1};
@@ -335,7 +337,7 @@ void DriftView::paint_strip(Canvas& canvas, const ViewContext& context, const Re
       double last = std::nan("");
       for (int line = 0; line < kLines; ++line) {
         if (count[line] > 0) last = sum[line] / count[line];
-        if (std::isnan(last) && count[line] == 0) continue;
+        if (count[line] == 0 && (std::isnan(last) || locked)) continue;
         const Rgb colour = map.of(last, scale, range);
         std::uint8_t* pixel = pixels.data() + std::size_t{4} * (std::size_t(line) * columns + step);
         for (int c = 0; c < 3; ++c) pixel[c] = static_cast<std::uint8_t>(std::lround(255 * (c == 0 ? colour.r : c == 1 ? colour.g : colour.b)));
