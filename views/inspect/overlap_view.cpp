@@ -90,8 +90,8 @@ class OverlapView final : public ControlledView {
     if (event.kind != PointerEvent::Kind::Press || !event.left || context.inspection.empty()) return false;
     std::string problem;
     const auto overlap = load(context, &problem);
-    const int cell = layout_.pick(event.at);
-    if (!overlap || cell < 0) return false;
+    const int cell = overlap ? picked(event.at, *overlap) : -1;
+    if (cell < 0) return false;
     const int item = overlap->items[static_cast<std::size_t>(cell % layout_.columns)];
     InspectCursor cursor = context.inspection.cursor();
     (chosen("between") == "steps" ? cursor.step : chosen("between") == "heads" ? cursor.head : chosen("between") == "layers" ? cursor.layer : cursor.run) = item;
@@ -102,8 +102,8 @@ class OverlapView final : public ControlledView {
   std::string tooltip(Point at, const ViewContext& context) override {
     std::string problem;
     const auto overlap = context.inspection.empty() ? nullptr : load(context, &problem);
-    const int cell = layout_.pick(at);
-    if (!overlap || cell < 0 || cell >= static_cast<int>(overlap->iou.size())) return {};
+    const int cell = overlap ? picked(at, *overlap) : -1;
+    if (cell < 0) return {};
     const int row = overlap->items[static_cast<std::size_t>(cell / layout_.columns)], column = overlap->items[static_cast<std::size_t>(cell % layout_.columns)];
     char text[96];
     std::snprintf(text, sizeof text, "IoU %.3f", overlap->iou[static_cast<std::size_t>(cell)]);
@@ -126,6 +126,11 @@ class OverlapView final : public ControlledView {
   }
 
  private:
+  /// -1 where no cell is, and where what was painted was another overlap than there is now: a live run has grown since.
+  int picked(Point at, const Overlap& overlap) const {
+    return layout_.columns == static_cast<int>(overlap.items.size()) ? layout_.pick(at) : -1;
+  }
+
   int own_item(const ViewContext& context) const {
     const InspectCursor& at = context.cursor;
     return chosen("between") == "steps" ? at.step : chosen("between") == "heads" ? at.head : chosen("between") == "layers" ? at.layer : at.run;
