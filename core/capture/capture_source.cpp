@@ -46,13 +46,13 @@ void check_header(const fs::path& file, sqlite::Database& database) {
   if (std::string(header.data(), 15) != "SQLite format 3") no_capture(file, "it is no SQLite database");
   if (std::string(header.data() + 68, 4) != "DiTc") no_capture(file, "it is a database of another program");
   // Pages that the header counts and no log holds must be there. The count is valid where the change counter says so.
-  const auto number = [&](std::size_t at) {
+  const auto number = [&](std::size_t at, std::size_t bytes_long = 4) {
     std::uintmax_t value = 0;
-    for (std::size_t i = at; i < at + 4; ++i) value = value << 8 | static_cast<unsigned char>(header[i]);
+    for (std::size_t i = at; i < at + bytes_long; ++i) value = value << 8 | static_cast<unsigned char>(header[i]);
     return value;
   };
   const fs::path log = file.string() + "-wal";
-  const std::uintmax_t log_bytes = fs::file_size(log, unknown), pages = number(28) * capture_file::kPage_bytes;
+  const std::uintmax_t log_bytes = fs::file_size(log, unknown), page = number(16, 2) == 1 ? 65536 : number(16, 2), pages = number(28) * page;
   if ((unknown || log_bytes == 0) && number(24) == number(92) && bytes < pages)
     no_capture(file, "it is cut off, " + std::to_string(pages - bytes) + " bytes are missing");
 }

@@ -88,7 +88,7 @@ Parameter refresh_steps() {
                         "step t is a refresh iff t is in the list", "Re-ttention, its code for PixArt-alpha: {5, 10, 15}, whatever the warm-up"},
                        "period", {"period", "5/10/15", "25%/50%/75%"});
   p.step_list = true;
-  p.published = {{"PixArt-alpha, 20 steps", std::string("5/10/15")}};
+  p.published = {{"PixArt-alpha", std::string("5/10/15"), 20}};
   return p;
 }
 
