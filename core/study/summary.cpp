@@ -56,6 +56,8 @@ constexpr Claim kPartClaims[] = {
     {"ditscope-auto: following the change of means pays", "ditscope-auto", "", "ditscope-auto", "pooled_change=off"},
     {"ditscope-auto: measuring what kept pairs weigh pays", "ditscope-auto", "", "ditscope-auto", "measured_mass=off"},
     {"ditscope-auto: blocks shared among heads pay", "ditscope-auto", "", "ditscope-auto", "share_heads=off"},
+    {"ditscope-auto: blocks shared among layers pay", "ditscope-auto", "", "ditscope-auto", "share_layers=off"},
+    {"ditscope-auto: blocks by what means miss are closer than by attention alone", "ditscope-auto", "", "ditscope-auto", "blocks_by=mass"},
     {"ditscope-auto: groups of 16 are closer than of 64", "ditscope-auto", "", "ditscope-auto", "group_tokens=64"},
     {"ditscope-auto: its correction is closer than Re-ttention's on the same blocks", "ditscope-auto", "", "ditscope-auto", "+re-ttention"},
 };
