@@ -129,7 +129,6 @@ void MainWindow::build_commands() {
   });
   add("View", "Generate workspace", "Alt+1", [this] { set_workspace(0); });
   add("View", "Inspect workspace", "Alt+2", [this] { set_workspace(1); });
-  add("View", "Tune workspace", "Alt+3", [this] { set_workspace(2); });
   add("View", "Add a bookmark", "Ctrl+D", [this] {
     if (inspect_session_->inspection().empty()) return;
     const views::InspectCursor& at = inspect_session_->inspection().cursor();

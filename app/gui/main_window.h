@@ -66,7 +66,6 @@ class MainWindow : public QMainWindow {
   QWidget* build_header();
   QWidget* build_status_bar();
   QWidget* build_generate();
-  QWidget* build_later(const QString& title, const QString& text);
   QSplitter* make_splitter(Qt::Orientation orientation, const QString& name);
   void save_layout();
   void refresh_status();

@@ -93,10 +93,6 @@ void MainWindow::rebuild() {
     connect(view, &ViewWidget::gl_failed, this, [this](const QString& problem) { session_.say(Message::Kind::Warning, problem); });
   }
   workspaces_->addWidget(inspect_);
-  workspaces_->addWidget(
-      build_later("No run is open.",
-                  "Tune will repaint the schedule of a recorded run while it is replayed. The parameters of each method are in "
-                  "Generate."));
   layout->addWidget(workspaces_, 1);
   QWidget* status = build_status_bar();
   layout->addWidget(status);
@@ -171,8 +167,8 @@ QWidget* MainWindow::build_header() {
   left_line->addWidget(menus, 0, Qt::AlignVCenter);
   left_line->addStretch(1);
   line->addWidget(left, 1);
-  static const char* kWorkspaces[] = {"Generate", "Inspect", "Tune"};
-  for (int i = 0; i < 3; ++i) {
+  static const char* kWorkspaces[] = {"Generate", "Inspect"};
+  for (int i = 0; i < 2; ++i) {
     auto* button = make_button(kWorkspaces[i], {}, "workspace");
     button->setCheckable(true);
     button->setToolTip(QString("Alt+%1").arg(i + 1));
@@ -239,24 +235,6 @@ QWidget* MainWindow::build_status_bar() {
     if (*word) line->addWidget(make_label(word, "note"));
   }
   return bar;
-}
-
-QWidget* MainWindow::build_later(const QString& title, const QString& text) {
-  auto* page = new QWidget;
-  auto* layout = new QVBoxLayout(page);
-  layout->addStretch(1);
-  auto* head = make_label(title, "title");
-  head->setAlignment(Qt::AlignCenter);
-  auto* body = make_label(text, "body");
-  body->setAlignment(Qt::AlignCenter);
-  body->setWordWrap(true);
-  auto* back = make_button("Go to Generate");
-  connect(back, &QPushButton::clicked, this, [this] { set_workspace(0); });
-  layout->addWidget(head);
-  layout->addWidget(body);
-  layout->addWidget(back, 0, Qt::AlignHCenter);
-  layout->addStretch(1);
-  return page;
 }
 
 QWidget* MainWindow::build_generate() {
