@@ -251,10 +251,10 @@ void MainWindow::choose_capture(bool beside) {
                                                     beside ? "Captures (*.ditcap)" : "Captures, or q, k and v of any program (*.ditcap *.safetensors)");
   if (file.isEmpty()) return;
   QSettings().setValue("captures/folder", QFileInfo(file).absolutePath());
-  if (beside) {
-    open_capture(file.toStdString(), true);
-  } else {
+  if (file.endsWith(".safetensors")) {
     session_.open_path(file.toStdString());
+  } else {
+    open_capture(file.toStdString(), beside);  // as asked for, whatever is open
   }
 }
 

@@ -7,7 +7,6 @@
 #include <set>
 #include <utility>
 
-#include "core/attention/observer.h"
 #include "core/bridge/accelerator.h"
 
 namespace ditscope {
@@ -87,9 +86,8 @@ BlockPlan ComposedMethod::plan(const LayerCall& call) {
   plan.kind = schedule_.at(call.step, call.layer);
   const std::int64_t batch = call.q.size(0);
   if (plan.kind == StepKind::Full) {
-    auto* observer = dynamic_cast<WarmupObserver*>(planner_.get());
     const bool last = call.step + 1 == rule_.warmup_steps && schedule_.at(call.step + 1, call.layer) != StepKind::Full;
-    for (std::int64_t b = 0; observer && last && b < batch; ++b) observer->observe(call, b);
+    for (std::int64_t b = 0; last && b < batch; ++b) planner_->observe(call, b);
     return plan;
   }
 

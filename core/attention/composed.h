@@ -27,9 +27,7 @@ class ComposedMethod final : public Method {
   RowCorrection row_correction(const LayerCall& call, std::int64_t batch) override;
   int replay_from(int step, int layers) const override;
   std::int64_t bytes_held() const override;
-  /// Time that the correction took in the last execute(): what it measures at a refresh and prepares or adds at a sparse step. A factor
-  /// and a residual that the kernel applies while it attends are not in it.
-  double correct_seconds() const { return correct_seconds_; }
+  double correct_seconds() const override { return correct_seconds_; }
 
  private:
   using Held = std::shared_ptr<const Selection>;

@@ -28,7 +28,6 @@
 #include "core/attention/block_grid.h"
 #include "core/attention/branch_states.h"
 #include "core/attention/methods.h"
-#include "core/attention/observer.h"
 #include "core/attention/stored_residual.h"
 #include "core/attention/token_groups.h"
 #include "core/bridge/anchored_rows.h"
@@ -68,7 +67,7 @@ struct PlanParameters {
   bool by_spread = true, share_heads = true, share_layers = true;
 };
 
-class DitscopeAuto final : public Planner, public WarmupObserver {
+class DitscopeAuto final : public Planner {
  public:
   explicit DitscopeAuto(const PlanParameters& parameters) : p_(parameters) {}
   std::unique_ptr<Planner> clone() const override { return std::make_unique<DitscopeAuto>(*this); }

@@ -64,6 +64,9 @@ class Method {
 
   /// For captures, right after execute() of this call.
   virtual RowCorrection row_correction(const LayerCall&, std::int64_t /*batch*/) { return {}; }
+  /// Time that the correction took in the last execute(): what it measures at a refresh and prepares or adds at a sparse step. A factor
+  /// and a residual that the kernel applies while it attends are not in it.
+  virtual double correct_seconds() const { return 0; }
   /// The step from which a replay must run for this step to find what the method then remembered; 0 is always right.
   virtual int replay_from(int /*step*/, int /*layers*/) const { return 0; }
 

@@ -92,6 +92,8 @@ class RunRecorder : public std::enable_shared_from_this<RunRecorder> {
   std::map<std::int64_t, Before> before_;
 };
 
+/// All that the bits of a replay depend on besides model and request: CaptureRun::environment.
+std::string environment_json(const std::string& dtype, const std::string& device);
 /// The kind of each layer at each step, as a method plans it: CaptureRun::schedule.
 std::string schedule_json(const MethodChoice& choice, int steps, int layers);
 

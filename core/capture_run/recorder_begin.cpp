@@ -18,17 +18,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// All that the bits of a replay depend on besides model and request.
-Json environment_of(const LoadedModel& model, const Request& request) {
-  return {{"versions", Generator::versions()},
-          {"kernel_instruction_set", available_instruction_sets().front()},
-          {"torch_cpu_capability", at::get_cpu_capability()},
-          {"threads", at::get_num_threads()},
-          {"weights", request.dtype},
-          {"device", model.device().str()},
-          {"guidance", "batched"}};
-}
-
 /// A list per branch: [token id, piece, first byte of the prompt, end].
 Json words_of(LoadedModel& model, const std::vector<std::string>& prompts) {
   Json words = Json::array();
@@ -79,11 +68,22 @@ CaptureRun rows_of(const RecordedRun& r) {
   run.fps = info.fps;
   run.model = {info.name, "CogVideoXTransformer3DModel", config.to_json(), model_fingerprint(r.model.configs().folder.path()),
                config.num_layers, config.num_attention_heads, config.attention_head_dim};
-  run.environment = environment_of(r.model, request).dump();
+  run.environment = environment_json(request.dtype, r.model.device().str());
   return run;
 }
 
 }  // namespace
+
+std::string environment_json(const std::string& dtype, const std::string& device) {
+  return Json{{"versions", Generator::versions()},
+              {"kernel_instruction_set", available_instruction_sets().front()},
+              {"torch_cpu_capability", at::get_cpu_capability()},
+              {"threads", at::get_num_threads()},
+              {"weights", dtype},
+              {"device", device},
+              {"guidance", "batched"}}
+      .dump();
+}
 
 std::string schedule_json(const MethodChoice& choice, int steps, int layers) {
   const Schedule schedule = make_method(choice, steps)->schedule(steps, layers);

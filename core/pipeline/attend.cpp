@@ -11,7 +11,6 @@
 #include <thread>
 
 #include "core/attention/calibration.h"
-#include "core/attention/composed.h"
 #include "core/attention/measure.h"
 #include "core/attention/memory_budget.h"
 #include "core/attention/registry.h"
@@ -98,8 +97,13 @@ void check(const AttendRequest& r, at::IntArrayRef shape) {
   if (const std::string& cache = find_method(r.method.key).step_cache; !cache.empty())
     refuse("a method without a step cache", r.method.key, cache + " reuses blocks of a model, and q, k and v have none; leave it out");
   std::error_code missing;
-  if (!r.out.empty() && std::filesystem::equivalent(r.out, r.tensors, missing))
-    refuse("another file to write than the one that is read", r.out.string() + " for both", "change one of them");
+  for (const std::filesystem::path& written : {r.out, r.capture}) {
+    if (!written.empty() && std::filesystem::equivalent(written, r.tensors, missing))
+      refuse("another file to write than the one that is read", written.string() + " for both", "change one of them");
+  }
+  const auto place = [](const std::filesystem::path& file) { return std::filesystem::absolute(file).lexically_normal(); };
+  if (!r.out.empty() && !r.capture.empty() && place(r.out) == place(r.capture))
+    refuse("a file each for the tensors and the capture", r.out.string() + " for both", "change one of them");
   if (r.memory_budget_bytes < 0) refuse("a memory budget from 0 bytes", std::to_string(r.memory_budget_bytes), "change it");
   if (r.measured_rows < 1) refuse("at least one row to measure", std::to_string(r.measured_rows), "change it");
 }
@@ -218,7 +222,7 @@ AttendStep record_of(const LayerMeasure& m, const LayerCall& call, const BlockPl
   step.kept_ratio_blocks = m.kept_ratio_blocks;
   step.seconds = m.seconds;
   step.plan_seconds = m.plan_seconds;
-  if (const auto* composed = dynamic_cast<const ComposedMethod*>(m.method)) step.correct_seconds = composed->correct_seconds();
+  step.correct_seconds = m.method->correct_seconds();
   step.execute_seconds = m.seconds - step.plan_seconds - step.correct_seconds;
   step.method_bytes = m.method_bytes;
   step.measured_rows = stats.rows;

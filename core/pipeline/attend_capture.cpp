@@ -1,13 +1,10 @@
 #include "core/pipeline/attend_capture.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <nlohmann/json.hpp>
 
 #include "core/capture_run/recorder.h"
-#include "core/pipeline/generator.h"
-#include "kernels/block_sparse_attention.h"
 #include "kernels/error.h"
 
 namespace ditscope {
@@ -55,12 +52,7 @@ CaptureRun run_of(const AttendRequest& request, at::IntArrayRef shape, at::Scala
   run.model.layers = request.layers;
   run.model.heads = static_cast<int>(shape[2]);
   run.model.head_width = static_cast<int>(shape[4]);
-  run.environment = Json{{"versions", Generator::versions()},
-                         {"kernel_instruction_set", available_instruction_sets().front()},
-                         {"torch_cpu_capability", at::get_cpu_capability()},
-                         {"threads", at::get_num_threads()},
-                         {"device", "cpu"}}
-                        .dump();
+  run.environment = environment_json(run.dtype, "cpu");
   return run;
 }
 

@@ -96,6 +96,24 @@ TEST_F(AttendCaptureTest, ChangesNothingOfTheResult) {
   EXPECT_TRUE(at::equal(with.tensor("out"), without.tensor("out")));
 }
 
+TEST_F(AttendCaptureTest, TakesTheNameOfNoOtherFileOfTheCall) {
+  const auto refused = [&] {
+    try {
+      attend_file(request_);
+    } catch (const Error& error) {
+      return error.kind() == ErrorKind::InvalidArgument;
+    }
+    return false;
+  };
+  request_.out = request_.capture;
+  EXPECT_TRUE(refused());
+  EXPECT_FALSE(std::filesystem::exists(request_.capture));
+  request_.out.clear();
+  request_.capture = request_.tensors;
+  EXPECT_TRUE(refused());
+  EXPECT_TRUE(at::equal(SafetensorsFile(request_.tensors).tensor("q"), tensors_["q"])) << "what was read is still there";
+}
+
 TEST_F(AttendCaptureTest, KeepsCompleteStepsWhenItIsStopped) {
   try {
     attend_file(request_, [](std::int64_t step) { return step < 2; });
