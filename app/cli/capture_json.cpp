@@ -84,7 +84,10 @@ Json json_of(const CaptureHead& head) {
           {"error_l1_ratio", or_null(head.error_l1_ratio)},
           {"error_cosine", or_null(head.error_cosine)},
           {"residual_ratio", or_null(head.residual_ratio)},
+          {"plan_ms", or_null(head.plan_ms)},
           {"execute_ms", or_null(head.execute_ms)},
+          {"correct_ms", or_null(head.correct_ms)},
+          {"pv_left_out_ratio", or_null(head.pv_left_out_ratio)},
           {"nonfinite_count", head.nonfinite_count}};
 }
 
@@ -99,6 +102,7 @@ Json json_of(const CaptureCall& call) {
           {"action", call.action},
           {"plan_ms", or_null(call.plan_ms)},
           {"execute_ms", or_null(call.execute_ms)},
+          {"correct_ms", or_null(call.correct_ms)},
           {"measure_ms", or_null(call.measure_ms)},
           {"shadow_ms", or_null(call.shadow_ms)},
           {"flops_dense", or_null(call.flops_dense)},

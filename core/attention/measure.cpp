@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/bridge/attention.h"
+#include "core/bridge/pv_skip.h"
 
 namespace ditscope {
 namespace {
@@ -56,6 +57,16 @@ AttentionStats measure(const LayerCall& call, const BlockPlan& plan, const at::T
     append(stats.log_sum_exp, at::logsumexp(logits, -1).mean(-1));
   }
   return stats;
+}
+
+at::Tensor pv_left_out_ratio(const LayerCall& call, std::int64_t batch, const BlockPlan& plan, QkPrecision qk) {
+  if (plan.kind != StepKind::Sparse || !plan.attended.empty() || plan.selections.empty()) return {};
+  const Selection& selection = *plan.selections[static_cast<std::size_t>(batch)];
+  if (!selection.pv_skip().defined() || selection.by_head()) return {};
+  LayerCall one = element_in_slots(call, batch, selection.arrangement());
+  one.pv_skip = selection.pv_skip();
+  one.qk = qk;
+  return pv_left_out(one, selection.mask(), call.q.size(2));  // (H)
 }
 
 }  // namespace ditscope

@@ -23,4 +23,9 @@ struct AttentionStats {
 /// @param rows how many query rows to measure; all of them if there are fewer. Costs rows * T * D per head, in float32.
 AttentionStats measure(const LayerCall& call, const BlockPlan& plan, const at::Tensor& out, int rows);
 
+/// Share of all pairs that `pv_skip` left out of the kept ones in one batch element of a sparse call. Attends once more.
+/// @param qk  of the call that ran
+/// @return (H) float64; undefined where the plan leaves nothing to pv_skip
+at::Tensor pv_left_out_ratio(const LayerCall& call, std::int64_t batch, const BlockPlan& plan, QkPrecision qk);
+
 }  // namespace ditscope

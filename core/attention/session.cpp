@@ -84,7 +84,7 @@ at::Tensor AttentionSession::attend(const LayerCall& call) {
   peak_bytes_ = std::max(peak_bytes_, bytes);
   if (sink_) {
     sink_({call.step, call.layer, plan.kind, seconds, plan_seconds, plan.requested, plan.achieved, plan.achieved_blocks, bytes,
-           method_.get()},
+           method_.get(), qk_precision(choice_.parameters)},
           call, plan, out);
   }
   return out;

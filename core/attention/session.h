@@ -18,6 +18,7 @@ struct LayerMeasure {
   double kept_ratio_requested = 1, kept_ratio_achieved = 1, kept_ratio_blocks = 1;
   std::int64_t method_bytes = 0;  ///< held after the call
   Method* method = nullptr;       ///< what ran; alive during the sink's call
+  QkPrecision qk = QkPrecision::Float;  ///< of sparse steps
 };
 
 /// Kept ratios of a run. `achieved` and `schedule_average` are of the steps done so far and become final with the last one.

@@ -126,11 +126,20 @@ class Copier {
     const auto found = redactions().find(table);
     const Redaction none, &redaction = options_.redact && found != redactions().end() ? found->second : none;
     source_.read([&](Database& database) {
-      // The columns that this version knows; a newer one may have more.
+      // The columns that this version knows; a newer one may have more, an older one has fewer.
+      const auto names_in = [&](Database& of) {
+        std::set<std::string> found;
+        Statement rows(of, "SELECT name FROM pragma_table_info(?)");
+        rows.bind(table);
+        while (rows.step()) found.insert(rows.text(0));
+        return found;
+      };
+      const std::set<std::string> there = names_in(database);
       std::string names, places;
       Statement columns(target_, "SELECT name FROM pragma_table_info(?)");
       columns.bind(table);
       while (columns.step()) {
+        if (!there.contains(columns.text(0))) continue;
         names += (names.empty() ? "\"" : ", \"") + columns.text(0) + "\"";
         places += places.empty() ? "?" : ",?";
       }

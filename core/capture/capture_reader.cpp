@@ -258,7 +258,7 @@ std::vector<CaptureCall> CaptureReader::calls(int run_id, int step, bool with_he
   return impl_->source.read([&](sqlite::Database& database) {
     const std::string where = step < 0 ? " WHERE c.run_id = ?1 AND ?2 < 0" : " WHERE c.run_id = ?1 AND c.step = ?2";
     // Only complete steps: the row of the step is written with its calls.
-    Statement rows(database, "SELECT " + capture_file::column_names<CaptureCall>() + " FROM calls c" + where + " ORDER BY step, layer, branch");
+    Statement rows(database, "SELECT " + capture_file::column_names<CaptureCall>(impl_->source.version()) + " FROM calls c" + where + " ORDER BY step, layer, branch");
     rows.bind(run_id).bind(step);
     std::vector<CaptureCall> calls;
     std::map<std::int64_t, std::size_t> position;
@@ -270,7 +270,7 @@ std::vector<CaptureCall> CaptureReader::calls(int run_id, int step, bool with_he
       position[call.call_id] = calls.size() - 1;
     }
     if (!with_heads) return calls;
-    Statement heads(database, "SELECT call_id, " + capture_file::column_names<CaptureHead>() +
+    Statement heads(database, "SELECT call_id, " + capture_file::column_names<CaptureHead>(impl_->source.version()) +
                                   " FROM heads WHERE call_id IN (SELECT c.call_id FROM calls c" + where + ") ORDER BY call_id, head");
     heads.bind(run_id).bind(step);
     while (heads.step()) {
@@ -306,8 +306,9 @@ std::vector<CaptureReader::HeadValue> CaptureReader::head_values(int run_id, con
   const auto& names = head_columns();
   if (std::find(names.begin(), names.end(), column) == names.end())
     throw Error(ErrorKind::NotFound, "There is no quantity \"" + column + "\" of heads; there are " + Json(names).dump() + ".");
+  const bool there = impl_->source.version() >= 1000 * capture_file::kMajor + capture_file::column_minor<CaptureHead>(column);
   return impl_->source.read([&](sqlite::Database& database) {
-    Statement rows(database, "SELECT c.step, c.layer, c.branch, h.head, h." + column +
+    Statement rows(database, "SELECT c.step, c.layer, c.branch, h.head, " + (there ? "h." + column : "NULL") +
                                  " FROM calls c JOIN heads h USING (call_id) WHERE c.run_id = ?1 AND (?2 < 0 OR c.step = ?2) "
                                  "ORDER BY c.step, c.layer, c.branch, h.head");
     rows.bind(run_id).bind(step.value_or(-1));

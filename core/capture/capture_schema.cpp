@@ -2,8 +2,11 @@
 
 namespace ditscope::capture_file {
 
-const std::vector<std::string>& schema() {
-  static const std::vector<std::string> kStatements{
+namespace {
+
+std::vector<std::string> make_schema(int minor) {
+  const auto since = [minor](int version, const char* columns) { return std::string(minor >= version ? columns : ""); };
+  return {
       // state: recording (so it stays after a crash), complete, stopped: <why>
       R"(CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID)",
       R"(CREATE TABLE environments(
@@ -36,7 +39,7 @@ const std::vector<std::string>& schema() {
       R"(CREATE TABLE calls(
   call_id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, step INTEGER NOT NULL, layer INTEGER NOT NULL,
   branch INTEGER NOT NULL, -- index into runs.branches
-  action TEXT NOT NULL, plan_ms REAL, execute_ms REAL, measure_ms REAL, shadow_ms REAL,
+  action TEXT NOT NULL, plan_ms REAL, execute_ms REAL, )" + since(2, "correct_ms REAL, -- part of execute_ms\n  ") + R"(measure_ms REAL, shadow_ms REAL,
   flops_dense REAL, flops_done REAL, plan_bytes INTEGER NOT NULL, state_bytes INTEGER NOT NULL,
   sampled_rows INTEGER NOT NULL, nonfinite_count INTEGER NOT NULL, rows_sha256 TEXT NOT NULL,
   UNIQUE(run_id, step, layer, branch)) STRICT)",
@@ -47,7 +50,8 @@ const std::vector<std::string>& schema() {
   rho_used_mean REAL, rho_used_p05 REAL, rho_used_p95 REAL, rho_over_one_ratio REAL,
   row_mass_mean REAL, lse_mean REAL, lse_p05 REAL, lse_p50 REAL, lse_p95 REAL, lse_delta_mean REAL,
   error_ratio REAL, error_l1_ratio REAL, error_cosine REAL, residual_ratio REAL,
-  execute_ms REAL, nonfinite_count INTEGER NOT NULL, PRIMARY KEY(call_id, head)) STRICT, WITHOUT ROWID)",
+  execute_ms REAL, )" + since(2, "plan_ms REAL, correct_ms REAL, pv_left_out_ratio REAL,\n  ") +
+          R"(nonfinite_count INTEGER NOT NULL, PRIMARY KEY(call_id, head)) STRICT, WITHOUT ROWID)",
       R"(CREATE TABLE plans( -- what a head kept; many heads, layers and steps share one; plan_id 0: every pair
   plan_id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
   q_block_tokens INTEGER NOT NULL, k_block_tokens INTEGER NOT NULL, q_blocks INTEGER NOT NULL, k_blocks INTEGER NOT NULL,
@@ -78,7 +82,13 @@ const std::vector<std::string>& schema() {
   gap_id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, step INTEGER NOT NULL, layer INTEGER NOT NULL, branch INTEGER NOT NULL,
   kind TEXT NOT NULL, bytes INTEGER NOT NULL, reason TEXT NOT NULL) STRICT -- budget, pressure, size)",
   };
-  return kStatements;
+}
+
+}  // namespace
+
+const std::vector<std::string>& schema(int minor) {
+  static const std::vector<std::string> kFirst = make_schema(1), kNow = make_schema(kMinor);
+  return minor < 2 ? kFirst : kNow;
 }
 
 }  // namespace ditscope::capture_file

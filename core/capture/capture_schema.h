@@ -12,13 +12,13 @@
 namespace ditscope::capture_file {
 
 inline constexpr std::int64_t kApplicationId = 0x44695463;  ///< "DiTc", bytes 68..71 of the file
-inline constexpr int kMajor = 1, kMinor = 1;
+inline constexpr int kMajor = 1, kMinor = 2;
 inline constexpr int kPage_bytes = 4096;
 inline constexpr std::int64_t kChunksPerTensor = std::int64_t{1} << 20;
 inline constexpr std::size_t kLargestChunk_bytes = std::size_t{4} << 20;
 
-/// CREATE statements, one an element, as they stand in sqlite_schema.
-const std::vector<std::string>& schema();
+/// CREATE statements, one an element, as they stand in sqlite_schema of a file of this minor version.
+const std::vector<std::string>& schema(int minor = kMinor);
 
 /// Calls `visit(column name, field)` for each column that maps to a field, in the order of the table.
 template <typename Row, typename Visit>
@@ -32,7 +32,8 @@ void visit_columns(Row& r, Visit&& visit) {
   visit("rho_used_p95", r.rho_used_p95), visit("rho_over_one_ratio", r.rho_over_one_ratio), visit("row_mass_mean", r.row_mass_mean);
   visit("lse_mean", r.lse_mean), visit("lse_p05", r.lse_p05), visit("lse_p50", r.lse_p50), visit("lse_p95", r.lse_p95);
   visit("lse_delta_mean", r.lse_delta_mean), visit("error_ratio", r.error_ratio), visit("error_l1_ratio", r.error_l1_ratio);
-  visit("error_cosine", r.error_cosine), visit("residual_ratio", r.residual_ratio), visit("execute_ms", r.execute_ms);
+  visit("error_cosine", r.error_cosine), visit("residual_ratio", r.residual_ratio), visit("plan_ms", r.plan_ms);
+  visit("execute_ms", r.execute_ms), visit("correct_ms", r.correct_ms), visit("pv_left_out_ratio", r.pv_left_out_ratio);
   visit("nonfinite_count", r.nonfinite_count);
 }
 
@@ -40,8 +41,8 @@ template <typename Row, typename Visit>
   requires std::same_as<std::remove_const_t<Row>, CaptureCall>
 void visit_columns(Row& r, Visit&& visit) {
   visit("call_id", r.call_id), visit("run_id", r.run_id), visit("step", r.step), visit("layer", r.layer), visit("branch", r.branch);
-  visit("action", r.action), visit("plan_ms", r.plan_ms), visit("execute_ms", r.execute_ms), visit("measure_ms", r.measure_ms);
-  visit("shadow_ms", r.shadow_ms), visit("flops_dense", r.flops_dense), visit("flops_done", r.flops_done);
+  visit("action", r.action), visit("plan_ms", r.plan_ms), visit("execute_ms", r.execute_ms), visit("correct_ms", r.correct_ms);
+  visit("measure_ms", r.measure_ms), visit("shadow_ms", r.shadow_ms), visit("flops_dense", r.flops_dense), visit("flops_done", r.flops_done);
   visit("plan_bytes", r.plan_bytes), visit("state_bytes", r.state_bytes), visit("sampled_rows", r.sampled_rows);
   visit("nonfinite_count", r.nonfinite_count), visit("rows_sha256", r.rows_sha256);
 }
@@ -56,13 +57,34 @@ void visit_columns(Row& r, Visit&& visit) {
   visit("latent_error_ratio", r.latent_error_ratio), visit("replay_from", r.replay_from);
 }
 
-/// Names of the columns, comma separated.
+/// The minor version that brought a column.
 template <typename Row>
-std::string column_names() {
+int column_minor(const std::string& name) {
+  if constexpr (std::same_as<Row, CaptureHead>) {
+    if (name == "plan_ms" || name == "pv_left_out_ratio") return 2;
+  }
+  return name == "correct_ms" ? 2 : 0;
+}
+
+/// Names of the columns, comma separated; NULL for those that files of this version do not have.
+template <typename Row>
+std::string column_names(int version = 1000 * kMajor + kMinor) {
   std::string names;
   Row row;
-  visit_columns(row, [&](const char* name, auto&) { names += (names.empty() ? "" : ", ") + std::string(name); });
+  visit_columns(row, [&](const char* name, auto&) {
+    const bool there = version >= 1000 * kMajor + column_minor<Row>(name);
+    names += std::string(names.empty() ? "" : ", ") + (there ? "" : "NULL AS ") + name;
+  });
   return names;
+}
+
+/// A question mark for each column.
+template <typename Row>
+std::string column_places() {
+  std::string places;
+  Row row;
+  visit_columns(row, [&](const char*, auto&) { places += places.empty() ? "?" : ",?"; });
+  return places;
 }
 
 /// Binds every column of a row. @param statement  INSERT with as many parameters

@@ -340,11 +340,11 @@ void CaptureStore::add(CaptureCall& call) {
   call.call_id = next_call_++;
   if (!call.rows_bytes.empty()) call.rows_sha256 = Sha256::hex(Sha256::of(call.rows_bytes));
   auto& insert_call =
-      statement("INSERT INTO calls (" + capture_file::column_names<CaptureCall>() + ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+      statement("INSERT INTO calls (" + capture_file::column_names<CaptureCall>() + ") VALUES (" + capture_file::column_places<CaptureCall>() + ")");
   capture_file::bind_columns(insert_call, call);
   insert_call.run();
   auto& insert_head = statement("INSERT INTO heads (call_id, " + capture_file::column_names<CaptureHead>() +
-                                ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+                                ") VALUES (?," + capture_file::column_places<CaptureHead>() + ")");
   for (CaptureHead& head : call.heads) {
     head.plan_id = plan_id(head.plan);
     insert_head.bind(call.call_id);

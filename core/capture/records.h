@@ -77,7 +77,8 @@ struct CaptureHead {
   std::optional<double> rho_used_mean, rho_used_p05, rho_used_p95, rho_over_one_ratio;
   std::optional<double> row_mass_mean, lse_mean, lse_p05, lse_p50, lse_p95, lse_delta_mean;
   std::optional<double> error_ratio, error_l1_ratio, error_cosine, residual_ratio;
-  std::optional<double> execute_ms;
+  std::optional<double> plan_ms, execute_ms, correct_ms;  ///< its shares of the call's; correct_ms is part of execute_ms
+  std::optional<double> pv_left_out_ratio;   ///< of all pairs, those that were kept and met no v
   std::int64_t nonfinite_count = 0;
 };
 
@@ -85,7 +86,7 @@ struct CaptureCall {
   std::int64_t call_id = 0;
   int run_id = 0, step = 0, layer = 0, branch = 0;
   std::string action = "full";               ///< full refresh sparse search cached
-  std::optional<double> plan_ms, execute_ms, measure_ms, shadow_ms;
+  std::optional<double> plan_ms, execute_ms, correct_ms, measure_ms, shadow_ms;  ///< correct_ms is part of execute_ms
   std::optional<double> flops_dense, flops_done;
   std::int64_t plan_bytes = 0, state_bytes = 0;
   std::int64_t sampled_rows = 0;             ///< rows behind recall, rho and errors; all tokens under shadow

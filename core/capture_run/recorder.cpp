@@ -10,6 +10,7 @@
 #include <numeric>
 #include <optional>
 
+#include "core/attention/measure.h"
 #include "core/bridge/accelerator.h"
 #include "core/bridge/attention.h"
 #include "core/capture_run/probe.h"
@@ -123,6 +124,7 @@ void RunRecorder::record(const LayerMeasure& measure, const LayerCall& call, con
   c.action = step_kind_name(plan.kind);
   c.plan_ms = measure.plan_seconds * 1e3 / batches;
   c.execute_ms = (measure.seconds - measure.plan_seconds) * 1e3 / batches;
+  c.correct_ms = measure.method->correct_seconds() * 1e3 / batches;
   c.state_bytes = measure.method_bytes;
   c.plan_bytes = selection ? selection->bytes() : 0;
   c.flops_dense = 4.0 * static_cast<double>(p.heads) * pairs * static_cast<double>(call.q.size(3));
@@ -151,6 +153,9 @@ void RunRecorder::record(const LayerMeasure& measure, const LayerCall& call, con
   const RowCorrection correction = plan.kind == StepKind::Sparse ? measure.method->row_correction(call, batch) : RowCorrection{};
   measure_heads(p, plan, correction);
   measure_mask(p, measure, plan, selection);
+  if (const at::Tensor left_out = pv_left_out_ratio(call, batch, plan, measure.qk); left_out.defined()) {
+    for (std::size_t h = 0; h < c.heads.size(); ++h) c.heads[h].pv_left_out_ratio = left_out.const_data_ptr<double>()[h];
+  }
 
   if (p.exact.map.defined()) {
     CaptureTensor map = tensor_at("map", call.step, call.layer, c.branch);
@@ -287,7 +292,10 @@ void RunRecorder::measure_mask(Probed& p, const LayerMeasure& measure, const Blo
   }
   for (std::int64_t h = 0; h < p.heads; ++h) {
     const double share = visited_sum > 0 ? tiles[static_cast<std::size_t>(h)] / visited_sum : 1 / heads;
-    p.call.heads[static_cast<std::size_t>(h)].execute_ms = *p.call.execute_ms * share;
+    CaptureHead& head = p.call.heads[static_cast<std::size_t>(h)];
+    head.plan_ms = *p.call.plan_ms / heads;
+    head.execute_ms = *p.call.execute_ms * share;
+    head.correct_ms = *p.call.correct_ms * share;
   }
 }
 

@@ -16,7 +16,6 @@
 #include "core/attention/registry.h"
 #include "core/attention/session.h"
 #include "core/bridge/attention.h"
-#include "core/bridge/pv_skip.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/pipeline/attend_capture.h"
 #include "kernels/error.h"
@@ -211,8 +210,7 @@ void append_mean(std::vector<double>& to, const at::Tensor& rows) {  // (H,T)
   to.insert(to.end(), means.const_data_ptr<double>(), means.const_data_ptr<double>() + means.numel());
 }
 
-AttendStep record_of(const LayerMeasure& m, const LayerCall& call, const BlockPlan& plan, const at::Tensor& out, int rows,
-                     QkPrecision qk) {
+AttendStep record_of(const LayerMeasure& m, const LayerCall& call, const BlockPlan& plan, const at::Tensor& out, int rows) {
   const AttentionStats stats = measure(call, plan, out, rows);
   AttendStep step;
   step.step = m.step;
@@ -235,14 +233,8 @@ AttendStep record_of(const LayerMeasure& m, const LayerCall& call, const BlockPl
     const RowCorrection rows_of = m.method->row_correction(call, b);
     if (rows_of.scale.defined()) append_mean(step.rho_used, rows_of.scale);
     if (rows_of.mass.defined()) append_mean(step.row_mass, rows_of.mass);
-    if (plan.kind != StepKind::Sparse || !plan.attended.empty()) continue;
-    const Selection& selection = *plan.selections[static_cast<std::size_t>(b)];
-    if (!selection.pv_skip().defined() || selection.by_head()) continue;
-    LayerCall one = element_in_slots(call, b, selection.arrangement());
-    one.pv_skip = selection.pv_skip();
-    one.qk = qk;
-    const at::Tensor ratio = pv_left_out(one, selection.mask(), call.q.size(2));  // (H)
-    step.pv_left_out_ratio.insert(step.pv_left_out_ratio.end(), ratio.const_data_ptr<double>(), ratio.const_data_ptr<double>() + ratio.numel());
+    const at::Tensor ratio = pv_left_out_ratio(call, b, plan, m.qk);  // (H)
+    if (ratio.defined()) step.pv_left_out_ratio.insert(step.pv_left_out_ratio.end(), ratio.const_data_ptr<double>(), ratio.const_data_ptr<double>() + ratio.numel());
   }
   return step;
 }
@@ -270,12 +262,11 @@ AttendResult attend_file(const AttendRequest& r, const std::function<bool(std::i
   result.shape = in.q.sizes().vec();
   std::vector<StepTensors> written;
   std::optional<AttendCapture> capture;
-  const QkPrecision qk = qk_precision(resolve(r.method, total).parameters);
   AttentionSession session(r.method, total, [&](const LayerMeasure& m, const LayerCall& call, const BlockPlan& plan, const at::Tensor& out) {
     if (!at::isfinite(out).all().item<bool>())
       refuse("q, k and v whose products float32 can hold", "infinities or NaN in the output of step " + std::to_string(m.step),
              "scale them down");
-    result.steps.push_back(record_of(m, call, plan, out, r.measured_rows, qk));
+    result.steps.push_back(record_of(m, call, plan, out, r.measured_rows));
     if (!r.out.empty()) written.push_back(describe(call, plan, out));
     if (capture) capture->on_call(m, call, plan, out);
   });

@@ -29,6 +29,9 @@ Quantity quantity_of(const std::string& column) {
   if (begins("iou_previous")) return {Look::BarsToOne, "blocks in both masks / blocks in either, against the step before"};
   if (begins("rho_over_one")) return {Look::BarsToOne, "share of rows whose rho used is above 1"};
   if (begins("execute_ms")) return {Look::BarsToMost, "the call's time, shared out by touched blocks"};
+  if (begins("correct_ms")) return {Look::BarsToMost, "what of execute_ms the correction took, shared out the same way"};
+  if (begins("plan_ms")) return {Look::BarsToMost, "the call's planning, shared out evenly"};
+  if (begins("pv_left_out")) return {Look::BarsToOne, "pairs that were kept and met no V / all pairs (SpargeAttn's pv_skip)"};
   if (begins("rho_")) return {Look::Share, "exp(LSE kept - LSE full), Re-ttention Eq. 8; used: its rho0 + (k-1) lambda"};
   if (begins("row_mass")) return {Look::Signed, "sum of the weights of a row; Re-ttention's 1 + (k-1) lambda"};
   if (begins("error") || begins("residual")) return {Look::Logarithmic, "|O - O full| / |O full|, L1 or L2; 1 - cos; residual: |R| / |O full|"};

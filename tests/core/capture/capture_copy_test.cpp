@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 
 #include "core/capture/bookmarks.h"
+#include "core/capture/capture_schema.h"
 #include "kernels/error.h"
 #include "tests/core/capture/small_capture.h"
 #include "tests/support/temporary_folder.h"
@@ -91,6 +93,49 @@ TEST_F(CaptureCopies, RedactedHoldNothingThatSaysWhatWasAskedOrWhere) {
   ASSERT_EQ(report.dropped.size(), 4u);
   EXPECT_NE(report.dropped[2].find("text_embedding"), std::string::npos);
   EXPECT_NE(report.dropped[3].find("show what was asked for"), std::string::npos);
+}
+
+/// The same capture as version 1.1 writes it: without the columns that came later.
+void write_as_1_1(const fs::path& from, const fs::path& to) {
+  sqlite::Database old(to, sqlite::Database::Mode::ReadWrite);
+  for (const std::string& table : capture_file::schema(1)) old.execute(table);
+  old.execute("PRAGMA application_id = " + std::to_string(capture_file::kApplicationId) + "; PRAGMA user_version = 1001");
+  sqlite::Statement(old, "ATTACH ? AS new").bind(from.string()).run();
+  std::vector<std::string> tables;
+  sqlite::Statement names(old, "SELECT name FROM main.sqlite_schema WHERE type = 'table'");
+  while (names.step()) tables.push_back(names.text(0));
+  for (const std::string& table : tables) {
+    sqlite::Statement columns(old, "SELECT group_concat(name) FROM pragma_table_info(?, 'main')");
+    columns.bind(table);
+    ASSERT_TRUE(columns.step());
+    old.execute("INSERT INTO main." + table + " SELECT " + columns.text(0) + " FROM new." + table);
+  }
+}
+
+TEST_F(CaptureCopies, OfAnOlderVersionAreReadAndSayNothingOfWhatItDidNotMeasure) {
+  write_capture(file_);
+  const fs::path old = folder_ / "old.ditcap";
+  write_as_1_1(file_, old);
+  copy_capture(old, copy_, {});
+  for (const fs::path& file : {old, copy_}) {
+    const CaptureReader reader(file);
+    const CaptureCall call = *reader.call(1, 2, 1, 1);
+    EXPECT_FALSE(call.correct_ms);
+    const CaptureHead& head = call.heads.at(2);
+    EXPECT_NEAR(*head.recall, 0.7, 1e-12);
+    EXPECT_EQ(head.execute_ms, 2);
+    EXPECT_FALSE(head.plan_ms || head.correct_ms || head.pv_left_out_ratio);
+    for (const auto& value : reader.head_values(1, "correct_ms")) EXPECT_TRUE(std::isnan(value.value));
+    EXPECT_EQ(reader.steps(1).size(), 4u);
+    EXPECT_TRUE(reader.find(1, {"latents", 4, {}, {}}));
+  }
+  EXPECT_EQ(CaptureReader(old).meta().version, 1001);
+  EXPECT_EQ(CaptureReader(copy_).meta().version, 1002);
+  const CaptureCall now = *CaptureReader(file_).call(1, 2, 1, 1);
+  EXPECT_EQ(now.correct_ms, 4.5);
+  EXPECT_EQ(now.heads.at(2).correct_ms, 2.5);
+  EXPECT_EQ(now.heads.at(2).plan_ms, 0.25);
+  EXPECT_EQ(now.heads.at(2).pv_left_out_ratio, 0.125);
 }
 
 TEST_F(CaptureCopies, OfSomeStepsAndKindsAreSmallerAndReadable) {

@@ -69,12 +69,14 @@ inline void add_step(CaptureWriter& writer, int step) {
       CaptureCall call;
       call.step = step, call.layer = layer, call.branch = branch, call.action = "sparse";
       call.rows_bytes = {1, 2, 3};
+      call.correct_ms = 4.5;
       for (int head = 0; head < kHeads; ++head) {
         CaptureHead h;
         h.head = head;
         h.plan = plan;
         h.recall = 0.5 + 0.1 * head;
         h.rho_used_mean = std::numeric_limits<double>::quiet_NaN();
+        h.plan_ms = 0.25, h.execute_ms = 2, h.correct_ms = 0.5 + head, h.pv_left_out_ratio = 0.125;
         call.heads.push_back(h);
       }
       writer.add(call);

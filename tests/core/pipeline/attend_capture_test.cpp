@@ -86,6 +86,52 @@ TEST_F(AttendCaptureTest, MeasuresEveryRowAgainstFullAttention) {
   }
 }
 
+TEST_F(AttendCaptureTest, SharesTheCallsTimesOutToItsHeads) {
+  attend_file(request_);
+  const CaptureReader reader(request_.capture);
+  for (const int step : {2, 4}) {  // Re-ttention's refresh measures rho and R; a sparse step makes its factors
+    const auto call = reader.call(1, step, 1, 0);
+    ASSERT_TRUE(call && call->correct_ms && call->plan_ms && call->execute_ms);
+    EXPECT_GT(*call->correct_ms, 0);
+    EXPECT_LE(*call->correct_ms, *call->execute_ms);
+    double plan_ms = 0, execute_ms = 0, correct_ms = 0;
+    for (const CaptureHead& head : call->heads) {
+      plan_ms += *head.plan_ms, execute_ms += *head.execute_ms, correct_ms += *head.correct_ms;
+      EXPECT_FALSE(head.pv_left_out_ratio);
+    }
+    EXPECT_NEAR(plan_ms, *call->plan_ms, 1e-9);
+    EXPECT_NEAR(execute_ms, *call->execute_ms, 1e-9);
+    EXPECT_NEAR(correct_ms, *call->correct_ms, 1e-9);
+  }
+  request_.method = parse_method_choice("window:warmup_steps=0,refresh_period=0");
+  attend_file(request_);
+  const auto call = CaptureReader(request_.capture).call(1, 4, 1, 0);
+  EXPECT_LT(*call->correct_ms, 0.1 * *call->execute_ms) << "it corrects nothing";
+}
+
+TEST_F(AttendCaptureTest, SaysWhatShareOfThePairsMetNoV) {
+  using at::indexing::Slice;
+  tensors_["q"].mul_(0.1).select(-1, 0).fill_(4);  // the first block of keys towers over the others
+  tensors_["k"].mul_(0.1).index({Slice(), Slice(), Slice(), Slice(kText, kText + 64), 0}).fill_(8);
+  save_tensors(request_.tensors, tensors_, {});
+  request_.method = parse_method_choice("spargeattn:qk=int8,pv_skip=10,kept_ratio=0.9,warmup_steps=0");
+  const AttendResult result = attend_file(request_);
+  const CaptureReader reader(request_.capture);
+  double most = 0;
+  for (std::int64_t branch = 0; branch < kBatch; ++branch) {
+    const auto call = reader.call(1, 3, 1, static_cast<int>(branch));
+    ASSERT_TRUE(call);
+    for (std::int64_t head = 0; head < kHeads; ++head) {
+      const CaptureHead& row = call->heads.at(static_cast<std::size_t>(head));
+      ASSERT_TRUE(row.pv_left_out_ratio);
+      EXPECT_NEAR(*row.pv_left_out_ratio, result.steps.at(1).pv_left_out_ratio.at(static_cast<std::size_t>(branch * kHeads + head)), 1e-12);
+      EXPECT_LE(*row.pv_left_out_ratio, *row.kept_ratio_achieved);
+      most = std::max(most, *row.pv_left_out_ratio);
+    }
+  }
+  EXPECT_GT(most, 0);
+}
+
 TEST_F(AttendCaptureTest, ChangesNothingOfTheResult) {
   request_.out = folder_ / "with.safetensors";
   attend_file(request_);
