@@ -42,6 +42,8 @@ std::int64_t bytes_of(const CaptureTensor& tensor) {
   return static_cast<std::int64_t>(tensor.values.size() * sizeof(float) + tensor.bytes.size());
 }
 
+constexpr std::int64_t kWake_bytes = std::int64_t{1} << 20;
+
 std::int64_t queue_limit() {
   const std::int64_t memory = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
   return std::min<std::int64_t>(std::int64_t{256} << 20, std::max<std::int64_t>(memory / 16, std::int64_t{16} << 20));
@@ -67,7 +69,12 @@ struct CaptureWriter::Impl {
     }
     room.wait(lock, [&] { return queued_bytes == 0 || queued_bytes + item.bytes <= kQueue_bytes; });
     queued_bytes += item.bytes;
+    waiting_bytes += item.bytes;
+    const bool row = std::holds_alternative<CaptureTensor>(item.work) || std::holds_alternative<CaptureCall>(item.work);
     queue.push_back(std::move(item));
+    // Waking takes a core from the run for a moment: once a step, and where much has come together.
+    if (row && waiting_bytes < kWake_bytes) return;
+    waiting_bytes = 0;
     filled.notify_one();
   }
 
@@ -118,7 +125,7 @@ struct CaptureWriter::Impl {
   mutable std::mutex mutex;
   std::condition_variable filled, room;
   std::deque<Item> queue;
-  std::int64_t queued_bytes = 0;
+  std::int64_t queued_bytes = 0, waiting_bytes = 0;  ///< since the writer was last woken
   bool busy = false, closed = false;
   CaptureTotals totals;
   std::thread thread;  // last: it uses all of the above
@@ -157,6 +164,7 @@ void CaptureWriter::end_run(const CaptureRun& run) { impl_->push({EndRun{run}, 0
 
 void CaptureWriter::drain() {
   std::unique_lock lock(impl_->mutex);
+  impl_->filled.notify_one();
   impl_->room.wait(lock, [&] { return impl_->closed || (impl_->queue.empty() && !impl_->busy); });
 }
 

@@ -21,7 +21,8 @@ void encode(CaptureTensor& tensor);
 /// @throws Error{Unsupported} for an encoding or type of a newer version
 std::vector<float> decode(const CaptureTensor& header, std::span<const std::uint8_t> bytes);
 
-/// Elements a chunk holds: whole rows of the last axis for `up`; one head where it fits into 256 KiB (large kinds 1 MiB).
+/// Elements a chunk holds: whole rows of the last axis for `up`; one head where it fits into 256 KiB (large kinds 1 MiB), and as
+/// many as fit into 16 KiB.
 std::int64_t chunk_items(const CaptureTensor& tensor);
 
 struct StoredChunk {

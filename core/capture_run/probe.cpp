@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <limits>
 
@@ -17,9 +18,6 @@
 namespace ditscope {
 namespace {
 
-/// Probabilities held at once: they stay in a core's cache until they are summed up.
-constexpr std::int64_t kProbabilityBytes = std::int64_t{1} << 20;
-
 /// Memory of the calling thread for so many floats, kept for the next call: fresh pages cost as much as the sums.
 float* kept_memory(std::int64_t count) {
   static thread_local std::vector<float> memory;
@@ -27,65 +25,65 @@ float* kept_memory(std::int64_t count) {
   return memory.data();
 }
 
+/// Sixteen sums side by side.
+using Lanes = float __attribute__((vector_size(64), aligned(4), may_alias));
+
+inline __attribute__((always_inline)) float sum_of(const Lanes& lanes) {
+  float sums[16];
+  std::memcpy(sums, &lanes, sizeof sums);
+  for (int width = 8; width > 0; width /= 2)
+    for (int lane = 0; lane < width; ++lane) sums[lane] += sums[lane + width];
+  return sums[0];
+}
+
 /// Sums of the cells of a row.
 DITSCOPE_VECTOR_CLONES void sum_cells(const float* row, const std::int64_t* edges, std::int64_t cells, float* sums) {
   for (std::int64_t c = 0; c < cells; ++c) {
-    float lanes[16] = {};
+    Lanes lanes{};
     std::int64_t i = edges[c];
-    for (; i + 16 <= edges[c + 1]; i += 16)
-      for (int lane = 0; lane < 16; ++lane) lanes[lane] += row[i + lane];
-    for (; i < edges[c + 1]; ++i) lanes[i % 16] += row[i];
-    for (int width = 8; width > 0; width /= 2)
-      for (int lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
-    sums[c] = lanes[0];
+    for (; i + 16 <= edges[c + 1]; i += 16) lanes += *reinterpret_cast<const Lanes*>(row + i);
+    float rest = 0;
+    for (; i < edges[c + 1]; ++i) rest += row[i];
+    sums[c] = sum_of(lanes) + rest;
   }
 }
 
 /// Sums of what is kept (1) and of what is not (0).
 DITSCOPE_VECTOR_CLONES void divided_sum(const float* row, const float* keeps, std::int64_t n, float* kept_sum, float* skipped_sum) {
-  float kept[16] = {}, skipped[16] = {};
+  Lanes kept{}, skipped{};
   std::int64_t i = 0;
   for (; i + 16 <= n; i += 16) {
-    for (int lane = 0; lane < 16; ++lane) {
-      kept[lane] += keeps[i + lane] * row[i + lane];
-      skipped[lane] += (1.0F - keeps[i + lane]) * row[i + lane];
-    }
+    const Lanes share = *reinterpret_cast<const Lanes*>(row + i), of_kept = share * *reinterpret_cast<const Lanes*>(keeps + i);
+    kept += of_kept;
+    skipped += share - of_kept;
   }
-  for (; i < n; ++i) (keeps[i] > 0 ? kept : skipped)[i % 16] += row[i];
-  for (int width = 8; width > 0; width /= 2) {
-    for (int lane = 0; lane < width; ++lane) {
-      kept[lane] += kept[lane + width];
-      skipped[lane] += skipped[lane + width];
-    }
-  }
-  *kept_sum = kept[0];
-  *skipped_sum = skipped[0];
+  float kept_rest = 0, skipped_rest = 0;
+  for (; i < n; ++i) (keeps[i] > 0 ? kept_rest : skipped_rest) += row[i];
+  *kept_sum = sum_of(kept) + kept_rest;
+  *skipped_sum = sum_of(skipped) + skipped_rest;
 }
 
-/// Probabilities of heads first .. first+count-1 into the figures of a probe.
-void gather(RowProbe& probe, const at::Tensor& probabilities, const at::Tensor& keeps, std::int64_t first,
-            const std::vector<std::int64_t>& edges) {
-  const std::int64_t count = probabilities.size(0), rows = probabilities.size(1), tokens = probabilities.size(2);
-  const auto cells = static_cast<std::int64_t>(edges.size()) - 1;
-  const float* p = probabilities.const_data_ptr<float>();
-  float* map = probe.map.data_ptr<float>() + first * rows * cells;
-  float* kept = probe.kept.data_ptr<float>() + first * rows;
-  float* skipped = probe.skipped.data_ptr<float>() + first * rows;
-  const float* keep = keeps.defined() ? keeps.const_data_ptr<float>() : nullptr;
-  const bool shared = keep && keeps.size(0) == 1;
-  at::parallel_for(0, count * rows, 16, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const float* row = p + i * tokens;
-      sum_cells(row, edges.data(), cells, map + i * cells);
-      if (!keep) {
-        kept[i] = 1;
-        skipped[i] = 0;
-        continue;
-      }
-      const std::int64_t plane = shared ? i % rows : first * rows + i;
-      divided_sum(row, keep + plane * tokens, tokens, &kept[i], &skipped[i]);
-    }
-  });
+/// Probabilities of the rows of a head, (R,T), into the figures of a probe.
+void gather(RowProbe& probe, const float* probabilities, const at::Tensor& keeps, std::int64_t head, const std::vector<std::int64_t>& edges) {
+  const std::int64_t rows = probe.map.size(1), tokens = edges.back(), cells = static_cast<std::int64_t>(edges.size()) - 1;
+  float* map = probe.map.data_ptr<float>() + head * rows * cells;
+  float* kept = probe.kept.data_ptr<float>() + head * rows;
+  float* skipped = probe.skipped.data_ptr<float>() + head * rows;
+  const float* keep = keeps.defined() ? keeps.const_data_ptr<float>() + (keeps.size(0) == 1 ? 0 : head * rows * tokens) : nullptr;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const float* row = probabilities + r * tokens;
+    sum_cells(row, edges.data(), cells, map + r * cells);
+    kept[r] = 1, skipped[r] = 0;
+    if (keep) divided_sum(row, keep + r * tokens, tokens, &kept[r], &skipped[r]);
+  }
+}
+
+/// The view of one head.
+template <typename T>
+HostView<T, 3> head_of(HostView<T, 3> all, std::int64_t head) {
+  all.data += head * all.stride[0];
+  all.shape[0] = 1;
+  return all;
 }
 
 template <typename Element>
@@ -93,31 +91,33 @@ void probe_with_kernel(const LayerCall& call, std::int64_t batch, const at::Tens
                        const std::vector<std::int64_t>& edges, RowProbe& probe) {
   const at::Tensor q = widened(call.q[batch]), k = widened(call.k[batch]), v = widened(call.v[batch]);  // (H,T,D)
   const std::int64_t heads = q.size(0), tokens = q.size(1), count = rows.size(0);
-  const at::Tensor numbers = rows.to(at::kInt).unsqueeze(0).expand({heads, count});  // (H,R), stride 0
-  const std::int64_t together = std::clamp<std::int64_t>(kProbabilityBytes / (count * tokens * 4), 1, heads);
+  const at::Tensor numbers = rows.to(at::kInt);
   const at::Tensor full = at::empty({heads, count, q.size(2)}, q.options());  // (H,R,D)
-  const at::Tensor probabilities = at::from_blob(kept_memory(together * count * tokens), {together, count, tokens}, at::kFloat);
-  for (std::int64_t first = 0; first < heads; first += together) {
-    const std::int64_t n = std::min(together, heads - first);
-    RowAttentionArguments<Element> a;
-    a.q = view<const Element, 3>(q.narrow(0, first, n));
-    a.k = view<const Element, 3>(k.narrow(0, first, n));
-    a.v = view<const Element, 3>(v.narrow(0, first, n));
-    a.rows = view<const std::int32_t, 2>(numbers.narrow(0, first, n));
-    a.scale = static_cast<float>(call.scale);
-    a.out = view<Element, 3>(full.narrow(0, first, n));
-    a.log_sum_exp = view<float, 2>(probe.log_sum_exp.narrow(0, first, n));
-    const at::Tensor part = probabilities.narrow(0, 0, n);
-    a.probabilities = view<float, 3>(part);
-    row_attention(a, torch_workers(at::get_num_threads()));
-    gather(probe, part, keeps, first, edges);
-  }
+  const auto queries = view<const Element, 3>(q), keys = view<const Element, 3>(k), values = view<const Element, 3>(v);
+  const auto out = view<Element, 3>(full);
+  float* sums = probe.log_sum_exp.data_ptr<float>();
+  // A head at a time a thread: its probabilities are summed up while they are still near the core.
+  std::atomic<std::int64_t> next{0};
+  torch_workers(at::get_num_threads()).run([&] {
+    for (std::int64_t head = next++; head < heads; head = next++) {
+      float* probabilities = kept_memory(count * tokens);
+      RowAttentionArguments<Element> a;
+      a.q = head_of(queries, head), a.k = head_of(keys, head), a.v = head_of(values, head);
+      a.rows = {numbers.const_data_ptr<std::int32_t>(), {1, count}, {0, 1}};
+      a.scale = static_cast<float>(call.scale);
+      a.out = head_of(out, head);
+      a.log_sum_exp = {sums + head * count, {1, count}, {count, 1}};
+      a.probabilities = {probabilities, {1, count, tokens}, {count * tokens, tokens, 1}};
+      row_attention(a);
+      gather(probe, probabilities, keeps, head, edges);
+    }
+  });
   probe.full = full.to(at::kFloat);
 }
 
 void probe_in_torch(const LayerCall& call, std::int64_t batch, const at::Tensor& rows, const at::Tensor& keeps,
                     const std::vector<std::int64_t>& edges, RowProbe& probe) {
-  const std::int64_t heads = call.q.size(1), tokens = call.q.size(2), count = rows.size(0);
+  const std::int64_t heads = call.q.size(1);
   const at::Tensor index = rows.to(call.q.device());
   std::vector<at::Tensor> full;
   for (std::int64_t h = 0; h < heads; ++h) {
@@ -127,7 +127,7 @@ void probe_in_torch(const LayerCall& call, std::int64_t batch, const at::Tensor&
     probe.log_sum_exp[h].copy_(at::logsumexp(logits, -1));
     const at::Tensor probabilities = at::softmax(logits, -1);  // (R,T)
     full.push_back(at::matmul(probabilities, call.v[batch][h].to(at::kFloat)).cpu());
-    gather(probe, probabilities.cpu().view({1, count, tokens}), keeps, h, edges);
+    gather(probe, probabilities.cpu().contiguous().const_data_ptr<float>(), keeps, h, edges);
   }
   probe.full = at::stack(full);  // (H,R,D)
 }

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -51,6 +52,28 @@ double log_share(double kept, double skipped) { return kept < 0.5 ? std::log(kep
 std::vector<float> floats(const at::Tensor& tensor) {
   const at::Tensor values = tensor.to(at::kCPU, at::kFloat).contiguous();
   return {values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()};
+}
+
+/// In eight sums, which a processor adds side by side.
+double mean(const float* values, std::size_t count) {
+  std::array<double, 8> sums{};
+  for (std::size_t i = 0; i < count; ++i) sums[i % sums.size()] += values[i];
+  return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(count);
+}
+
+/// Rows of (H,T,D) on the CPU. `index_select` would first copy all of a tensor whose heads do not lie one after the other.
+at::Tensor rows_of(const at::Tensor& tensor, const at::Tensor& rows) {
+  const std::int64_t heads = tensor.size(0), count = rows.numel(), width = tensor.size(2);
+  if (!tensor.is_cpu() || tensor.stride(2) != 1) return tensor.index_select(1, rows.to(tensor.device())).to(at::kCPU).contiguous();
+  at::Tensor out = at::empty({heads, count, width}, tensor.options());  // (H,R,D)
+  const auto element = static_cast<std::int64_t>(tensor.element_size());
+  const auto* from = static_cast<const std::uint8_t*>(tensor.const_data_ptr());
+  auto* to = static_cast<std::uint8_t*>(out.data_ptr());
+  const auto* row = rows.const_data_ptr<std::int64_t>();
+  for (std::int64_t h = 0; h < heads; ++h)
+    for (std::int64_t r = 0; r < count; ++r, to += width * element)
+      std::memcpy(to, from + (h * tensor.stride(0) + row[r] * tensor.stride(1)) * element, static_cast<std::size_t>(width * element));
+  return out;
 }
 
 }  // namespace
@@ -138,7 +161,7 @@ void RunRecorder::record(const LayerMeasure& measure, const LayerCall& call, con
   }
 
   p.rows = probe_rows(call, batch, rows_, selection ? known_.at(selection).kept : at::Tensor(), edges_);
-  const at::Tensor out_rows = out[batch].index_select(1, rows_.to(out.device())).to(at::kCPU).contiguous();  // (H,R,D)
+  const at::Tensor out_rows = rows_of(out[batch], rows_);  // (H,R,D)
   p.out_rows = out_rows.to(at::kFloat);
   const auto* raw = static_cast<const std::uint8_t*>(out_rows.const_data_ptr());
   c.rows_bytes.assign(raw, raw + out_rows.nbytes());
@@ -198,20 +221,18 @@ void RunRecorder::measure_heads(Probed& p, const BlockPlan& plan, const RowCorre
   const std::vector<float> scale = correction.scale.defined() ? floats(correction.scale) : std::vector<float>();          // (H,T)
   const std::vector<float> mass = correction.mass.defined() ? floats(correction.mass) : std::vector<float>();             // (H,T)
   const std::vector<float> residual =
-      correction.residual.defined() ? floats(correction.residual.index_select(1, rows_.to(correction.residual.device()))) : std::vector<float>();
+      correction.residual.defined() ? floats(rows_of(correction.residual, rows_)) : std::vector<float>();
   const auto tokens = static_cast<std::size_t>(p.tokens);
+  const at::Tensor all_sums = (p.shadowed ? p.exact.log_sum_exp : p.rows.log_sum_exp).contiguous();  // (H,rows)
+  const float* lse = all_sums.const_data_ptr<float>();
+  const float* kept = (p.shadowed ? p.log_rho : p.rows.kept).const_data_ptr<float>();  // (H,rows), a logarithm under shadow
   for (std::int64_t h = 0; h < p.heads; ++h) {
     CaptureHead& head = p.call.heads[static_cast<std::size_t>(h)];
     head.head = static_cast<int>(h);
-    std::vector<double> shares, sums;
-    const at::Tensor all_sums = (p.shadowed ? p.exact.log_sum_exp : p.rows.log_sum_exp).contiguous();
-    const float* lse = all_sums.const_data_ptr<float>() + h * count;
-    for (std::int64_t r = 0; r < count; ++r) {
-      sums.push_back(lse[r]);
-      if (!masked) continue;
-      shares.push_back(p.shadowed ? std::exp(double{p.log_rho.const_data_ptr<float>()[h * count + r]})
-                                  : double{p.rows.kept.const_data_ptr<float>()[h * count + r]});
-    }
+    std::vector<double> shares;
+    const std::vector<double> sums(lse + h * count, lse + (h + 1) * count);
+    for (std::int64_t r = 0; masked && r < count; ++r)
+      shares.push_back(p.shadowed ? std::exp(double{kept[h * count + r]}) : double{kept[h * count + r]});
     const Spread lse_spread(sums);
     head.lse_mean = lse_spread.mean, head.lse_p05 = lse_spread.p05, head.lse_p50 = lse_spread.p50, head.lse_p95 = lse_spread.p95;
     if (masked) {
@@ -239,15 +260,14 @@ void RunRecorder::measure_heads(Probed& p, const BlockPlan& plan, const RowCorre
     const auto first = static_cast<std::size_t>(h) * tokens;
     if (!scale.empty()) {
       const float* used = scale.data() + first;
-      head.rho_used_mean = std::accumulate(used, used + tokens, 0.0) / static_cast<double>(tokens);
+      head.rho_used_mean = mean(used, tokens);
       head.rho_over_one_ratio = static_cast<double>(std::count_if(used, used + tokens, [](float rho) { return rho > 1; })) / static_cast<double>(tokens);
       std::vector<double> at_rows;
       for (std::int64_t r = 0; r < sampled; ++r) at_rows.push_back(used[rows_.const_data_ptr<std::int64_t>()[r]]);
       const Spread spread(std::move(at_rows));
       head.rho_used_p05 = spread.p05, head.rho_used_p95 = spread.p95;
     }
-    if (!mass.empty())
-      head.row_mass_mean = std::accumulate(mass.data() + first, mass.data() + first + tokens, 0.0) / static_cast<double>(tokens);
+    if (!mass.empty()) head.row_mass_mean = mean(mass.data() + first, tokens);
     if (!residual.empty()) {
       double added = 0, exact = 0;
       for (std::int64_t i = h * sampled * width; i < (h + 1) * sampled * width; ++i) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "kernels/cpu/attention_tile.h"
 #include "kernels/cpu/clones.h"
@@ -86,59 +87,86 @@ DITSCOPE_VECTOR_CLONES void normalise(float* row, std::int64_t keys, std::int64_
   }
 }
 
+/// Rows first .. first+63 of a head. @param block_of  the packed keys and values of a block: key_block -> {keys, values}
+template <typename Element, typename BlockOf>
+void attend_tile(const RowAttentionArguments<Element>& a, const cpu::VectorKernels& kernels, std::int64_t head, std::int64_t first,
+                 const BlockOf& block_of) {
+  const std::int64_t keys = a.k.shape[1], width = a.q.shape[2];
+  const int count = tokens_in(0, a.rows.shape[1] - first);
+  static thread_local cpu::Scratch memory;
+  auto* gathered = memory.reserve<Element>(static_cast<std::size_t>(count * width));  // (count, D)
+  std::int32_t numbers[kBlockTokens];
+  for (int r = 0; r < count; ++r) {
+    numbers[r] = a.rows.data[head * a.rows.stride[0] + (first + r) * a.rows.stride[1]];
+    const Element* from = a.q.data + head * a.q.stride[0] + numbers[r] * a.q.stride[1];
+    for (std::int64_t c = 0; c < width; ++c) gathered[r * width + c] = from[c * a.q.stride[2]];
+  }
+  static thread_local RowVisits visits;
+  if (a.mask) visits.collect(*a.mask, head, numbers, count);
+  const cpu::Visits every(nullptr, keys);
+
+  cpu::AttentionTile tile(kernels, static_cast<int>(width));
+  tile.load_queries({gathered, static_cast<std::ptrdiff_t>(width), 1, std::is_same_v<Element, Bfloat16Bits>}, count, a.scale);
+  tile.begin_softmax();
+  const auto& to = a.probabilities;
+  float* probabilities = to.data ? to.data + head * to.stride[0] + first * to.stride[1] : nullptr;
+  const float log2_scale = std::fabs(a.scale) * cpu::kLog2E;
+  for (std::int64_t n = 0; n < blocks_of(keys); ++n) {
+    const std::int32_t slot = a.mask ? visits.slot_of_block[static_cast<std::size_t>(n)] : 0;
+    const std::uint64_t nothing[kBlockTokens] = {};
+    const std::uint64_t* bits = !a.mask     ? every.bits(head, 0, n)
+                                : slot >= 0 ? visits.bits.data() + static_cast<std::size_t>(slot) * kBlockTokens
+                                            : nothing;
+    if (slot >= 0) {
+      const auto [packed_keys, packed_values] = block_of(n);
+      tile.multiply(packed_keys);
+      tile.add_block(packed_values, bits);
+    }
+    if (probabilities)
+      keep_logits(tile.logits, bits, count, tokens_in(n, keys), log2_scale, probabilities + n * kBlockTokens * to.stride[2],
+                  to.stride[1], to.stride[2]);
+  }
+  for (int r = 0; r < count; ++r) {
+    if (a.out.data) tile.store(r, a.out.data + head * a.out.stride[0] + (first + r) * a.out.stride[1], a.out.stride[2]);
+    if (a.log_sum_exp.data)
+      a.log_sum_exp.data[head * a.log_sum_exp.stride[0] + (first + r) * a.log_sum_exp.stride[1]] = tile.log_sum_exp(r);
+    if (probabilities) {
+      const float sum = tile.sum(r);
+      normalise(probabilities + r * to.stride[1], keys, to.stride[2], sum == 0 ? 0.0f : tile.maximum(r), sum == 0 ? 0.0f : 1 / sum);
+    }
+  }
+}
+
 }  // namespace
 
 template <typename Element>
 void row_attention(const RowAttentionArguments<Element>& a, const Workers& workers) {
   expect_arguments(a);
-  const std::int64_t keys = a.k.shape[1], rows = a.rows.shape[1], width = a.q.shape[2];
+  using Block = std::pair<const std::uint32_t*, const std::uint32_t*>;  // keys, values
   const cpu::VectorKernels& kernels = cpu::choose_vectors(std::is_same_v<Element, Bfloat16Bits>);
-  const cpu::Visits every(nullptr, keys);
-  cpu::PackedHeads<Element> packed(kernels, a.k, a.out.data ? a.v : HostView<const Element, 3>{});
-  packed.for_each(blocks_of(rows), workers, [&](std::int64_t head, std::int64_t tile_number) {
-    const std::int64_t first = tile_number * kBlockTokens;
-    const int count = tokens_in(tile_number, rows);
+  const std::int64_t heads = a.q.shape[0], keys = a.k.shape[1], tiles = blocks_of(a.rows.shape[1]);
+  const int width = static_cast<int>(a.q.shape[2]);
+  const HostView<const Element, 3> v = a.out.data ? a.v : HostView<const Element, 3>{};
+  if (tiles > 1) {
+    cpu::PackedHeads<Element> packed(kernels, a.k, v);
+    packed.for_each(tiles, workers, [&](std::int64_t head, std::int64_t tile) {
+      attend_tile(a, kernels, head, tile * kBlockTokens,
+                  [&](std::int64_t n) { return Block{packed.keys(head, n), v.data ? packed.values(head, n) : nullptr}; });
+    });
+    return;
+  }
+  // Nobody reads a head's keys a second time: they are packed into the same cache lines block by block.
+  const std::size_t key_words = static_cast<std::size_t>(kernels.depth(width)) * kBlockTokens;
+  const std::size_t value_words = static_cast<std::size_t>(kernels.key_steps()) * static_cast<std::size_t>((width + 15) / 16 * 16);
+  cpu::parallel_for(workers, tiles * heads, [&](std::int64_t head) {
     static thread_local cpu::Scratch memory;
-    auto* gathered = memory.reserve<Element>(static_cast<std::size_t>(count * width));  // (count, D)
-    std::int32_t numbers[kBlockTokens];
-    for (int r = 0; r < count; ++r) {
-      numbers[r] = a.rows.data[head * a.rows.stride[0] + (first + r) * a.rows.stride[1]];
-      const Element* from = a.q.data + head * a.q.stride[0] + numbers[r] * a.q.stride[1];
-      for (std::int64_t c = 0; c < width; ++c) gathered[r * width + c] = from[c * a.q.stride[2]];
-    }
-    static thread_local RowVisits visits;
-    if (a.mask) visits.collect(*a.mask, head, numbers, count);
-
-    cpu::AttentionTile tile(kernels, static_cast<int>(width));
-    tile.load_queries({gathered, static_cast<std::ptrdiff_t>(width), 1, std::is_same_v<Element, Bfloat16Bits>}, count, a.scale);
-    tile.begin_softmax();
-    const auto& to = a.probabilities;
-    float* probabilities = to.data ? to.data + head * to.stride[0] + first * to.stride[1] : nullptr;
-    const float log2_scale = std::fabs(a.scale) * cpu::kLog2E;
-    for (std::int64_t n = 0; n < blocks_of(keys); ++n) {
-      const std::int32_t slot = a.mask ? visits.slot_of_block[static_cast<std::size_t>(n)] : 0;
-      const std::uint64_t nothing[kBlockTokens] = {};
-      const std::uint64_t* bits = !a.mask     ? every.bits(head, 0, n)
-                                  : slot >= 0 ? visits.bits.data() + static_cast<std::size_t>(slot) * kBlockTokens
-                                              : nothing;
-      if (slot >= 0) {
-        tile.multiply(packed.keys(head, n));
-        tile.add_block(a.out.data ? packed.values(head, n) : nullptr, bits);
-      }
-      if (probabilities)
-        keep_logits(tile.logits, bits, count, tokens_in(n, keys), log2_scale, probabilities + n * kBlockTokens * to.stride[2],
-                    to.stride[1], to.stride[2]);
-    }
-    for (int r = 0; r < count; ++r) {
-      if (a.out.data) tile.store(r, a.out.data + head * a.out.stride[0] + (first + r) * a.out.stride[1], a.out.stride[2]);
-      if (a.log_sum_exp.data)
-        a.log_sum_exp.data[head * a.log_sum_exp.stride[0] + (first + r) * a.log_sum_exp.stride[1]] = tile.log_sum_exp(r);
-      if (probabilities) {
-        const float sum = tile.sum(r);
-        normalise(probabilities + r * to.stride[1], keys, to.stride[2], sum == 0 ? 0.0f : tile.maximum(r),
-                  sum == 0 ? 0.0f : 1 / sum);
-      }
-    }
+    auto* words = memory.reserve<std::uint32_t>(key_words + value_words);
+    attend_tile(a, kernels, head, 0, [&](std::int64_t n) {
+      const int tokens = tokens_in(n, keys);
+      kernels.pack_columns(cpu::rows_of(a.k, head, n * kBlockTokens), width, tokens, words);
+      if (v.data) kernels.pack_values(cpu::rows_of(v, head, n * kBlockTokens), width, tokens, words + key_words);
+      return Block{words, v.data ? words + key_words : nullptr};
+    });
   });
 }
 

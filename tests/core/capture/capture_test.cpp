@@ -29,6 +29,16 @@ namespace fs = std::filesystem;
 
 using namespace test;
 
+TEST(Sha256, IsTheSameWithAndWithoutTheInstructionsOfTheProcessor) {
+  std::vector<std::uint8_t> bytes(1000);
+  std::uint32_t state = 1;
+  for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>((state = state * 1664525 + 1013904223) >> 24);
+  for (std::size_t size = 0; size <= bytes.size(); size += 37) {
+    const std::span part(bytes.data(), size);
+    EXPECT_EQ(Sha256::hex(Sha256(true).add(part.first(size / 3)).add(part.subspan(size / 3)).finish()), Sha256::hex(Sha256::of(part))) << size;
+  }
+}
+
 TEST(Sha256, GivesTheDigestsOfTheStandard) {
   EXPECT_EQ(Sha256::hex(Sha256().finish()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   EXPECT_EQ(Sha256::hex(Sha256().add("abc").finish()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
