@@ -3,12 +3,13 @@
 
 The ratio is taken three times: of the program's own seconds (text to pixels; writing goes on beside it), of wall time, the end of the
 capture included, and of the processor time of all threads, which also means something on a busy machine. `best` compares the fastest
-run of each kind.
+run of each kind, `median` the one in the middle.
 """
 import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import tempfile
 import time
@@ -41,10 +42,11 @@ def main():
             for kind, results in kinds.items():
                 results.append(run(options.cli, options.arguments, folder, kind))
     off, on = kinds["off"], kinds[options.capture]
-    best = {key: min(r[key] for r in on) / min(r[key] for r in off) for key in ("seconds", "wall", "processor")}
+    best, median = ({key: of(r[key] for r in on) / of(r[key] for r in off) for key in ("seconds", "wall", "processor")}
+                    for of in (min, statistics.median))
     print(json.dumps({"capture": options.capture, "runs": options.runs, "off_seconds": [r["seconds"] for r in off],
                       "on_seconds": [r["seconds"] for r in on],
-                      "off_processor": [r["processor"] for r in off], "on_processor": [r["processor"] for r in on], "bytes": on[-1]["bytes"], "ratio_best": best}))
+                      "off_processor": [r["processor"] for r in off], "on_processor": [r["processor"] for r in on], "bytes": on[-1]["bytes"], "ratio_best": best, "ratio_median": median}))
 
 
 if __name__ == "__main__":
