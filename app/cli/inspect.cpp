@@ -29,7 +29,7 @@ struct InspectOptions {
   FigureOptions figure;
   std::vector<std::string> assertions;
   std::filesystem::path model;
-  bool summary = false, list = false, quiet = false;
+  bool replay = false, summary = false, list = false, quiet = false;
 };
 
 /// "A", "B" ... or a number from 0.
@@ -132,7 +132,14 @@ bool check(const Inspection& inspection, const InspectOptions& o, Json& outcomes
 void run_inspect(const InspectOptions& o) {
   Inspection inspection(Inspection::Loading::AtOnce);
   for (const std::filesystem::path& file : o.captures) inspection.open(file);
-  offer_replay(inspection, o.model, o.quiet);
+  // A sweep over steps or layers would run the model once for each of its pictures.
+  if (o.figure.sweep.empty() || o.figure.sweep == "head" || o.replay) {
+    offer_replay(inspection, o.model, o.quiet);
+  } else {
+    inspection.set_operands_source([](auto&&...) -> AttentionOperands {
+      throw Error(ErrorKind::NotFound, "q and k were not captured here. With --replay a sweep has the model make them again.");
+    });
+  }
   place_cursor(inspection, o);
   const bool draws = !o.figure.output.empty() || !o.figure.data.empty();
   if (draws && o.figure.view.empty()) throw Error(ErrorKind::InvalidArgument, "Which view? Give --view; --list names them.");
@@ -174,6 +181,7 @@ void add_inspect(CLI::App& app) {
   command->add_option("--text-scale", o->figure.text_scale, "Size of text, gaps and lines")->capture_default_str()->check(CLI::Range(0.5, 4.0));
   command->add_flag("--light", o->figure.light, "Light colours");
   command->add_option("--sweep", o->figure.sweep, "A video over all steps, layers or heads")->check(CLI::IsMember({"step", "layer", "head"}));
+  command->add_flag("--replay", o->replay, "A sweep over steps or layers is exact: the model makes q and k of each again, which takes its time");
   command->add_option("--fps", o->figure.fps, "Pictures a second of a sweep")->capture_default_str()->check(CLI::Range(0.25, 50.0));
   command->add_option("--assert", o->assertions, "QUANTITY>=NUMBER (or <=, >, <, ==, !=); exit code 8 where one fails")->type_name("TEXT");
   command->add_option("--model", o->model, "Model folder for a replay (default: where the run's lay)")->type_name("DIR");

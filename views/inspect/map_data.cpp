@@ -170,28 +170,29 @@ std::string TileArea::key() const {
 }
 
 std::vector<float> exact_tile(const AttentionOperands& operands, std::int64_t head, const TokenGeometry& geometry, const TileArea& area) {
-  const auto columns = static_cast<std::size_t>(area.columns());
-  std::vector<float> tile;
-  tile.reserve(static_cast<std::size_t>(area.rows()) * columns);
-  std::vector<double> sums(columns);
+  const auto rows = static_cast<std::size_t>(area.rows()), columns = static_cast<std::size_t>(area.columns()), pool = static_cast<std::size_t>(area.pool);
   const auto call_token = [&](std::int64_t place) { return area.raster ? geometry.to_call(place) : place; };
   std::vector<std::int64_t> keys;
   for (std::int64_t place = area.key_begin; place < area.key_end; ++place) keys.push_back(call_token(place));
-  for (std::int64_t first = area.query_begin; first < area.query_end; first += area.pool) {
-    const std::int64_t last = std::min(first + area.pool, area.query_end);
-    std::fill(sums.begin(), sums.end(), 0.0);
-    for (std::int64_t begin = first; begin < last; begin += 16) {  // few whole rows at a time
-      std::vector<std::int64_t> queries;
-      for (std::int64_t place = begin; place < std::min(begin + 16, last); ++place) queries.push_back(call_token(place));
-      const std::vector<float> rows = attention_rows(operands, head, queries);  // (R,T)
-      for (std::size_t r = 0; r < queries.size(); ++r) {
-        const float* row = rows.data() + r * static_cast<std::size_t>(operands.tokens);
-        for (std::size_t k = 0; k < keys.size(); ++k) sums[k / static_cast<std::size_t>(area.pool)] += row[keys[k]];
-      }
+  std::vector<double> sums(rows * columns, 0.0);
+  // Whole rows, as many at a time as share what is made of k once, and no more than 32 MB of them.
+  const std::int64_t together = std::clamp<std::int64_t>((std::int64_t{1} << 23) / std::max<std::int64_t>(operands.tokens, 1), 16, 256);
+  for (std::int64_t begin = area.query_begin; begin < area.query_end; begin += together) {
+    std::vector<std::int64_t> queries;
+    for (std::int64_t place = begin; place < std::min(begin + together, area.query_end); ++place) queries.push_back(call_token(place));
+    const std::vector<float> probability = attention_rows(operands, head, queries);  // (R,T)
+    for (std::size_t r = 0; r < queries.size(); ++r) {
+      const float* row = probability.data() + r * static_cast<std::size_t>(operands.tokens);
+      double* into = sums.data() + (static_cast<std::size_t>(begin - area.query_begin) + r) / pool * columns;
+      for (std::size_t k = 0; k < keys.size(); ++k) into[k / pool] += row[keys[k]];
     }
+  }
+  std::vector<float> tile(sums.size());
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::int64_t height = std::min(area.pool, area.query_end - area.query_begin - static_cast<std::int64_t>(r) * area.pool);
     for (std::size_t c = 0; c < columns; ++c) {
       const std::int64_t width = std::min(area.pool, area.key_end - area.key_begin - static_cast<std::int64_t>(c) * area.pool);
-      tile.push_back(static_cast<float>(sums[c] / static_cast<double>(width * (last - first))));
+      tile[r * columns + c] = static_cast<float>(sums[r * columns + c] / static_cast<double>(width * height));
     }
   }
   return tile;

@@ -255,20 +255,20 @@ TEST_F(Cli, CtrlCStopsTheRunKeepsItsLatentsAndExitsWith130) {
   Arguments arguments = tiny("generate", {"--latents-out", in_folder("l.safetensors"), "--json", "-o", in_folder("a.mp4")});
   *std::find(arguments.begin(), arguments.end(), "4") = "900";
   const pid_t child = start(arguments);
-  const auto begun = std::chrono::steady_clock::now();
   while (read_file(folder_ / "stderr").find("step 3 of") == std::string::npos) {
-    ASSERT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(60)) << (kill(child, SIGKILL), finish(child).err);
+    siginfo_t ended{};
+    ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT), 0);
+    ASSERT_EQ(ended.si_pid, 0) << "it ended by itself: " << finish(child).err;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
-  const auto asked = std::chrono::steady_clock::now();
   kill(child, SIGINT);
   const Outcome outcome = finish(child);
-  EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(2));
   EXPECT_EQ(outcome.exit_code, 130) << outcome.err;
   const Json run = outcome.json().at("runs")[0];
   EXPECT_TRUE(run.at("stopped"));
   EXPECT_TRUE(run.at("output").is_null());
-  EXPECT_GE(run.at("steps").size(), 3u);
+  EXPECT_GE(run.at("steps").size(), 2u);
+  EXPECT_LT(run.at("steps").size(), 900u) << "it stopped where it was, however long a busy machine took to tell it";
   EXPECT_TRUE(fs::exists(folder_ / "l.safetensors"));
   EXPECT_FALSE(fs::exists(folder_ / "a.mp4"));
 }
