@@ -15,7 +15,7 @@ namespace {
 
 /// Where the parts of the view lie.
 struct Layout {
-  Rect lse, rho, ratio, strip, readout;  ///< strip and readout have no width where they are off
+  Rect lse, rho, ratio, strip, readout;  ///< lse and rho have no height, strip and readout no width where they are off
 };
 
 Layout lay_out(const ViewContext& context, bool with_strip) {
@@ -29,6 +29,14 @@ Layout lay_out(const ViewContext& context, bool with_strip) {
     right -= width + 12 * u;
   }
   const double width = std::max(right - left, 20.0), top = area.y + 6 * u, bottom = area.bottom() - 24 * u;
+  // Where three are too flat to be read: used over true, then rho.
+  if (const int plots = static_cast<int>((bottom - top + gap) / (44 * u)); plots < 3 && !with_strip) {
+    const double height = plots < 2 ? bottom - top : (bottom - top - gap) / 2;
+    layout.lse = {left, top, width, 0};
+    layout.rho = {left, top, width, plots < 2 ? 0 : height};
+    layout.ratio = {left, bottom - height, width, std::max(height, 20.0)};
+    return layout;
+  }
   const double room = std::max(bottom - top - gap * (with_strip ? 3 : 2), 40.0);
   const double share = with_strip ? room / 4.2 : room / 3.1;
   layout.lse = {left, top, width, share * 0.9};
@@ -165,6 +173,7 @@ void DriftView::paint(Canvas& canvas, const ViewContext& context) {
   const bool mass = chosen("measure") == "row mass", less = chosen("measure") == "difference";
   const char* const names[3][2] = {{"LSE", "nats"}, {"\u03c1", "0-1"}, {mass ? "mass" : less ? "\u03c1\u0302 - \u03c1" : "\u03c1\u0302 / \u03c1", mass ? "" : less ? "0-1" : "log2"}};
   for (int i = 0; i < 3; ++i) {
+    if (plots[i].area().height <= 0) continue;
     plots[i].ground();
     plots[i].hatch_steps(actions);
     plots[i].y_ticks(std::clamp(static_cast<int>(plots[i].area().height / (24 * context.unit)), 3, 5));
@@ -173,10 +182,10 @@ void DriftView::paint(Canvas& canvas, const ViewContext& context) {
   }
   if (!rows) {
     const std::string why = shown.rows.loading() ? "Reading the rows of this head." : shown.rows.problem;
-    paint_notice(canvas, context, layout.rho, why);
+    paint_notice(canvas, context, layout.rho.height > 0 ? layout.rho : layout.ratio, why);
   } else {
-    paint_lse(canvas, context, plots[0], shown, second);
-    paint_rho(canvas, context, plots[1], shown, second);
+    if (layout.lse.height > 0) paint_lse(canvas, context, plots[0], shown, second);
+    if (layout.rho.height > 0) paint_rho(canvas, context, plots[1], shown, second);
     if (mass || less) {
       paint_measure(canvas, context, plots[2], shown, second);
     } else {
@@ -184,7 +193,9 @@ void DriftView::paint(Canvas& canvas, const ViewContext& context) {
     }
     if (strip_on(context)) paint_strip(canvas, context, layout.strip, shown);
   }
-  for (const Plot& plot : plots) plot.cursor(context.cursor.step);
+  for (const Plot& plot : plots) {
+    if (plot.area().height > 0) plot.cursor(context.cursor.step);
+  }
   if (strip_on(context)) Plot(canvas, context, layout.strip, x, {}).cursor(context.cursor.step);
   (strip_on(context) ? Plot(canvas, context, layout.strip, x, {}) : plots[2]).step_ticks(context.area.x + 8 * context.unit, steps, context.cursor.step);
   if (layout.readout.width > 0) paint_numbers(canvas, context, layout.readout, shown);

@@ -16,6 +16,7 @@ namespace {
 /// Where the parts lie; without height: not shown.
 struct Layout {
   Rect link, error, time, work, memory;
+  int left_out = 0;  ///< parts for which there is no room
 };
 
 struct Shown {
@@ -60,7 +61,7 @@ class ErrorView final : public ControlledView {
     const CaptureRun& record = context.inspection.run(context.cursor.run).record;
     return {area, std::max(record.model.layers, 1), std::max(record.steps, 1)};
   }
-  void paint_link(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const;
+  void paint_link(Canvas& canvas, const ViewContext& context, const Layout& layout, const Shown& shown) const;
   void paint_errors(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const;
   void paint_times(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const;
   void paint_work(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const;
@@ -70,9 +71,10 @@ class ErrorView final : public ControlledView {
 };
 
 constexpr double kTitle = 20, kAxis = 22;  ///< length above each part, below each with an axis
+constexpr double kLeast = 84;              ///< height of a part with both
 
 Layout ErrorView::lay_out(const ViewContext& context) const {
-  const double u = context.unit, gap = 8 * u, left = context.area.x + 44 * u;
+  const double u = context.unit, left = context.area.x + 44 * u;
   const double width = std::max(context.area.right() - 12 * u - left, 10.0);
   Layout layout;
   layout.link = {context.area.x + 10 * u, context.area.y + 4 * u, context.area.width - 20 * u, 20 * u};
@@ -87,21 +89,23 @@ Layout ErrorView::lay_out(const ViewContext& context) const {
     }
     return layout;
   }
-  const bool wide = context.area.width >= 560 * u;
-  const double room = bottom - top, share = wide ? room / 3 : room / 4;
-  const auto inside = [&](double x, double y, double w, double h, double extra) {
-    return Rect{x, y + above, w, std::max(h - above - below - extra, 8.0)};
+  const double room = bottom - top;
+  const auto place = [&](int part, double x, double y, double w, double h) {
+    *parts[part] = {x, y + above, w, std::max(h - above - below - (part == 0 ? 18 * u : 0), 8.0)};
   };
-  layout.error = inside(left, top, width, share, 18 * u);
-  layout.time = inside(left, top + share, width, share, 0);
-  if (wide) {
-    const double half = (context.area.width - 44 * u - 12 * u - 60 * u) / 2;
-    layout.work = inside(left, top + 2 * share, half, share, 0);
-    layout.memory = inside(left + half + 60 * u + gap, top + 2 * share, half - gap, share, 0);
-  } else {
-    layout.work = inside(left, top + 2 * share, width, share, 0);
-    layout.memory = inside(left, top + 3 * share, width, share, 0);
+  if (context.area.width >= 560 * u && room >= 2 * kLeast * u) {
+    const double second = left + (width + 64 * u) / 2, half = context.area.right() - 12 * u - second;
+    const bool tall = room >= 3 * 110 * u;  // steps across want width, where there is height for it
+    const double share = room / (tall ? 3 : 2);
+    place(0, left, top, tall ? width : half, share);
+    place(1, tall ? left : second, tall ? top + share : top, tall ? width : half, share);
+    place(2, left, bottom - share, half, share);
+    place(3, second, bottom - share, half, share);
+    return layout;
   }
+  const int rows = std::clamp(static_cast<int>(room / (kLeast * u)), 1, 4);
+  for (int i = 0; i < rows; ++i) place(i, left, top + i * room / rows, width, room / rows);
+  layout.left_out = 4 - rows;
   return layout;
 }
 
@@ -139,7 +143,7 @@ void ErrorView::paint(Canvas& canvas, const ViewContext& context) {
   }
   const Layout layout = lay_out(context);
   const Shown& shown = fetch(context);
-  paint_link(canvas, context, layout.link, shown);
+  paint_link(canvas, context, layout, shown);
   if (layout.error.height > 0) paint_errors(canvas, context, layout.error, shown);
   if (layout.time.height > 0) paint_times(canvas, context, layout.time, shown);
   if (layout.work.height > 0) paint_work(canvas, context, layout.work, shown);
@@ -156,7 +160,16 @@ void paint_title(Canvas& canvas, const ViewContext& context, const Rect& part, c
   canvas.text({after, y}, fit_text(canvas, unit, small, part.right() - after), small);
 }
 
-void ErrorView::paint_link(Canvas& canvas, const ViewContext& context, const Rect& area, const Shown& shown) const {
+void ErrorView::paint_link(Canvas& canvas, const ViewContext& context, const Layout& layout, const Shown& shown) const {
+  Rect area = layout.link;
+  if (layout.left_out > 0) {
+    TextStyle more = label_style(context, "text3");
+    more.vertical = Align::Middle;
+    more.horizontal = Align::End;
+    const std::string text = std::to_string(layout.left_out) + " more: Show";
+    canvas.text({area.right(), area.y + area.height / 2}, text, more);
+    area.width = std::max(area.width - canvas.text_width(text, more) - 8 * context.unit, 1.0);
+  }
   TextStyle style = label_style(context, shown.divergence ? "accent" : "text2");
   style.vertical = Align::Middle;
   std::string text;

@@ -139,7 +139,8 @@ class MapView final : public ControlledView {
   }
 
  private:
-  struct Shown {  ///< a tile that was turned into pixels
+  struct Shown {  ///< a tile that is turned into pixels
+    TileArea area;
     std::shared_ptr<const std::vector<float>> values;
     std::shared_ptr<const Bitmap> bitmap;
     std::uint64_t painted = 0;
@@ -188,6 +189,8 @@ class MapView final : public ControlledView {
       level_ = nullptr;
       return error.what();
     }
+    if (loaded_ == at_ || captures_ != inspection.captures()) tiles_.clear();  // another file has another call there
+    captures_ = inspection.captures();
     source_ = now.value;
     source_less_ = before.value;
     loaded_ = at_;
@@ -232,14 +235,15 @@ class MapView final : public ControlledView {
   }
 
   void paint_levels(Canvas& canvas, const ViewContext& context) {
+    const double px = std::min(axes_.key_px(), axes_.query_px()) * context.ratio;
+    const ExactPicture exact = exact_picture(context, px);  // may fit the range, so before anything has colours
     const std::string look = chosen("colours") + chosen("scale") + (context.theme.dark ? "d" : "l") + (differs_ ? "-" : "") + std::to_string(ranges_[differs_].range.black) + " " +
                              std::to_string(ranges_[differs_].range.white);
     if (look != look_) {
       bitmaps_.clear();
-      tiles_.clear();
+      for (auto& [name, tile] : tiles_) tile.bitmap = nullptr;
       look_ = look;
     }
-    const double px = std::min(axes_.key_px(), axes_.query_px()) * context.ratio;
     std::size_t level = 0;
     while (level + 1 < pyramid_.size() && static_cast<double>(pyramid_[level].block_tokens) * px < 0.75) ++level;
     const MapLevel& shown = pyramid_[level];
@@ -254,70 +258,77 @@ class MapView final : public ControlledView {
       paint_notice(canvas, context, axes_.plot(), "In raster order there are only exact tiles, from q and k. " +
                                                       (exact_problem_.empty() ? std::string("Zoom in until they can be computed.") : exact_problem_));
     }
-    paint_exact(canvas, context, px);
+    for (Shown* tile : exact.tiles) {
+      const TileArea& area = tile->area;
+      if (!tile->bitmap) tile->bitmap = picture(context, *tile->values, area.columns(), area.rows());
+      paint_tile(canvas, axes_, tile->bitmap, area.query_begin, area.query_end, area.key_begin, area.key_end, area.pool);
+    }
+    if (exact.complete) shown_text_ = exact_pool_ == 1 ? "exact" : "pooled " + std::to_string(exact_pool_) + " x " + std::to_string(exact_pool_);
+    if (exact.loading) shown_text_ += ", refining";
   }
 
-  /// Exact tiles over what is visible, where they are finer than the map.
-  void paint_exact(Canvas& canvas, const ViewContext& context, double px) {
-    if (!on("exact") || pooling().over != MapPooling::Over::None) return;
+  /// Exact tiles of what is visible.
+  struct ExactPicture {
+    std::vector<Shown*> tiles;  ///< those that are there
+    bool complete = false, loading = false;
+  };
+  ExactPicture exact_picture(const ViewContext& context, double px) {
+    ExactPicture exact;
+    if (!on("exact") || pooling().over != MapPooling::Over::None) return exact;
     const InspectedRun& run = context.inspection.run(at_.run);
     const std::int64_t pool = tile_pool(px, std::max<std::int64_t>(level_->block_tokens, 64), run.record.tokens(), run.record.model.head_width);
-    if (pool == 0) return;
+    if (pool == 0) return exact;
     const AxisRun queries = axes_.visible_queries(), keys = axes_.visible_keys();
     const std::vector<TileArea> areas = tiles_over(run.geometry, axes_.raster(), pool, queries.begin, queries.end, keys.begin, keys.end);
-    if (areas.size() > 48) return;
-    std::size_t there = 0;
-    bool loading = false;
+    if (areas.size() > 48) return exact;
     ++paints_;
     const std::string call = std::to_string(at_.run) + " " + std::to_string(at_.step) + " " + std::to_string(at_.layer) + " " + std::to_string(at_.head) + " " +
                              std::to_string(at_.branch) + (differs_ ? " less " + std::to_string(less_.run) + " " : " ");
     for (const TileArea& area : areas) {
       Shown& tile = tiles_[call + area.key()];
+      tile.area = area;
       tile.painted = paints_;
-      if (!tile.values) {
-        const Datum<std::vector<float>> datum = exact_tile(context.inspection, at_, area);
-        loading |= datum.loading();
-        exact_problem_ = datum.problem;
-        if (!datum) continue;
-        tile.values = datum.value;
-        if (differs_) {
-          const Datum<std::vector<float>> less = exact_tile(context.inspection, less_, area);
-          loading |= less.loading();
-          tile.values = nullptr;
-          if (!less.problem.empty()) exact_problem_ = less.problem;
-          if (!less) continue;
-          auto values = std::make_shared<std::vector<float>>(*datum);
-          for (std::size_t i = 0; i < values->size(); ++i) (*values)[i] -= (*less)[i];
-          tile.values = values;
-        }
-      }
-      if (!tile.bitmap) tile.bitmap = picture(context, *tile.values, area.columns(), area.rows());
-      paint_tile(canvas, axes_, tile.bitmap, area.query_begin, area.query_end, area.key_begin, area.key_end, area.pool);
-      ++there;
+      if (!tile.values) tile.values = exact_values(context, area, exact.loading);
+      if (tile.values) exact.tiles.push_back(&tile);
     }
     if (tiles_.size() > 96) std::erase_if(tiles_, [&](const auto& tile) { return tile.second.painted != paints_; });
-    if (there == areas.size()) {
-      shown_text_ = pool == 1 ? "exact" : "pooled " + std::to_string(pool) + " x " + std::to_string(pool);
+    exact.complete = exact.tiles.size() == areas.size();
+    if (exact.complete) {
       exact_pool_ = pool;
-      fit_exact(call, areas);
-    } else if (loading) {
-      shown_text_ += ", refining";
+      exact.loading = false;
+      fit_exact(call, exact.tiles);
     }
+    return exact;
+  }
+
+  /// Of one tile, less the reference's where the view shows a difference; null while they load or where they are not to be had.
+  std::shared_ptr<const std::vector<float>> exact_values(const ViewContext& context, const TileArea& area, bool& loading) {
+    const Datum<std::vector<float>> datum = exact_tile(context.inspection, at_, area);
+    loading |= datum.loading();
+    exact_problem_ = datum.problem;
+    if (!datum || !differs_) return datum.value;
+    const Datum<std::vector<float>> less = exact_tile(context.inspection, less_, area);
+    loading |= less.loading();
+    if (!less.problem.empty()) exact_problem_ = less.problem;
+    if (!less) return nullptr;
+    auto values = std::make_shared<std::vector<float>>(*datum);
+    for (std::size_t i = 0; i < values->size(); ++i) (*values)[i] -= (*less)[i];
+    return values;
   }
 
   /// The range of a map of few large cells does not suit its pairs: the first exact picture sets it anew.
-  void fit_exact(const std::string& call, const std::vector<TileArea>& areas) {
+  void fit_exact(const std::string& call, const std::vector<Shown*>& tiles) {
     RangeControl& range = ranges_[differs_];
-    if ((fitted_exact_ == fitted_ && !range.always_fit) || range.dragging() || fitted_exact_ == fitted_ + call + look_) return;
+    const std::string shown = fitted_ + call + chosen("scale");
+    if ((fitted_exact_ == fitted_ && !range.always_fit) || range.dragging() || fitted_exact_ == shown) return;
     std::vector<float> values;
-    for (const TileArea& area : areas) {
-      const std::vector<float>& tile = *tiles_[call + area.key()].values;
-      const std::size_t stride = 1 + tile.size() * areas.size() / 500000;
-      for (std::size_t i = 0; i < tile.size(); i += stride) values.push_back(tile[i]);
+    for (const Shown* tile : tiles) {
+      const std::size_t stride = 1 + tile->values->size() * tiles.size() / 500000;
+      for (std::size_t i = 0; i < tile->values->size(); i += stride) values.push_back((*tile->values)[i]);
     }
     range.histogram = histogram_of(values, value_scale());
     if (fitted_exact_ != fitted_ || range.always_fit) range.range = autofit(values, value_scale(), differs_);
-    fitted_exact_ = range.always_fit ? fitted_ + call + look_ : fitted_;
+    fitted_exact_ = range.always_fit ? shown : fitted_;
   }
 
   void paint_header(Canvas& canvas, const ViewContext& context, const Layout& l) {
@@ -487,6 +498,7 @@ class MapView final : public ControlledView {
   std::vector<MapLevel> pyramid_;
   std::vector<std::shared_ptr<const Bitmap>> bitmaps_;
   std::map<std::string, Shown> tiles_;
+  std::vector<std::filesystem::path> captures_;  ///< which they are of
   QuadrantNotes notes_;  ///< shares of the softmax
   std::uint64_t paints_ = 0;
   std::int64_t exact_pool_ = 1;

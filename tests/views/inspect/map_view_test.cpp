@@ -166,6 +166,29 @@ TEST_F(MapViews, ExactTilesAreTheSoftmaxOfQAndK) {
   }
 }
 
+TEST_F(MapViews, TheFirstPictureHasTheColoursOfItsRange) {
+  SyntheticCapture capture;
+  capture.operands = true;
+  write(capture);
+  const auto view = make_inspect_view("map");
+  const auto first = paint(*view), second = paint(*view);
+  EXPECT_EQ(first->rgba, second->rgba) << "exact tiles set the range before they are painted";
+}
+
+TEST_F(MapViews, TilesOfACaptureAreNotShownForTheNext) {
+  SyntheticCapture capture;
+  capture.operands = true;
+  write(capture);
+  const auto view = make_inspect_view("map"), fresh = make_inspect_view("map");
+  paint(*view);
+  inspection_.close_all();
+  file_ = folder_ / "other.ditcap";
+  capture.operand_phase = 1;
+  write(capture);
+  view->key("N", context());
+  EXPECT_EQ(paint(*view)->rgba, paint(*fresh)->rgba);
+}
+
 TEST_F(MapViews, AClickLocksTheQueryShiftAddsAndLeavingClearsTheHover) {
   write({});
   const auto view = make_inspect_view("map");

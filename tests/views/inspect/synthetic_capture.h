@@ -15,6 +15,7 @@ struct SyntheticCapture {
   int frames = 3, rows = 4, columns = 5, text_tokens = 7;
   bool text_first = true, position_major = false, operands = false, sparse = true;
   std::int64_t block_tokens = 64;
+  float operand_phase = 0;  ///< other q, k and v
   /// Share of key cell n in the softmax of query cell m.
   std::function<float(int layer, int head, int m, int n)> share = [](int layer, int head, int m, int n) {
     return 1e-3F * static_cast<float>(1 + (layer * 7 + head * 3 + m * 5 + n * 2) % 97);
@@ -83,7 +84,7 @@ inline void write_synthetic(const std::filesystem::path& file, const SyntheticCa
         tensor.kind = kind, tensor.step = step, tensor.layer = layer, tensor.branch = 0;
         tensor.dtype = "<f4", tensor.shape = {s.heads, s.tokens(), s.head_width};
         const std::int64_t count = s.heads * s.tokens() * s.head_width;
-        for (std::int64_t i = 0; i < count; ++i) tensor.values.push_back(std::sin(0.37F * static_cast<float>(i % 9973) + static_cast<float>(kind[0])));
+        for (std::int64_t i = 0; i < count; ++i) tensor.values.push_back(std::sin(0.37F * static_cast<float>(i % 9973) + static_cast<float>(kind[0]) + s.operand_phase * static_cast<float>(i % 7)));
         writer.add(std::move(tensor));
       }
       CaptureCall call;
