@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "views/inspect/colour_map.h"
+#include "views/inspect/plot_paint.h"
 #include "views/inspect/views.h"
 
 namespace ditscope::views {
@@ -56,9 +57,9 @@ class AgeView final : public InspectView {
     style.size = 11;
     style.colour = context.theme.colour("text2");
     char text[96];
-    std::snprintf(text, sizeof text, "steps since the mask was chosen: 0 dark to %.0f light; empty: full attention", most_);
+    std::snprintf(text, sizeof text, "steps since the mask was chosen: 0 dark, %.0f light; empty: full", most_);
     canvas.push_clip(context.area);
-    canvas.text({context.area.x + 8 * u, context.area.bottom() - 17 * u}, text, style);
+    canvas.text({context.area.x + 8 * u, context.area.bottom() - 17 * u}, fit_text(canvas, text, style, context.area.width - 16 * u), style);
     canvas.pop_clip();
   }
 

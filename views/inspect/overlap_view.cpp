@@ -7,6 +7,7 @@
 #include "views/inspect/colour_map.h"
 #include "views/inspect/heads_data.h"
 #include "views/inspect/plot_controls.h"
+#include "views/inspect/plot_paint.h"
 #include "views/inspect/views.h"
 
 namespace ditscope::views {
@@ -44,11 +45,17 @@ class OverlapView final : public ControlledView {
     std::vector<float> values(overlap->iou.begin(), overlap->iou.end());
     std::vector<std::uint8_t> rgba(values.size() * 4);
     map.paint(values, {}, {0, 1}, rgba.data());
+    const bool gaps = std::any_of(values.begin(), values.end(), [](float iou) { return std::isnan(iou); });
+    for (std::size_t i = 0; i < values.size(); ++i) rgba[4 * i + 3] = std::isnan(values[i]) ? 0 : 255;  // no damaged number: nothing to compare
     if (rgba != rgba_ || !bitmap_) {
       rgba_ = rgba;
       bitmap_ = make_bitmap(count, count, std::move(rgba));
     }
     const double side = layout_.cell * count;
+    if (gaps) {
+      canvas.fill({layout_.x, layout_.y, side, side}, context.theme.colour("view"));
+      paint_hatch(canvas, {layout_.x, layout_.y, side, side}, context.theme.colour("edge"));
+    }
     canvas.image(bitmap_, {layout_.x, layout_.y, side, side}, {0, 0, double(count), double(count)});
     TextStyle style;
     style.face = Face::Numbers;
@@ -83,7 +90,9 @@ class OverlapView final : public ControlledView {
     style.horizontal = Align::Begin;
     style.face = Face::Words;
     style.colour = context.theme.colour("text2");
-    canvas.text({context.area.x + 8 * u, context.area.bottom() - 12 * u}, "IoU of masks between " + chosen("between") + ", 0 dark to 1 light", style);
+    const std::string said = "IoU of masks between " + chosen("between") + ", 0 dark to 1 light" + (gaps ? "; hatched: other sizes or token orders" : "");
+    canvas.text({context.area.x + 8 * u, context.area.bottom() - 12 * u}, fit_text(canvas, said, style, context.area.width - 16 * u), style);
+    if (chosen("between") == "runs") paint_names(canvas, context, *overlap, {layout_.x + side + 14 * u, layout_.y, context.area.right() - layout_.x - side - 22 * u, area.height});
   }
 
   bool pointer(const PointerEvent& event, const ViewContext& context) override {
@@ -129,6 +138,25 @@ class OverlapView final : public ControlledView {
   /// -1 where no cell is, and where what was painted was another overlap than there is now: a live run has grown since.
   int picked(Point at, const Overlap& overlap) const {
     return layout_.columns == static_cast<int>(overlap.items.size()) ? layout_.pick(at) : -1;
+  }
+
+  /// What the letters stand for, where there is room beside the cells.
+  void paint_names(Canvas& canvas, const ViewContext& context, const Overlap& overlap, const Rect& area) const {
+    const double u = context.unit, line = 17 * u;
+    if (area.width < 100 * u) return;
+    TextStyle style;
+    double y = area.y;
+    for (const int item : overlap.items) {
+      if (y + line > area.bottom()) return;
+      const InspectedRun& run = context.inspection.run(item);
+      style.face = Face::WordsStrong;
+      style.colour = context.theme.run(item);
+      canvas.text({area.x, y}, std::string(1, run.letter), style);
+      style.face = Face::Words;
+      style.colour = context.theme.colour(item == context.cursor.run ? "text" : "text2");
+      canvas.text({area.x + 18 * u, y}, fit_text(canvas, run.record.name + ", " + run.record.prompt + ", seed " + run.record.seed, style, area.width - 18 * u), style);
+      y += line;
+    }
   }
 
   int own_item(const ViewContext& context) const {
