@@ -96,13 +96,13 @@ Json parse_json(const std::string& text, const char* what) {
   return json;
 }
 
-CaptureSource::CaptureSource(const fs::path& file) : file_(file) {
+CaptureSource::CaptureSource(const fs::path& file, std::chrono::nanoseconds query_limit) : file_(file), query_limit_(query_limit) {
   check_file(file);
-  start_deadline();
+  start_query();
   try {
     open(file, sqlite::Database::Mode::ReadOnly);
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::Device || locked()) rethrow(error);
+    if (error.kind() != ErrorKind::Device || locked() || interrupted()) rethrow(error);
     open_unshared(error);
   }
 }
@@ -145,6 +145,25 @@ bool CaptureSource::locked() const {
   return code == SQLITE_BUSY || code == SQLITE_LOCKED;
 }
 
+namespace {
+
+std::chrono::nanoseconds thread_time() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+}  // namespace
+
+void CaptureSource::start_query() { query_began_ = thread_time(); }
+
+int CaptureSource::too_long(void* self) {
+  const auto* source = static_cast<CaptureSource*>(self);
+  return thread_time() - source->query_began_ > source->query_limit_ ? 1 : 0;
+}
+
+bool CaptureSource::interrupted() const { return database_ && (sqlite3_errcode(database_->handle()) & 0xFF) == SQLITE_INTERRUPT; }
+
 /// After sqlite.org/security.html: nothing of the file's schema runs, and no value or statement is larger than ours are.
 void CaptureSource::lower_limits() {
   sqlite3* handle = database_->handle();
@@ -164,8 +183,7 @@ void CaptureSource::lower_limits() {
                                                        {SQLITE_LIMIT_VARIABLE_NUMBER, 16},
                                                        {SQLITE_LIMIT_TRIGGER_DEPTH, 1}})
     sqlite3_limit(handle, limit, value);
-  const auto late = [](void* self) { return std::chrono::steady_clock::now() > static_cast<CaptureSource*>(self)->deadline_ ? 1 : 0; };
-  sqlite3_progress_handler(handle, 20000, late, this);
+  sqlite3_progress_handler(handle, 20000, too_long, this);
   database_->execute("PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0");
 }
 
@@ -204,8 +222,8 @@ void CaptureSource::check() {
 }
 
 void CaptureSource::rethrow(const Error& error) const {
-  if (database_ && (sqlite3_errcode(database_->handle()) & 0xFF) == SQLITE_INTERRUPT)
-    throw Error(ErrorKind::Corrupt, file_.string() + ": a query took longer than 20 s; the capture is damaged or this disk is very slow.");
+  if (interrupted())
+    throw Error(ErrorKind::Corrupt, file_.string() + ": reading it computes without end; the capture is damaged. Record it again, or choose another file.");
   if (error.kind() == ErrorKind::Device && locked())
     throw Error(ErrorKind::Device, file_.string() + " is locked by another program that writes into it; try again when it is done.");
   const std::string text = error.what();

@@ -11,8 +11,10 @@
 #include <cmath>
 #include <fstream>
 #include <functional>
+#include <thread>
 
 #include "core/capture/bookmarks.h"
+#include "core/capture/capture_source.h"
 #include "core/history/sqlite.h"
 #include "kernels/error.h"
 #include "tests/core/capture/small_capture.h"
@@ -97,6 +99,26 @@ class BadCaptures : public ::testing::Test {
   test::TemporaryFolder folder_;
   fs::path file_ = folder_ / "run.ditcap";
 };
+
+TEST_F(BadCaptures, AReaderThatSleptGoesOnAndOneThatComputesWithoutEndDoesNot) {
+  write_capture(file_, 2);
+  CaptureSource source(file_, std::chrono::milliseconds(300));
+  const auto count_to = [](sqlite::Database& database, const char* limit) {
+    return database.integer(std::string("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < ") + limit + ") SELECT count(*) FROM c");
+  };
+  const auto counted = source.read([&](sqlite::Database& database) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(400));  // a laptop that was closed, Ctrl-Z
+    return count_to(database, "50000");
+  });
+  EXPECT_EQ(counted, 50000);
+  try {
+    source.read([&](sqlite::Database& database) { return count_to(database, "1000000000000"); });
+    ADD_FAILURE() << "it counted to the end";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Corrupt) << error.what();
+    EXPECT_NE(std::string(error.what()).find(file_.filename().string()), std::string::npos) << error.what();
+  }
+}
 
 TEST_F(BadCaptures, CutOffAnywhereAreTold) {
   write_capture(file_, 2);
