@@ -67,10 +67,10 @@ std::unique_ptr<CaptureWriter> CaptureArguments::open(const Request& request, co
   return std::make_unique<CaptureWriter>(file, options_);
 }
 
-nlohmann::json CaptureArguments::close(CaptureWriter& writer, bool stopped, bool quiet) {
+nlohmann::json CaptureArguments::close(CaptureWriter& writer, bool stopped) {
   writer.close(stopped ? "stopped: by the user" : "complete");
   const CaptureTotals totals = writer.totals();
-  if (!quiet && !totals.message.empty()) std::fprintf(stderr, "capture stopped: %s\n", totals.message.c_str());
+  if (!totals.message.empty()) std::fprintf(stderr, "capture stopped: %s\n", totals.message.c_str());
   return {{"file", writer.file().string()},
           {"level", capture_level_name(options_.level)},
           {"estimate_bytes", estimate_.bytes},

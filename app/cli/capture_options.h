@@ -23,7 +23,7 @@ class CaptureArguments {
   std::unique_ptr<CaptureWriter> open(const Request& request, const std::vector<MethodChoice>& methods, const std::filesystem::path& output,
                                       const std::string& suffix, bool quiet);
   /// Closes it and says what became of it. @return JSON for the report
-  nlohmann::json close(CaptureWriter& writer, bool stopped, bool quiet);
+  nlohmann::json close(CaptureWriter& writer, bool stopped);
 
  private:
   std::string capture_ = "off", budget_ = "1GiB", layers_, steps_, shadow_ = "none";

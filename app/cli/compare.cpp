@@ -79,7 +79,7 @@ void run_compare(CompareOptions& options) {
     const auto capture =
         options.capture.open(prompt.request, methods, paths_of(options, prompt).side_by_side, prompt.suffix, options.quiet);
     const auto runs = compare(generator, prompt.request, methods, progress, Interrupt::control(), begin, capture.get());
-    if (capture) report.add_capture(options.capture.close(*capture, runs.back().result.stopped, options.quiet));
+    if (capture) report.add_capture(options.capture.close(*capture, runs.back().result.stopped));
     write_results(runs, options, prompt, progress, report);
   });
 }

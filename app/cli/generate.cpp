@@ -38,7 +38,7 @@ void run_generate(GenerateOptions& options) {
     const auto capture = options.capture.open(prompt.request, {prompt.request.method}, output, prompt.suffix, options.quiet);
     ComparedRun run;
     run.result = generator.run(prompt.request, progress, Interrupt::control(), capture.get());
-    if (capture) report.add_capture(options.capture.close(*capture, run.result.stopped, options.quiet));
+    if (capture) report.add_capture(options.capture.close(*capture, run.result.stopped));
     save_tensors(run.result, options, prompt.suffix);
     const bool pictures = !run.result.frames.empty();
     if (pictures) {

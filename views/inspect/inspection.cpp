@@ -55,7 +55,9 @@ int Inspection::open(const std::filesystem::path& file) {
   }
   auto reader = std::make_unique<CaptureReader>(file);
   if (reader->runs().empty()) {
-    throw Error{ErrorKind::InvalidArgument, file.string() + " holds no run yet; wait for its first step, or open another capture"};
+    const std::string state = reader->meta().state;
+    throw Error{ErrorKind::InvalidArgument, file.string() + (state == "recording" ? " holds no run yet; wait for its first step, or open another capture"
+                                                                                    : " holds no run (" + state + "); open another capture")};
   }
   captures_.push_back(file);
   readers_.push_back(std::move(reader));

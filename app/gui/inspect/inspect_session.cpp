@@ -57,9 +57,7 @@ bool InspectSession::open(const std::filesystem::path& file, bool beside) {
   try {
     if (!beside) {
       // Looked at before what is open is closed: a file that cannot be read leaves everything as it is.
-      if (CaptureReader(file).runs().empty()) {
-        throw Error(ErrorKind::InvalidArgument, file.string() + " holds no run yet; wait for its first step, or open another capture");
-      }
+      views::Inspection(views::Inspection::Loading::AtOnce).open(file);
       inspection_.close_all();
       own_cursors_.clear();
     }

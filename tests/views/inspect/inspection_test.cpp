@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/capture/capture_writer.h"
+#include "kernels/error.h"
 #include "tests/support/temporary_folder.h"
 
 namespace ditscope::views {
@@ -50,6 +51,24 @@ TEST(Inspection, FollowsACaptureStepByStepWhileItIsWritten) {
   EXPECT_TRUE(inspection.refresh());
   EXPECT_EQ(inspection.run(0).record.state, "complete");
   EXPECT_FALSE(inspection.refresh()) << "a finished capture is not looked at again";
+}
+
+TEST(Inspection, SaysWhyACaptureHoldsNoRun) {
+  const test::TemporaryFolder folder;
+  const auto message = [&] {
+    try {
+      Inspection(Inspection::Loading::AtOnce).open(folder / "none.ditcap");
+      return std::string("opened");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+  };
+  {
+    CaptureWriter writer(folder / "none.ditcap", {});
+    EXPECT_NE(message().find("holds no run yet; wait"), std::string::npos) << message();
+    writer.close("stopped: the disk is nearly full");
+  }
+  EXPECT_NE(message().find("holds no run (stopped: the disk is nearly full)"), std::string::npos) << message();
 }
 
 }  // namespace
