@@ -88,8 +88,9 @@ void ConsoleProgress::on_event(const Event& event) {
   } else if (const auto* step = std::get_if<StepFinished>(&event)) {
     remaining_seconds_ = step->remaining_seconds;
     remaining_at_ = std::chrono::steady_clock::now();
-    show(print("step %d of %d, %s, %.2f s, %s left", step->record.index + 1, step->steps, step_kind_name(step->record.kind),
-               step->record.seconds, clock_text(step->remaining_seconds).c_str()),
+    const std::string note = note_ ? ", " + note_() : "";
+    show(print("step %d of %d, %s, %.2f s, %s left%s", step->record.index + 1, step->steps, step_kind_name(step->record.kind),
+               step->record.seconds, clock_text(step->remaining_seconds).c_str(), note.c_str()),
          true);
   }
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <functional>
 #include <string>
 
 #include "core/pipeline/events.h"
@@ -33,6 +34,8 @@ class ConsoleProgress final : public EventSink {
   explicit ConsoleProgress(bool quiet = false);
   ~ConsoleProgress() override;
   void set_title(std::string title) { title_ = std::move(title); }
+  /// What stands behind each step: "capture 3.1 MB". Empty: nothing.
+  void set_note(std::function<std::string()> note) { note_ = std::move(note); }
   void on_event(const Event& event) override;
   /// Removes the line of a terminal so that other output starts clean.
   void clear();
@@ -43,6 +46,7 @@ class ConsoleProgress final : public EventSink {
   bool quiet_, terminal_;
   bool shown_ = false;
   std::string title_, last_stage_;
+  std::function<std::string()> note_;
   double remaining_seconds_ = 0;
   std::chrono::steady_clock::time_point remaining_at_{};
 };

@@ -278,6 +278,17 @@ void paint_brush(Canvas& canvas, const ViewContext& context, const MapAxes& axes
   const auto in_queries = [&](std::int64_t token) { return axes.place_of(token) >= axes.queries().begin && axes.place_of(token) < axes.queries().end; };
   const auto in_keys = [&](std::int64_t token) { return axes.place_of(token) >= axes.keys().begin && axes.place_of(token) < axes.keys().end; };
   const Colour brush = context.theme.colour("brush_over"), halo(Rgb{0, 0, 0}, 0.7F);
+  // The same tokens as keys: finer, and under the rows.
+  canvas.push_clip({plot.x, plot.y - 10 * u, plot.width, plot.height + 10 * u});
+  for (const std::int64_t token : context.inspection.locked()) {
+    if (!in_keys(token)) continue;
+    const Rect column = axes.key_line(token);
+    const double x = column.x + column.width / 2;
+    canvas.line({x, plot.y}, {x, plot.bottom()}, halo, 2);
+    canvas.line({x, plot.y}, {x, plot.bottom()}, brush, 1, Dash::Dotted);
+    canvas.triangle({x - 4 * u, plot.y - 7 * u}, {x + 4 * u, plot.y - 7 * u}, {x, plot.y - 1 * u}, context.theme.colour("brush"));
+  }
+  canvas.pop_clip();
   canvas.push_clip({plot.x - 10 * u, plot.y, plot.width + 10 * u, plot.height});
   for (const std::int64_t token : context.inspection.locked()) {
     if (!in_queries(token)) continue;

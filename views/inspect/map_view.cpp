@@ -118,6 +118,23 @@ class MapView final : public ControlledView {
     return true;
   }
 
+  /// Over the map itself the readout is painted, as it has to follow the mouse.
+  std::string tooltip(Point at, const ViewContext& context) override {
+    if (context.inspection.empty()) return {};
+    const Layout l = layout_of(context.area, context.unit);
+    if (l.header.contains(at)) {
+      std::string text = shown_text_ + "\n" + info().formula + "\n" + info().source;
+      if (!exact_problem_.empty()) text += "\nNot exact: " + exact_problem_;
+      return text;
+    }
+    if (l.bar.contains(at)) {
+      return std::string(differs_ ? "p of the cursor's run less p of A" : "p, the mean probability of a pair") + (value_scale().kind == ValueScale::Kind::Log10 ? ", log10 with a floor of 1e-6" : "") +
+             "\nDrag what is black and what is white; N fits them. Grey: how many cells have each value. NaN red, infinity green.";
+    }
+    if (l.profile.contains(at) && row_) return "The row of the locked token: kept keys in the colour of the run, skipped ones grey\n" + row_->how;
+    return {};
+  }
+
   std::string spoken(const ViewContext& context) override {
     if (context.inspection.empty()) return info().title;
     std::string text = "Attention map, layer " + std::to_string(context.cursor.layer) + " head " + std::to_string(context.cursor.head);
@@ -265,6 +282,7 @@ class MapView final : public ControlledView {
     }
     if (exact.complete) shown_text_ = exact_pool_ == 1 ? "exact" : "pooled " + std::to_string(exact_pool_) + " x " + std::to_string(exact_pool_);
     if (exact.loading) shown_text_ += ", refining";
+    if (!exact_problem_.empty()) shown_text_ += ", replay off";
   }
 
   /// Exact tiles of what is visible.
@@ -274,6 +292,7 @@ class MapView final : public ControlledView {
   };
   ExactPicture exact_picture(const ViewContext& context, double px) {
     ExactPicture exact;
+    exact_problem_.clear();
     if (!on("exact") || pooling().over != MapPooling::Over::None) return exact;
     const InspectedRun& run = context.inspection.run(at_.run);
     const std::int64_t pool = tile_pool(px, std::max<std::int64_t>(level_->block_tokens, 64), run.record.tokens(), run.record.model.head_width);
@@ -347,6 +366,7 @@ class MapView final : public ControlledView {
     const double room = l.header.width - canvas.text_width(shown_text_, style) - 12 * context.unit;
     if (canvas.text_width(text, style) < room) canvas.text({left, l.header.y}, text, style);
     style.horizontal = Align::End;
+    if (!exact_problem_.empty()) style.colour = context.theme.colour("text3");  // the tooltip has the reason
     if (level_) canvas.text({right, l.header.y}, shown_text_, style);
     canvas.pop_clip();
     if (l.plot.x - context.area.x < 28 * context.unit || l.plot.height < 160 * context.unit) return;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <future>
 #include <new>
 
@@ -22,14 +23,15 @@ double now_seconds() {
 /// Turns the events of a run into snapshots.
 class Worker::Sink final : public EventSink {
  public:
-  Sink(Worker& worker, JobView& view, std::size_t index) : worker_(worker), view_(view), index_(index) {}
+  /// @param capture  what the run is recorded into; may be null
+  Sink(Worker& worker, JobView& view, std::size_t index, const CaptureWriter* capture) : worker_(worker), view_(view), index_(index), capture_(capture) {}
 
   void on_event(const Event& event) override {
     if (const auto* stage = std::get_if<StageProgress>(&event)) {
       publish(describe(*stage), nullptr);
     } else if (const auto* layer = std::get_if<LayerProgress>(&event)) {
       publish("Sampling: step " + std::to_string(layer->step) + " of " + std::to_string(layer->steps) + ", layer " +
-                  std::to_string(layer->layer) + " of " + std::to_string(layer->layers),
+                  std::to_string(layer->layer) + " of " + std::to_string(layer->layers) + recorded(),
               nullptr);
     } else if (const auto* step = std::get_if<StepFinished>(&event)) {
       auto run = std::make_shared<RunView>(*view_.runs[index_]);
@@ -37,11 +39,20 @@ class Worker::Sink final : public EventSink {
       run->steps.push_back(step->record);
       run->previews.push_back(std::make_shared<const Frames>(step->preview));
       view_.runs[index_] = run;
-      publish("Sampling: step " + std::to_string(step->record.index) + " of " + std::to_string(step->steps) + " done", step);
+      publish("Sampling: step " + std::to_string(step->record.index) + " of " + std::to_string(step->steps) + " done" + recorded(), step);
     }
   }
 
  private:
+  /// ", capture 3.1 MB": what the file holds by now.
+  std::string recorded() const {
+    if (!capture_) return {};
+    const CaptureTotals totals = capture_->totals();
+    char text[96];
+    std::snprintf(text, sizeof text, ", capture %.1f MB%s", static_cast<double>(totals.bytes) / 1e6, totals.capturing ? "" : ", stopped");
+    return text;
+  }
+
   void publish(std::string doing, const StepFinished* step) {
     const auto view = step ? std::make_shared<const JobView>(view_) : nullptr;
     worker_.publish([&](Snapshot& snapshot) {
@@ -58,6 +69,7 @@ class Worker::Sink final : public EventSink {
   Worker& worker_;
   JobView& view_;
   std::size_t index_;
+  const CaptureWriter* capture_;
   Clock::time_point started_ = Clock::now();
 };
 
@@ -347,7 +359,7 @@ bool Worker::perform_run(Engine& engine, JobView& view, std::size_t index, const
       run.error_kind = kind;
     });
   };
-  Sink sink(*this, view, index);
+  Sink sink(*this, view, index, capture);
   try {
     auto result = std::make_shared<RunResult>(decode_only ? engine.decode(*stopped, sink, *control)
                                               : stopped   ? engine.resume(*stopped, sink, *control)

@@ -175,6 +175,37 @@ TEST_F(MapViews, TheFirstPictureHasTheColoursOfItsRange) {
   EXPECT_EQ(first->rgba, second->rgba) << "exact tiles set the range before they are painted";
 }
 
+TEST_F(MapViews, SaysWhyItIsNotExactWhereNeitherQAndKNorTheModelAreThere) {
+  write({});
+  const auto view = make_inspect_view("map");
+  RecordingCanvas canvas;
+  ViewContext at = context();
+  view->paint(canvas, at);
+  EXPECT_TRUE(canvas.has_text(", replay off"));
+  EXPECT_NE(view->tooltip({500, 8}, at).find("Replay is off: this machine does not have the model"), std::string::npos) << view->tooltip({500, 8}, at);
+  view->set_control("exact", "off");
+  RecordingCanvas pooled;
+  view->paint(pooled, at);
+  EXPECT_FALSE(pooled.has_text(", replay off"));
+}
+
+TEST_F(MapViews, ALockedTokenIsMarkedAsQueryAndAsKey) {
+  SyntheticCapture capture;
+  capture.frames = 4, capture.rows = capture.columns = 8;
+  write(capture);
+  const auto view = make_inspect_view("map");
+  const std::int64_t token = inspection_.run(0).geometry.token(2, 3, 4);
+  inspection_.set_locked({token});
+  RecordingCanvas canvas;
+  view->paint(canvas, context());
+  ASSERT_EQ(canvas.triangles.size(), 2u);
+  const auto middle = [](const std::vector<Point>& t) { return Point{(t[0].x + t[1].x) / 2, (t[0].y + t[1].y) / 2}; };
+  const Point key = middle(canvas.triangles[0]), query = middle(canvas.triangles[1]);
+  const InspectHover under = hover_at(*view, key.x, query.y);
+  EXPECT_EQ(under.query, token) << "the triangle at the left points at its row";
+  EXPECT_EQ(under.key, token) << "and the one above at its column";
+}
+
 TEST_F(MapViews, TilesOfACaptureAreNotShownForTheNext) {
   SyntheticCapture capture;
   capture.operands = true;
