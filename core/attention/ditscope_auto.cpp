@@ -24,6 +24,7 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <numeric>
 
 #include "core/attention/block_grid.h"
 #include "core/attention/branch_states.h"
@@ -115,10 +116,25 @@ class DitscopeAuto final : public Planner {
     std::vector<double> of_layer;
   };
 
+  /// The token of each place; empty: tokens lie so already.
+  static std::vector<std::int32_t> position_major(const TokenLayout& layout) {
+    if (layout.order == TokenOrder::PositionMajor || layout.frames == 1 || layout.sites() == 1) return {};
+    std::vector<std::int32_t> order(static_cast<std::size_t>(layout.tokens()));
+    std::iota(order.begin(), order.end(), 0);
+    auto place = order.begin() + layout.visual_begin();
+    for (std::int64_t site = 0; site < layout.sites(); ++site) {
+      for (std::int64_t frame = 0; frame < layout.frames; ++frame)
+        *place++ = static_cast<std::int32_t>(layout.visual_begin() + frame * layout.sites() + site);
+    }
+    return order;
+  }
+
   Layout lay_out(const TokenLayout& layout) const {
-    TokenLayout plain;  // tokens as they come, wherever text is
+    TokenLayout plain;  // text where it is, the frames of a site side by side
     plain.columns = layout.tokens();
-    Layout made{std::make_shared<const BlockGrid>(plain, kBlockTokens, BlockGrid::Text::Joined), {layout, {}, p_.group_tokens}, {}};
+    const auto grid = std::make_shared<const BlockGrid>(plain, kBlockTokens, BlockGrid::Text::Joined, position_major(layout));
+    const auto& arrangement = grid->arrangement();
+    Layout made{grid, {layout, arrangement ? arrangement->queries : at::Tensor(), p_.group_tokens}, {}};
     made.in_block = made.groups.in_blocks(kBlockTokens);
     return made;
   }
@@ -136,16 +152,17 @@ class DitscopeAuto final : public Planner {
   /// W_ij / (n_i n_j).
   at::Tensor density_of(const LayerCall& call, std::int64_t batch, const Layout& layout) const {
     const TokenGroups& groups = layout.groups;
-    const at::Tensor q = groups.means(call.q[batch]), k = groups.means(call.k[batch]);  // (H,G,D)
+    const LayerCall one = element_in_slots(call, batch, layout.grid->arrangement().get());
+    const at::Tensor q = groups.means(one.q[0]), k = groups.means(one.k[0]);           // (H,G,D)
     at::Tensor weights = groups.counts().to(q.device()).unsqueeze(1);                  // (1,1,G)
-    if (call.key_mask.defined()) {
-      const at::Tensor allowed = call.key_mask[batch].to(at::kFloat).view({1, -1, 1});
+    if (one.key_mask.defined()) {
+      const at::Tensor allowed = one.key_mask[0].to(at::kFloat).view({1, -1, 1});
       weights = weights * groups.means(allowed).transpose(1, 2);
     }
     at::Tensor shares;  // (H,G,G)
     pooled_rows(q, k, {}, at::log(weights), call.scale, &shares);
     if (p_.by_spread) {
-      const at::Tensor q_squares = groups.means(call.q[batch].to(at::kFloat).square()), k_squares = groups.means(call.k[batch].to(at::kFloat).square());
+      const at::Tensor q_squares = groups.means(one.q[0].to(at::kFloat).square()), k_squares = groups.means(one.k[0].to(at::kFloat).square());
       const at::Tensor k_means = k.square(), q_varies = (q_squares - q.square()).clamp_min(0), k_varies = (k_squares - k_means).clamp_min(0);
       const at::Tensor variance = at::matmul(q_squares, k_varies.transpose(1, 2)) + at::matmul(q_varies, k_means.transpose(1, 2));  // (H,G,G)
       shares = shares * variance.sqrt_();

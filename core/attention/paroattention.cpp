@@ -101,15 +101,18 @@ class Paro final : public Planner {
     for (std::size_t i = 0; i < grids.grids.size(); ++i) {
       const BlockGrid& grid = *grids.grids[i];
       const LayerCall one = element_in_slots(call, batch, grid.arrangement().get());
-      const std::int64_t whole = std::max<std::int64_t>(one.q.size(2) / kBlock, 1), count = std::min(kSampledBlocks, whole);
+      const std::int64_t tokens = one.q.size(2), count = std::min(kSampledBlocks, grid.blocks()), empty = grid.blocks() * kBlock - tokens;
+      at::Tensor columns = at::full({grid.blocks()}, static_cast<double>(kBlock), one.q.options().dtype(at::kFloat));  // (N) keys of a block
+      columns[-1] -= empty;
       std::vector<at::Tensor> share, ratio;  // of each sampled row of blocks, (H)
       for (std::int64_t b = 0; b < count; ++b) {
-        const std::int64_t first = b * whole / count * kBlock, last = std::min(first + kBlock, one.q.size(2));
+        const std::int64_t first = b * grid.blocks() / count * kBlock, last = std::min(first + kBlock, tokens);
         const at::Tensor logits = at::matmul(one.q[0].slice(1, first, last).to(at::kFloat), one.k[0].to(at::kFloat).transpose(1, 2)) * call.scale;
-        at::Tensor p = at::softmax(logits, 2);  // (H,64,T)
-        p = at::constant_pad_nd(p, {0, grid.blocks() * kBlock - p.size(2)}).unflatten(2, {grid.blocks(), kBlock}).transpose(1, 2).flatten(2);
-        share.push_back(p.lt(kNegligible).to(at::kFloat).mean(2).ge(kSparseShare).to(at::kFloat).mean(1));
-        ratio.push_back((p.amax(2) / p.mean(2).clamp_min(1e-30)).mean(1));
+        const at::Tensor p = at::constant_pad_nd(at::softmax(logits, 2), {0, empty}).unflatten(2, {grid.blocks(), kBlock});  // (H,64,N,64)
+        const at::Tensor entries = columns * static_cast<double>(last - first);                                            // (N)
+        const at::Tensor large = p.ge(kNegligible).sum({1, 3}).to(at::kFloat);                                             // (H,N)
+        share.push_back(large.le((1 - kSparseShare) * entries).to(at::kFloat).mean(1));
+        ratio.push_back((p.amax({1, 3}) / (p.sum({1, 3}) / entries).clamp_min(1e-30)).mean(1));
       }
       sparse.push_back(at::stack(share).mean(0));
       uneven.push_back(at::stack(ratio).mean(0));

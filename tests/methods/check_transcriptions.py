@@ -54,8 +54,8 @@ def structured(grid, text, text_first, steps=4, batch=1, heads=2, dim=32, seed=1
     return q.astype(np.float32), k.astype(np.float32), v.astype(np.float32)
 
 
-def attend(cli, folder, case, tensors):
-    """The program's tensors and its report."""
+def attend(cli, folder, case, tensors, capture=None):
+    """The program's tensors and its report; and a capture of the run, where one is asked for."""
     source, target = os.path.join(folder, "in.safetensors"), os.path.join(folder, "out.safetensors")
     write_safetensors(source, dict(zip("qkv", tensors)))
     tokens = tensors[0].shape[3]
@@ -63,6 +63,7 @@ def attend(cli, folder, case, tensors):
                ",".join(map(str, case["grid"])), "--text-tokens", str(case["text"]),
                "--text-first" if case["text_first"] else "--text-last", "--branches", str(case["branches"]), "--first-step",
                str(case["first_step"]), "--total-steps", str(case["total_steps"]), "--measured-rows", str(tokens)]
+    command += ["--capture", capture] if capture else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
@@ -114,11 +115,14 @@ def check(cli, case, verbose):
     name = case["method"].split(":")[0]
     with tempfile.TemporaryDirectory() as folder:
         tensors = structured(case["grid"], case["text"], case["text_first"], **case["data"])
-        got, report = attend(cli, folder, case, tensors)
-    call = Call(*(x.astype(float) for x in tensors), case["grid"], case["text"], case["text_first"], case["branches"],
-                case["first_step"], case["total_steps"])
-    module = importlib.import_module("transcriptions." + module_of(name))
-    want = module.run(call, **case["parameters"])
+        call = Call(*(x.astype(float) for x in tensors), case["grid"], case["text"], case["text_first"], case["branches"],
+                    case["first_step"], case["total_steps"])
+        module = importlib.import_module("transcriptions." + module_of(name))
+        parameters = dict(case["parameters"])
+        if getattr(module, "NEEDS_CAPTURE", False):
+            parameters["capture"] = os.path.join(folder, "run.ditcap")
+        got, report = attend(cli, folder, case, tensors, parameters.get("capture"))
+        want = module.run(call, **parameters)
     kept = np.array([[[kept_blocks(m) for m in row] for row in step] for step in want.mask])
     row = {"out": worst(got["out"], want.out), "lse": worst(got["lse"], want.lse),
            "kept": int((np.abs(got["kept"] - kept) > KEPT_TOLERANCE).sum()) if kept.shape == got["kept"].shape else -1}

@@ -14,6 +14,11 @@ using namespace test;
 
 constexpr int kSteps = 6;
 
+/// Tokens as models lay them for it: the frames of a site side by side.
+LayerCall video_call(int step, int steps, std::uint64_t seed = 1, std::int64_t batch = 2) {
+  return position_major(make_call(small_video(), step, steps, seed, batch));
+}
+
 std::unique_ptr<Method> method(const std::string& more = "") {
   const std::string warmup = more.find("warmup_steps") == std::string::npos ? ",warmup_steps=0" : "";
   return make_method(parse_method_choice("ditscope-auto:kept_ratio=0.3,refresh_period=4,group_tokens=8" + warmup + more), kSteps);
@@ -61,7 +66,7 @@ TEST(DitscopeAuto, SparseStepsFollowTheEquations) {
   for (const char* more : {"", ",measured_mass=off", ",pooled_change=off"}) {
     const auto m = method(more);
     const bool measured = std::string(more).find("mass") == std::string::npos, change = std::string(more).find("change") == std::string::npos;
-    const LayerCall then = make_call(small_video(), 0, kSteps), now = make_call(small_video(), 1, kSteps);
+    const LayerCall then = video_call(0, kSteps), now = video_call(1, kSteps);
     const BlockPlan refresh = m->plan(then);
     ASSERT_EQ(refresh.kind, StepKind::Refresh);
     EXPECT_LT(max_difference(m->execute(then, refresh), exact_attention(then).first), 1e-5);
@@ -97,7 +102,7 @@ TEST(DitscopeAuto, SparseStepsFollowTheEquations) {
 
 TEST(DitscopeAuto, GivesFullAttentionWhereNothingChangedSinceTheRefresh) {
   const auto m = method();
-  LayerCall call = make_call(small_video(), 0, kSteps);
+  LayerCall call = video_call(0, kSteps);
   m->execute(call, m->plan(call));
   call.step = 1;
   const BlockPlan plan = m->plan(call);
@@ -109,7 +114,7 @@ TEST(DitscopeAuto, GivesFullAttentionWhereNothingChangedSinceTheRefresh) {
 TEST(DitscopeAuto, KeepsTheDensestBlocksOfAllHeadsWithinTheBudget) {
   for (const bool spread : {true, false}) {
     const auto m = method(spread ? "" : ",blocks_by=mass");
-    const LayerCall call = make_call(small_video(), 0, kSteps);
+    const LayerCall call = video_call(0, kSteps);
     const BlockPlan plan = m->plan(call);
     const auto of = groups(call.layout);
     const std::int64_t tokens = call.layout.tokens(), blocks = (tokens + 63) / 64, b = 1;
@@ -155,7 +160,7 @@ TEST(DitscopeAuto, LayersSpendWhatTheyWouldHaveKeptAtTheRefreshBefore) {
     for (const int step : steps) {
       kept.emplace_back();
       for (int layer = 0; layer < 2; ++layer) {
-        LayerCall call = make_call(small_video(), step, kSteps, static_cast<std::uint64_t>(layer + 1), 1);
+        LayerCall call = video_call(step, kSteps, static_cast<std::uint64_t>(layer + 1), 1);
         call.layer = layer;
         call.layers = 2;
         if (layer == 1) call.q = call.q * 3;  // sharper attention: denser blocks
@@ -176,9 +181,21 @@ TEST(DitscopeAuto, LayersSpendWhatTheyWouldHaveKeptAtTheRefreshBefore) {
   EXPECT_GT(warmed[1][1], 1.2 * apart[0][1]) << "the last step of warm-up was seen";
 }
 
+TEST(DitscopeAuto, LaysTheFramesOfASiteSideBySideWhereTheyAreNot) {
+  const auto as_laid = method(), laid_by_itself = method();
+  const at::Tensor order = position_major_order(small_video());
+  for (int step = 0; step < kSteps; ++step) {
+    const LayerCall raster = make_call(small_video(), step, kSteps), call = position_major(raster);
+    const BlockPlan plan = as_laid->plan(call), own = laid_by_itself->plan(raster);
+    EXPECT_NEAR(own.achieved, plan.achieved, 1e-12);
+    const at::Tensor expected = as_laid->execute(call, plan), out = laid_by_itself->execute(raster, own);
+    EXPECT_LT((out.index_select(2, order) - expected).abs().max().item<double>(), 1e-4) << "step " << step;
+  }
+}
+
 TEST(DitscopeAuto, CountsTheMeansItMultipliesAsWork) {
   const auto m = method();
-  const LayerCall call = make_call(small_video(), 0, kSteps);
+  const LayerCall call = video_call(0, kSteps);
   const BlockPlan plan = m->plan(call);
   const double selected = (plan.selections[0]->kept_ratio() + plan.selections[1]->kept_ratio()) / 2, groups = 11 + 120 / 8, tokens = 131;
   EXPECT_NEAR(plan.achieved - 1, selected + groups * groups / (tokens * tokens), 1e-9);
@@ -187,7 +204,7 @@ TEST(DitscopeAuto, CountsTheMeansItMultipliesAsWork) {
 TEST(DitscopeAuto, KeepingEverythingIsFullAttention) {
   const auto m = make_method(parse_method_choice("ditscope-auto:kept_ratio=1,warmup_steps=0"), kSteps);
   for (int step = 0; step < 3; ++step) {
-    const LayerCall call = make_call(small_video(), step, kSteps);
+    const LayerCall call = video_call(step, kSteps);
     EXPECT_LT(max_difference(m->execute(call, m->plan(call)), exact_attention(call).first), 1e-5);
   }
 }
@@ -195,7 +212,7 @@ TEST(DitscopeAuto, KeepingEverythingIsFullAttention) {
 TEST(DitscopeAuto, KeepingNothingIsDefined) {
   const auto m = make_method(parse_method_choice("ditscope-auto:kept_ratio=1/512,warmup_steps=0"), kSteps);
   for (int step = 0; step < 3; ++step) {
-    const LayerCall call = make_call(small_video(), step, kSteps);
+    const LayerCall call = video_call(step, kSteps);
     const at::Tensor out = m->execute(call, m->plan(call));
     EXPECT_TRUE(at::isfinite(out).all().item<bool>());
     EXPECT_LT((out - exact_attention(call).first).norm().item<double>() / out.norm().item<double>(), 0.5) << "means and the refresh remain";

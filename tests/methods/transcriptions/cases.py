@@ -149,3 +149,28 @@ for text, first in ((0, True), (30, False), (40, True)):
     add("draftattention+rectified:kept_ratio=0.3,warmup_steps=2,gain=drop",
         {"plan": "draftattention", "parameters": {"kept_ratio": 0.3}, "rectify": True, "warmup_steps": 2, "gain": "drop"},
         grid=(4, 12, 20), **here)
+
+# Clusters, orders of axes, and DiTScope's own. Of a row that skipped 1e-4 of its attention at a refresh, 1 - rho is a difference of
+# float32 log-sum-exps, known to 1e-2, and may be 8 times as much a few steps later.
+CANCELLED = 5e-4
+for text, first in ((0, True), (30, False), (40, True)):
+    here = {"text": text, "text_first": first}
+    add("svg2:warmup_steps=1,top_p=0.5,least_ratio=0.1,query_clusters=12,key_clusters=20",
+        {"warmup_steps": 1, "top_p": 0.5, "query_clusters": 12, "key_clusters": 20}, grid=WIDE, steps=4, heads=2, **here)
+    add("svg2:warmup_steps=0,top_p=0.2,least_ratio=0.3", {"warmup_steps": 0, "top_p": 0.2, "least_ratio": 0.3}, grid=SMALL, branches=2,
+        steps=3, heads=1, **here)
+    add("paroattention:kept_ratio=0.3,search_steps=0/2", {"search_steps": (0, 2)}, grid=(4, 8, 12), steps=4, heads=4, **here)
+    add("paroattention:kept_ratio=0.5,search_steps=1", {"kept_ratio": 0.5, "search_steps": (1,)}, grid=TILED, steps=3, branches=2,
+        **here)
+    add("ditscope-auto:kept_ratio=0.2,warmup_steps=2,refresh_period=4", {"kept_ratio": 0.2, "warmup_steps": 2, "refresh_period": 4},
+        grid=WIDE, steps=8, tolerance=CANCELLED, **here)
+    add("ditscope-auto:kept_ratio=0.1,warmup_steps=1,refresh_period=3,group_tokens=8,blocks_by=mass,share_heads=off,share_layers=off",
+        {"kept_ratio": 0.1, "warmup_steps": 1, "refresh_period": 3, "group_tokens": 8, "blocks_by": "mass", "share_heads": False, "share_layers": False},
+        grid=WIDE, steps=5, branches=2, heads=3, tolerance=CANCELLED, **here)
+    add("window+anchored:kept_ratio=0.125,warmup_steps=1,refresh_period=3",
+        {"kept_ratio": 0.125, "warmup_steps": 1, "refresh_period": 3}, grid=SMALL, steps=6, **here)
+    add("ditscope-auto+re-ttention:kept_ratio=0.2,warmup_steps=1,refresh_period=3",
+        {"plan": "ditscope-auto", "parameters": {"kept_ratio": 0.2}, "warmup_steps": 1, "refresh_period": 3}, grid=WIDE, steps=5, **here)
+for switch in ("measured_mass", "pooled_change"):
+    add(f"ditscope-auto:kept_ratio=0.2,warmup_steps=1,refresh_period=4,{switch}=off",
+        {"kept_ratio": 0.2, "warmup_steps": 1, "refresh_period": 4, switch: False}, grid=WIDE, text=20, steps=5, tolerance=CANCELLED)

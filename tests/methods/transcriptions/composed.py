@@ -5,7 +5,7 @@ import importlib
 
 import numpy as np
 
-from . import adaspa, re_ttention
+from . import adaspa, ditscope_auto, re_ttention
 from .common import Result
 from .rectified_spaattn import Pooled
 
@@ -42,6 +42,8 @@ def run(call, plan, parameters, use_rho=True, rectify=False, **schedule):
             if h == 0 and t in state.search_steps:
                 state.search(s, t, b)
             return state.masks[b, h]
+    elif plan == "ditscope-auto":
+        chosen = ditscope_auto.Chosen(call, schedule["warmup_steps"], **parameters)
     else:
         module = importlib.import_module("transcriptions." + plan)
 
