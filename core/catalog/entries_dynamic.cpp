@@ -254,9 +254,9 @@ MethodEntry rainfusion1() {
                  integer({"sample_stride", "Sampled, one token in", "Of the visual tokens, those between which recall is measured.",
                           "every omega-th query and key", source},
                          "tokens", 8, 1, 256),
-                 integer({"texture_period", "Classes of a textural head", "Tokens see their own class: 2 keeps about half.",
+                 integer({"texture_period", "Classes of a textural head", "Tokens see their own class: 2 keeps about half, 1 everything.",
                           "keep (i,j) iff i mod tau = j mod tau", "RainFusion: about half of the keys"},
-                         "classes", 2, 2, 16),
+                         "classes", 2, 1, 16),
                  dense_layers("RainFusion has none")});
 }
 
