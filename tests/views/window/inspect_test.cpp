@@ -77,7 +77,12 @@ class TensorsTest : public InspectTest {
     behaviour_->recorded = file_;
     session_->open_path(tensors);
     EXPECT_TRUE(wait([&] { return window_->findChild<gui::TensorsDialog*>() != nullptr; }));
-    return window_->findChild<gui::TensorsDialog*>();
+    auto* dialog = window_->findChild<gui::TensorsDialog*>();
+    // A number counts once its field loses the focus, and only an active window has any.
+    if (dialog) {
+      EXPECT_TRUE(wait([&] { return dialog->isActiveWindow(); }));
+    }
+    return dialog;
   }
   static void type(QWidget* dialog, const char* name, const QString& text) {
     for (auto* edit : dialog->findChildren<QLineEdit*>()) {
