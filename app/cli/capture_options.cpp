@@ -67,11 +67,14 @@ std::unique_ptr<CaptureWriter> CaptureArguments::open(const Request& request, co
   return std::make_unique<CaptureWriter>(file, options_);
 }
 
-std::string CaptureArguments::progress(const CaptureWriter& writer) const {
-  const CaptureTotals totals = writer.totals();
-  const std::int64_t most = options_.budget_bytes > 0 ? std::min(options_.budget_bytes, estimate_.bytes) : estimate_.bytes;
-  return "capture " + bytes_text(static_cast<double>(totals.bytes)) + " of at most " + bytes_text(static_cast<double>(most)) +
-         (totals.gap_bytes > 0 ? ", left out " + bytes_text(static_cast<double>(totals.gap_bytes)) : "") + (totals.capturing ? "" : ", stopped");
+std::function<std::string()> CaptureArguments::progress(const CaptureWriter* writer) const {
+  if (!writer) return {};
+  return [this, writer] {
+    const CaptureTotals totals = writer->totals();
+    const std::int64_t most = options_.budget_bytes > 0 ? std::min(options_.budget_bytes, estimate_.bytes) : estimate_.bytes;
+    return "capture " + bytes_text(static_cast<double>(totals.bytes)) + " of at most " + bytes_text(static_cast<double>(most)) +
+           (totals.gap_bytes > 0 ? ", left out " + bytes_text(static_cast<double>(totals.gap_bytes)) : "") + (totals.capturing ? "" : ", stopped");
+  };
 }
 
 nlohmann::json CaptureArguments::close(CaptureWriter& writer, bool stopped) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -22,8 +23,8 @@ class CaptureArguments {
   /// @param suffix  keeps the captures of several prompts apart; may be empty
   std::unique_ptr<CaptureWriter> open(const Request& request, const std::vector<MethodChoice>& methods, const std::filesystem::path& output,
                                       const std::string& suffix, bool quiet);
-  /// "capture 3.1 of at most 14.0 MB": while it records.
-  std::string progress(const CaptureWriter& writer) const;
+  /// What says "capture 3.1 of at most 14.0 MB" while it records; empty without a writer. Both must outlive it.
+  std::function<std::string()> progress(const CaptureWriter* writer) const;
   /// Closes it and says what became of it. @return JSON for the report
   nlohmann::json close(CaptureWriter& writer, bool stopped);
 

@@ -78,7 +78,7 @@ void run_compare(CompareOptions& options) {
     };
     const auto capture =
         options.capture.open(prompt.request, methods, paths_of(options, prompt).side_by_side, prompt.suffix, options.quiet);
-    progress.set_note(capture ? [&] { return options.capture.progress(*capture); } : std::function<std::string()>());
+    progress.set_note(options.capture.progress(capture.get()));
     const auto runs = compare(generator, prompt.request, methods, progress, Interrupt::control(), begin, capture.get());
     progress.set_note({});
     if (capture) report.add_capture(options.capture.close(*capture, runs.back().result.stopped));

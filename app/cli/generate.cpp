@@ -36,7 +36,7 @@ void run_generate(GenerateOptions& options) {
     progress.set_title(prompt.title());
     const std::filesystem::path output = output_of(options, prompt.index, prompt.count);
     const auto capture = options.capture.open(prompt.request, {prompt.request.method}, output, prompt.suffix, options.quiet);
-    progress.set_note(capture ? [&] { return options.capture.progress(*capture); } : std::function<std::string()>());
+    progress.set_note(options.capture.progress(capture.get()));
     ComparedRun run;
     run.result = generator.run(prompt.request, progress, Interrupt::control(), capture.get());
     progress.set_note({});

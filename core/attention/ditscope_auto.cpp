@@ -32,6 +32,7 @@
 #include "core/attention/stored_residual.h"
 #include "core/attention/token_groups.h"
 #include "core/bridge/anchored_rows.h"
+#include "kernels/permutation.h"
 
 namespace ditscope {
 namespace {
@@ -119,13 +120,11 @@ class DitscopeAuto final : public Planner {
   /// The token of each place; empty: tokens lie so already.
   static std::vector<std::int32_t> position_major(const TokenLayout& layout) {
     if (layout.order == TokenOrder::PositionMajor || layout.frames == 1 || layout.sites() == 1) return {};
+    const auto begin = static_cast<std::int32_t>(layout.visual_begin());
     std::vector<std::int32_t> order(static_cast<std::size_t>(layout.tokens()));
     std::iota(order.begin(), order.end(), 0);
-    auto place = order.begin() + layout.visual_begin();
-    for (std::int64_t site = 0; site < layout.sites(); ++site) {
-      for (std::int64_t frame = 0; frame < layout.frames; ++frame)
-        *place++ = static_cast<std::int32_t>(layout.visual_begin() + frame * layout.sites() + site);
-    }
+    const Permutation visual = position_major_order({layout.frames, layout.rows, layout.columns});
+    std::transform(visual.begin(), visual.end(), order.begin() + begin, [begin](std::int32_t token) { return begin + token; });
     return order;
   }
 

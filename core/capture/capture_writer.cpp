@@ -67,7 +67,9 @@ struct CaptureWriter::Impl {
       item.work = CaptureGap{run_id, tensor->step, tensor->layer, tensor->branch, tensor->kind, item.bytes, "pressure"};
       item.bytes = 0;
     }
-    room.wait(lock, [&] { return queued_bytes == 0 || queued_bytes + item.bytes <= kQueue_bytes; });
+    const auto fits = [&] { return queued_bytes == 0 || queued_bytes + item.bytes <= kQueue_bytes; };
+    if (!fits()) filled.notify_one();  // only a writer that is awake makes room
+    room.wait(lock, fits);
     queued_bytes += item.bytes;
     waiting_bytes += item.bytes;
     const bool row = std::holds_alternative<CaptureTensor>(item.work) || std::holds_alternative<CaptureCall>(item.work);

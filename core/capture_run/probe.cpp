@@ -4,7 +4,6 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <limits>
 
@@ -13,6 +12,7 @@
 #include "core/bridge/views.h"
 #include "core/capture/records.h"
 #include "kernels/block_mass.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/row_attention.h"
 
 namespace ditscope {
@@ -97,20 +97,17 @@ void probe_with_kernel(const LayerCall& call, std::int64_t batch, const at::Tens
   const auto out = view<Element, 3>(full);
   float* sums = probe.log_sum_exp.data_ptr<float>();
   // A head at a time a thread: its probabilities are summed up while they are still near the core.
-  std::atomic<std::int64_t> next{0};
-  torch_workers(at::get_num_threads()).run([&] {
-    for (std::int64_t head = next++; head < heads; head = next++) {
-      float* probabilities = kept_memory(count * tokens);
-      RowAttentionArguments<Element> a;
-      a.q = head_of(queries, head), a.k = head_of(keys, head), a.v = head_of(values, head);
-      a.rows = {numbers.const_data_ptr<std::int32_t>(), {1, count}, {0, 1}};
-      a.scale = static_cast<float>(call.scale);
-      a.out = head_of(out, head);
-      a.log_sum_exp = {sums + head * count, {1, count}, {count, 1}};
-      a.probabilities = {probabilities, {1, count, tokens}, {count * tokens, tokens, 1}};
-      row_attention(a);
-      gather(probe, probabilities, keeps, head, edges);
-    }
+  cpu::parallel_for(torch_workers(at::get_num_threads()), heads, [&](std::int64_t head) {
+    float* probabilities = kept_memory(count * tokens);
+    RowAttentionArguments<Element> a;
+    a.q = head_of(queries, head), a.k = head_of(keys, head), a.v = head_of(values, head);
+    a.rows = {numbers.const_data_ptr<std::int32_t>(), {1, count}, {0, 1}};
+    a.scale = static_cast<float>(call.scale);
+    a.out = head_of(out, head);
+    a.log_sum_exp = {sums + head * count, {1, count}, {count, 1}};
+    a.probabilities = {probabilities, {1, count, tokens}, {count * tokens, tokens, 1}};
+    row_attention(a);
+    gather(probe, probabilities, keeps, head, edges);
   });
   probe.full = full.to(at::kFloat);
 }

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <future>
 #include <new>
 
 #include "core/capture/capture_writer.h"
 #include "core/metrics/psnr.h"
 #include "core/metrics/ssim.h"
+#include "views/state/words.h"
+
 namespace ditscope::gui {
 namespace {
 
@@ -44,13 +45,11 @@ class Worker::Sink final : public EventSink {
   }
 
  private:
-  /// ", capture 3.1 MB": what the file holds by now.
+  /// ", capture 3 MB": what the file holds by now.
   std::string recorded() const {
     if (!capture_) return {};
     const CaptureTotals totals = capture_->totals();
-    char text[96];
-    std::snprintf(text, sizeof text, ", capture %.1f MB%s", static_cast<double>(totals.bytes) / 1e6, totals.capturing ? "" : ", stopped");
-    return text;
+    return ", capture " + views::size_text(totals.bytes) + (totals.capturing ? "" : ", stopped");
   }
 
   void publish(std::string doing, const StepFinished* step) {
