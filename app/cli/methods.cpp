@@ -87,7 +87,7 @@ Json polynomials() {
                     {"layers", p.layers},
                     {"heads", p.heads},
                     {"frame_patch", p.frame_patch},
-                    {"signal", p.signal == StepSignal::Time ? "time" : "modulated"},
+                    {"signal", p.signal == StepSignal::Time ? "time" : p.signal == StepSignal::Projected ? "projected" : "modulated"},
                     {"coefficients", p.coefficients},
                     {"source", p.source}});
   }

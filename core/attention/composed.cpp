@@ -86,8 +86,8 @@ BlockPlan ComposedMethod::plan(const LayerCall& call) {
   plan.kind = schedule_.at(call.step, call.layer);
   const std::int64_t batch = call.q.size(0);
   if (plan.kind == StepKind::Full) {
-    const bool last = call.step + 1 == rule_.warmup_steps && schedule_.at(call.step + 1, call.layer) != StepKind::Full;
-    for (std::int64_t b = 0; last && b < batch; ++b) planner_->observe(call, b);
+    const bool warming_up = call.step < rule_.warmup_steps && schedule_.at(rule_.warmup_steps, call.layer) != StepKind::Full;
+    for (std::int64_t b = 0; warming_up && b < batch; ++b) planner_->observe(call, b, call.step + 1 == rule_.warmup_steps);
     return plan;
   }
 

@@ -77,8 +77,8 @@ class DitscopeAuto final : public Planner {
   std::optional<double> requested_kept_ratio() const override { return p_.kept_ratio; }
   int replay_from(int step) const override { return p_.share_layers ? 0 : step; }  // shares come from the plan before
 
-  void observe(const LayerCall& call, std::int64_t batch) override {
-    if (p_.share_layers) remember(call, batch, density_of(call, batch, layout_of(call)));
+  void observe(const LayerCall& call, std::int64_t batch, bool last) override {
+    if (last && p_.share_layers) remember(call, batch, density_of(call, batch, layout_of(call)));
   }
 
   Planned plan(const LayerCall& call, std::int64_t batch) override {

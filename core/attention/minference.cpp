@@ -2,10 +2,12 @@
 //
 // Jiang et al., NeurIPS 2024, arXiv:2407.02490, K = kept T keys a row, estimated on 64 query rows:
 //   A-shape:        the first keys and a local band around the diagonal, 1 : 8 as in its (100, 800)
-//   vertical-slash: the columns with the largest sums over the sampled rows, and the diagonals with the largest, half of K each;
-//                   the first columns and the diagonal itself always, as the code forces its first 30 and last 100
+//   vertical-slash: the columns with the largest sums over the sampled rows, and the diagonals with the largest, `columns_share` of K
+//                   and the rest; the first columns and the diagonal itself always, as the code forces its first 30 and last 100
 //   block-sparse:   the round(kept n) best blocks of each row of q̄ k̄^T, blocks of 64
 //   a head takes the pattern with the largest mean attention mass (`pattern=auto`), or all take the one that is named
+//
+// The code stores the heads for which its search found one of the other two as vertical-slash, too: `pattern=vertical-slash`.
 //
 // Differs from the paper, which is for causal language models; papers that run it on denoisers give no recipe:
 // - Not causal: diagonals are those of n - m in (-n, n), the sampled rows are spread over the sequence, the choice is made online at
@@ -29,7 +31,8 @@ constexpr std::int64_t kSampledRows = 64;
 
 class MInference final : public Planner {
  public:
-  MInference(double kept_ratio, const std::string& pattern) : kept_ratio_(kept_ratio), pattern_(pattern) {}
+  MInference(double kept_ratio, const std::string& pattern, double columns_share)
+      : kept_ratio_(kept_ratio), pattern_(pattern), columns_share_(columns_share) {}
   std::unique_ptr<Planner> clone() const override { return std::make_unique<MInference>(*this); }
   std::optional<double> requested_kept_ratio() const override { return kept_ratio_; }
 
@@ -43,7 +46,8 @@ class MInference final : public Planner {
     const at::Tensor by_block = block_sums(mass, blocks);            // (H,R,n)
 
     const at::Tensor a_shape = a_shape_blocks(budget, blocks);       // (n,n)
-    const std::int64_t columns = std::min<std::int64_t>(budget / 2, tokens / 64) * 64, diagonals = std::max<std::int64_t>(budget - columns / 64, 1);
+    const auto wide = static_cast<std::int64_t>(columns_share_ * static_cast<double>(budget));
+    const std::int64_t columns = std::min(wide, tokens / 64) * 64, diagonals = std::max<std::int64_t>(budget - columns / 64, 1);
     const at::Tensor best_keys = best_columns_of(mass, columns);     // (H,C) ascending
     const at::Tensor slash = slash_blocks(by_block, row_blocks, diagonals, blocks);                    // (H,n,n)
     const at::Tensor sparse = best_columns(block_logits(call, batch, blocks), budget).to(at::kCPU);    // (H,n,n)
@@ -166,13 +170,15 @@ class MInference final : public Planner {
 
   double kept_ratio_;
   std::string pattern_;
+  double columns_share_;
   PerLayout<BlockGrid> grids_;
 };
 
 }  // namespace
 
 std::unique_ptr<Planner> make_minference(const ParameterValues& parameters, int) {
-  return std::make_unique<MInference>(std::get<double>(parameters.at("kept_ratio")), std::get<std::string>(parameters.at("pattern")));
+  return std::make_unique<MInference>(std::get<double>(parameters.at("kept_ratio")), std::get<std::string>(parameters.at("pattern")),
+                                      std::get<double>(parameters.at("columns_share")));
 }
 
 }  // namespace ditscope

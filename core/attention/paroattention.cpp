@@ -4,8 +4,10 @@
 // Zhao et al. 2025, arXiv:2506.16054, blocks of 64, six orders of (frames, rows, columns):
 //   of the post-softmax map in each order:  s = share of blocks of which >= 90 % of the entries are < 1e-3,
 //                                           u = mean over blocks of maximum / mean
-//   order of a head = argmin of alpha norm(1 - s) + (1 - alpha) norm(u),  norm over the six orders to 0..1, alpha = 1/2
+//   order of a head = argmin of alpha norm(1 - s) + (1 - alpha) norm(u),  norm over the six orders to 0..1
 //   keep the kept n^2 blocks with the largest attention sums of the head; text rows and columns and the last block always
+//
+// The paper leaves open which sign s has in that sum, and gives no alpha: `sparse_term` and `alpha`.
 //
 // Differs from the paper:
 // - It calibrates on one or two prompts offline and stores orders and masks by step. Ours does so within the run, at `search_steps`:
@@ -49,7 +51,9 @@ Grids grids_of(const TokenLayout& l) {
 
 class Paro final : public Planner {
  public:
-  Paro(double kept_ratio, std::vector<int> search_steps) : kept_ratio_(kept_ratio), search_steps_(std::move(search_steps)) {}
+  /// @param sparse_orders  an order with more empty blocks is the better one; else the worse
+  Paro(double kept_ratio, std::vector<int> search_steps, double alpha, bool sparse_orders)
+      : kept_ratio_(kept_ratio), search_steps_(std::move(search_steps)), alpha_(alpha), sparse_orders_(sparse_orders) {}
   std::unique_ptr<Planner> clone() const override { return std::make_unique<Paro>(*this); }
   std::optional<double> requested_kept_ratio() const override { return kept_ratio_; }
   int replay_from(int step) const override {
@@ -118,7 +122,8 @@ class Paro final : public Planner {
       uneven.push_back(at::stack(ratio).mean(0));
     }
     const auto normed = [](const at::Tensor& x) { return (x - x.amin(0, true)) / (x.amax(0, true) - x.amin(0, true)).clamp_min(1e-12); };
-    return (0.5 * normed(1 - at::stack(sparse)) + 0.5 * normed(at::stack(uneven))).argmin(0).to(at::kCPU);
+    const at::Tensor s = at::stack(sparse);
+    return (alpha_ * normed(sparse_orders_ ? 1 - s : s) + (1 - alpha_) * normed(at::stack(uneven))).argmin(0).to(at::kCPU);
   }
 
   at::Tensor heaviest(const at::Tensor& mass, const BlockGrid& grid) const {  // (H,n,n) bool
@@ -134,6 +139,8 @@ class Paro final : public Planner {
 
   double kept_ratio_;
   std::vector<int> search_steps_;
+  double alpha_;
+  bool sparse_orders_;
   PerLayout<Grids> all_;
   BranchStates<State> states_;
 };
@@ -141,7 +148,8 @@ class Paro final : public Planner {
 }  // namespace
 
 std::unique_ptr<Planner> make_paroattention(const ParameterValues& parameters, int steps) {
-  return std::make_unique<Paro>(std::get<double>(parameters.at("kept_ratio")), steps_of(std::get<std::string>(parameters.at("search_steps")), steps));
+  return std::make_unique<Paro>(std::get<double>(parameters.at("kept_ratio")), steps_of(std::get<std::string>(parameters.at("search_steps")), steps),
+                                std::get<double>(parameters.at("alpha")), std::get<std::string>(parameters.at("sparse_term")) == "1-s");
 }
 
 }  // namespace ditscope

@@ -37,8 +37,9 @@ class Planner {
   virtual int replay_from(int step) const { return step; }
 
   virtual Planned plan(const LayerCall& call, std::int64_t batch) = 0;
-  /// Sees the last full step of warm-up, for what it wants to know before its first choice.
-  virtual void observe(const LayerCall& /*call*/, std::int64_t /*batch*/) {}
+  /// Sees the full steps of warm-up, for what it wants to know before its first choice.
+  /// @param last  the next step is not full
+  virtual void observe(const LayerCall& /*call*/, std::int64_t /*batch*/, bool /*last*/) {}
 
   /// Selections that it remembers, and the bytes of all else.
   virtual void add_selections(std::set<const Selection*>& /*to*/) const {}

@@ -9,11 +9,12 @@
 //
 // Differs from the paper:
 // - At most one cluster for every 16 visual tokens, so that short sequences have clusters to skip.
-// - Clusters begin on a dense step of their own, the first sparse one; the code can also cluster during warm-up.
+// - Clusters begin at the first sparse step; the code can also cluster during warm-up, for HunyuanVideo (`cluster_in_warmup`).
 // - Each guidance branch keeps its own centroids; the code shares them between branches that are called apart (`share_centroids`).
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/attention/block_grid.h"
 #include "core/attention/block_planner.h"
@@ -27,7 +28,7 @@ namespace {
 struct Svg2Parameters {
   std::int64_t query_clusters = 100, key_clusters = 500;
   double top_p = 0.9, least = 0.1;
-  bool share = false;
+  bool share = false, in_warmup = false;
 };
 
 class Svg2 final : public Planner {
@@ -37,22 +38,12 @@ class Svg2 final : public Planner {
   std::optional<double> requested_kept_ratio() const override { return std::nullopt; }
   int replay_from(int) const override { return 0; }  // centroids come from all steps before
 
+  void observe(const LayerCall& call, std::int64_t batch, bool /*last*/) override {
+    if (p_.in_warmup) cluster(call, batch);
+  }
+
   Planned plan(const LayerCall& call, std::int64_t batch) override {
-    LayerCall of_layer;  // one state for all branches
-    of_layer.layer = call.layer;
-    of_layer.q = call.q.narrow(0, 0, 1);
-    State& state = p_.share ? *states_.of(of_layer).front() : *states_.of(call)[static_cast<std::size_t>(batch)];
-    const std::vector<std::int64_t> shape = call.q.sizes().slice(1).vec();
-    if (state.shape != shape || !same_layout(state.layout, call.layout)) state = {};
-    const TokenLayout& l = call.layout;
-    const std::int64_t begin = l.visual_begin(), visual = l.visual_tokens();
-    const auto cluster = [&](const at::Tensor& rows, std::int64_t most, const at::Tensor& centroids, std::uint64_t salt) {
-      const std::int64_t count = std::clamp<std::int64_t>(visual / 16, 1, most);
-      return clusters_of(rows.narrow(1, begin, visual), count, centroids, centroids.defined() ? 2 : 50,
-                         static_cast<std::uint64_t>(call.layer) * 2 + salt);
-    };
-    const Clusters q = cluster(call.q[batch], p_.query_clusters, state.q, 0), k = cluster(call.k[batch], p_.key_clusters, state.k, 1);
-    state = {q.centroids, k.centroids, shape, l};
+    const auto [q, k] = cluster(call, batch);
     const at::Tensor logits = at::matmul(q.centroids, k.centroids.transpose(1, 2)) * call.scale + at::log(k.counts.to(at::kFloat)).unsqueeze(1);
     const std::int64_t least = static_cast<std::int64_t>(p_.least * static_cast<double>(k.counts.size(1)));
     const at::Tensor kept = best_columns(at::softmax(logits, 2), p_.top_p, true, least);  // (H,K_q,K_k)
@@ -75,6 +66,26 @@ class Svg2 final : public Planner {
     std::vector<std::int64_t> shape;  // (H,T,D)
     TokenLayout layout;
   };
+
+  /// Clusters of the visual queries and keys, from the centroids of the step before, which theirs replace.
+  std::pair<Clusters, Clusters> cluster(const LayerCall& call, std::int64_t batch) {
+    LayerCall of_layer;  // one state for all branches
+    of_layer.layer = call.layer;
+    of_layer.q = call.q.narrow(0, 0, 1);
+    State& state = p_.share ? *states_.of(of_layer).front() : *states_.of(call)[static_cast<std::size_t>(batch)];
+    const std::vector<std::int64_t> shape = call.q.sizes().slice(1).vec();
+    if (state.shape != shape || !same_layout(state.layout, call.layout)) state = {};
+    const TokenLayout& l = call.layout;
+    const std::int64_t visual = l.visual_tokens();
+    const auto grouped = [&](const at::Tensor& rows, std::int64_t most, const at::Tensor& centroids, std::uint64_t salt) {
+      const std::int64_t count = std::clamp<std::int64_t>(visual / 16, 1, most);
+      return clusters_of(rows.narrow(1, l.visual_begin(), visual), count, centroids, centroids.defined() ? 2 : 50,
+                         static_cast<std::uint64_t>(call.layer) * 2 + salt);
+    };
+    const Clusters q = grouped(call.q[batch], p_.query_clusters, state.q, 0), k = grouped(call.k[batch], p_.key_clusters, state.k, 1);
+    state = {q.centroids, k.centroids, shape, l};
+    return {q, k};
+  }
 
   /// Visual tokens by cluster, then text; a list a head of kept pairs of clusters.
   static std::shared_ptr<const Selection> select_clusters(const LayerCall& call, const Clusters& q, const Clusters& k, const at::Tensor& kept) {
@@ -122,7 +133,8 @@ std::unique_ptr<Planner> make_svg2(const ParameterValues& parameters, int) {
   const auto integer = [&](const char* key) { return std::get<std::int64_t>(parameters.at(key)); };
   const auto real = [&](const char* key) { return std::get<double>(parameters.at(key)); };
   return std::make_unique<Svg2>(Svg2Parameters{integer("query_clusters"), integer("key_clusters"), real("top_p"), real("least_ratio"),
-                                               std::get<bool>(parameters.at("share_centroids"))});
+                                               std::get<bool>(parameters.at("share_centroids")),
+                                               std::get<bool>(parameters.at("cluster_in_warmup"))});
 }
 
 }  // namespace ditscope

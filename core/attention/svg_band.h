@@ -9,7 +9,8 @@ namespace ditscope {
 std::int64_t svg_band_tokens(const TokenLayout& layout, double kept_ratio);
 
 /// The mask that both kinds of heads run, over visual tokens in the head's order and text in place: |q - k| < W or text; without
-/// text |q - k| <= W or k in the first frame's worth of tokens.
-BlockMask svg_mask(const TokenLayout& layout, double kept_ratio);
+/// text |q - k| <= W.
+/// @param first_frame  also the keys of the first frame's worth of visual tokens
+BlockMask svg_mask(const TokenLayout& layout, double kept_ratio, bool first_frame);
 
 }  // namespace ditscope

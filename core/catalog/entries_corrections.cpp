@@ -95,6 +95,10 @@ CorrectionEntry delta() {
                                  "On: the dense rows replace theirs and no other row moves, the paper's ablation.",
                                  "O_iγ = O_dense,iγ alone", "Delta Attention, ablation \"recompute\""},
                                 false));
+  c.parameters.push_back(on_off({"delta_tail", "Last rows in full",
+                                 "On: the last rows see every key, as where a language model writes on from them.",
+                                 "the last N mod γ + max(128, γ) rows are O_dense", "Delta Attention, its code"},
+                                false));
   return c;
 }
 

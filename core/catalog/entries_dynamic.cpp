@@ -92,6 +92,10 @@ MethodEntry svg() {
                             "argmin of the MSE of both masked outputs over the sampled rows", "Sparse VideoGen, its code: 32 or 64"},
                            "rows", 64, 1, 1024);
   rows.published = {{"CogVideoX1.5-5B", std::int64_t{32}}, {"HunyuanVideo", std::int64_t{64}}, {"Wan2.1-14B", std::int64_t{64}}};
+  Parameter sampled_from = integer({"sampled_from", "Sampled among the first", "The rows that decide are drawn from so many first tokens; 0: from all.",
+                                    "rows drawn from [0, n)", "Sparse VideoGen, its code: 10000 for HunyuanVideo and Wan, to save memory"},
+                                   "tokens", 0, 0, 1000000);
+  sampled_from.published = {{"HunyuanVideo", std::int64_t{10000}}, {"Wan2.1-14B", std::int64_t{10000}}};
   return method({"svg",
                  "Sparse VideoGen",
                  "Every head runs one band, over tokens frame after frame or site after site, whichever serves sampled rows better.",
@@ -102,6 +106,11 @@ MethodEntry svg() {
                          "included.",
                          "block of token i: floor((i - text) / 128), or floor(i / 128)", "Sparse VideoGen, its code for CogVideoX"},
                         "visual", {"visual", "code"}),
+                 sampled_from,
+                 choice({"first_frame_sink", "First frame, kept by all", "Keys of the first frame's worth of tokens that every row keeps, whatever its "
+                         "band. auto: where there is no text among the tokens.",
+                         "k < F in the order that the head runs", "Sparse VideoGen, its code: on for Wan, off for CogVideoX and HunyuanVideo"},
+                        "auto", {"auto", "on", "off"}),
                  layers});
 }
 
@@ -134,6 +143,10 @@ MethodEntry svg2() {
                          "On: guidance branches begin from one another's centroids, as the code does where it calls them one after the other.",
                          "C0 = centroids of the latest call of the layer, whichever branch", "SVG2, its code for Wan"},
                         false),
+                 on_off({"cluster_in_warmup", "Cluster in warm-up",
+                         "On: the full steps of warm-up sort their tokens, too, so that the first sparse step begins from their centroids.",
+                         "C0 of the first sparse step = centroids of the last full one", "SVG2, its code has it for HunyuanVideo"},
+                        false),
                  dense_layers("SVG2: as Sparse VideoGen")});
 }
 
@@ -150,6 +163,9 @@ MethodEntry minference() {
                  choice({"pattern", "Pattern", "auto: each head by its attention on 64 rows; else the same for all.",
                          "argmax of the attention mass that a pattern holds on sampled rows", "MInference chooses offline"},
                         "auto", {"auto", "a-shape", "vertical-slash", "block-sparse"}),
+                 ratio({"columns_share", "Columns, of vertical-slash", "Share of the keys that its columns take; its diagonals get the rest.",
+                        "round down to blocks of 64", "MInference stores every head's pattern as 1000 columns and 6096 diagonals: 0.14"},
+                       0.5, 0),
                  dense_layers("none")});
 }
 
@@ -275,7 +291,15 @@ MethodEntry paroattention() {
                  "PAROAttention: Pattern-Aware ReOrdering for Efficient Sparse and Quantized Attention in Visual Generation Models, "
                  "arXiv:2506.16054",
                  {}},
-                {kept, search, dense_layers("PAROAttention has none")});
+                {kept, search,
+                 ratio({"alpha", "Weight of empty blocks", "How much the share of empty blocks decides over a head's order of axes; the rest is how "
+                        "even blocks are.",
+                        "argmin of α norm(1 - s) + (1 - α) norm(u)", "PAROAttention gives no value"},
+                       0.5, 0),
+                 choice({"sparse_term", "Empty blocks count", "1-s: an order with more of them is better; s: worse, as the formula can be read.",
+                         "α norm(1 - s) or α norm(s)", "PAROAttention: its text and its formula leave the sign open"},
+                        "1-s", {"1-s", "s"}),
+                 dense_layers("PAROAttention has none")});
 }
 
 MethodEntry ditscope_auto() {

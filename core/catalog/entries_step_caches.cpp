@@ -36,7 +36,7 @@ StepCacheEntry teacache() {
                               "acc += poly(mean|m - m'| / mean|m'|); leave out while acc < threshold", kTeaCacheCode, 0.1, 10, 0.005);
   limit.published = {{"HunyuanVideo", 0.1, 0, "1.6x"},    {"HunyuanVideo", 0.15, 0, "2.1x"},   {"CogVideoX1.5-5B", 0.1, 0, "1.3x"},
                      {"CogVideoX1.5-5B", 0.2, 0, "1.8x"}, {"CogVideoX1.5-5B", 0.3, 0, "2.1x"}, {"Wan2.1-1.3B", 0.05},
-                     {"Wan2.1-14B", 0.14}};
+                     {"Wan2.1-14B", 0.14},                {"Wan2.1-I2V-14B-480P", 0.13},      {"Wan2.1-I2V-14B-720P", 0.18}};
   std::vector<std::string> names{"auto", "identity"};
   for (const TeaCachePolynomial& polynomial : teacache_polynomials()) names.push_back(polynomial.key);
   return {"teacache",
@@ -47,7 +47,9 @@ StepCacheEntry teacache() {
            choice({"cache_polynomial", "Change of the output by",
                    "The polynomial that a model's authors fitted. auto: by the model's shape, identity where none is known. identity: the "
                    "change of what the first block reads, as it is.",
-                   "poly of degree 4 of the relative change of the time embedding or of the first block's modulated input", kTeaCacheCode},
+                   "poly of degree 4 of the relative change of the time embedding, of what the first block's norm takes from it (projected), or of "
+                   "that block's modulated input",
+                   kTeaCacheCode},
                   "auto", names)}};
 }
 
@@ -91,6 +93,10 @@ StepCacheEntry foresight() {
                    "residual: each such block adds what it added before.",
                    "output: x = C_l of the last reusable l; residual: x += C_l - C_(l-1) for each", "Foresight: its code for CogVideoX takes the output"},
                   true, "output", "residual"),
+           choice({"cache_lambda", "Threshold from", "code: what changed between the last two steps of warm-up; paper: over its last three, with "
+                   "falling weights.",
+                   "λ_l = MSE(W-1); paper: λ_l = MSE(W-1) + MSE(W-2)/10 + MSE(W-3)/100", "Foresight: its code and its paper"},
+                  "code", {"code", "paper"}),
            last_steps("Foresight has none", 0)}};
 }
 
@@ -115,6 +121,8 @@ StepCacheEntry fbcache() {
                    "blocks", 0, 0, 64),
            integer({"cache_max_steps", "Reuse at most", "So many steps in a row; 0: no limit.", "max continuous cached steps", "DBCache: no limit"},
                    "steps", 0, 0, 100),
+           integer({"cache_max_total", "Reuse in all at most", "So many steps of the run; 0: no limit.", "max cached steps", "DBCache: no limit"},
+                   "steps", 0, 0, 1000),
            last_steps("First Block Cache has none", 0)}};
 }
 
@@ -159,6 +167,18 @@ const std::vector<TeaCachePolynomial>& teacache_polynomials() {
        {2.39676752e+03, -1.31110545e+03, 2.01331979e+02, -8.29855975e+00, 1.37887774e-01}, kTeaCacheCode},
       {"wan2.1-14b", "Wan", 40, 40, 1, StepSignal::Time,
        {-5784.54975374, 5449.50911966, -1811.16591783, 256.27178429, -13.02252404}, kTeaCacheCode},
+      {"wan2.1-1.3b-projected", "Wan", 30, 12, 1, StepSignal::Projected,
+       {-5.21862437e+04, 9.23041404e+03, -5.28275948e+02, 1.36987616e+01, -4.99875664e-02}, kTeaCacheCode},
+      {"wan2.1-14b-projected", "Wan", 40, 40, 1, StepSignal::Projected,
+       {-3.03318725e+05, 4.90537029e+04, -2.65530556e+03, 5.87365115e+01, -3.15583525e-01}, kTeaCacheCode},
+      {"wan2.1-i2v-480p", "Wan", 40, 40, 1, StepSignal::Time,
+       {-3.02331670e+02, 2.23948934e+02, -5.25463970e+01, 5.87348440e+00, -2.01973289e-01}, kTeaCacheCode},
+      {"wan2.1-i2v-720p", "Wan", 40, 40, 1, StepSignal::Time,
+       {-114.36346466, 65.26524496, -18.82220707, 4.91518089, -0.23412683}, kTeaCacheCode},
+      {"cogvideox1.5-5b-i2v", "CogVideoX", 42, 48, 2, StepSignal::Time,
+       {1.22842302e+02, -1.04088754e+02, 2.62981677e+01, -3.06009921e-01, 3.71213220e-02}, "Rectified SpaAttn, its code"},
+      {"flux.1-dev", "Flux", 57, 24, 1, StepSignal::Modulated,
+       {4.98651651e+02, -2.83781631e+02, 5.58554382e+01, -3.82021401e+00, 2.64230861e-01}, "Rectified SpaAttn, its code"},
   };
   return all;
 }

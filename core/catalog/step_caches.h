@@ -24,9 +24,10 @@ const StepCacheEntry& find_step_cache(std::string_view key);
 const StepCacheEntry* step_cache_named(std::string_view key);
 
 /// What a cache may look at to tell how far a step has moved from the one before.
-enum class StepSignal { Time, Modulated };
+enum class StepSignal { Time, Projected, Modulated };
 
-/// How much a model's output changes with a signal, as TeaCache's authors fitted it; chosen by the shape of a model.
+/// How much a model's output changes with a signal, as its authors, or those who use TeaCache, fitted it; chosen by the shape of a
+/// model or by name. Of several for one shape the first is the one that a shape finds.
 struct TeaCachePolynomial {
   std::string key;  ///< "cogvideox-5b"
   std::string family;

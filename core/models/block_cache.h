@@ -17,6 +17,7 @@ struct BlockPass {
   at::Tensor time;               // (B,C) embedding of the timestep
   std::function<at::Tensor()> modulated;  ///< (B,T,C): what the attention of the first block would read, normed and modulated. Costs
                                           ///< a norm; to be called before any block is computed
+  std::function<at::Tensor()> projected;  ///< (B,N): the shifts, scales and gates that the timestep gives the first block
 };
 
 /// What a model asks around its blocks: whether to compute them, or to take what an earlier pass left. The model names no method,

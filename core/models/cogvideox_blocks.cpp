@@ -119,6 +119,7 @@ at::Tensor run_blocks(const std::vector<CogVideoXBlock>& blocks, at::Tensor x, c
     const auto [text, video] = modulations(blocks[0].norm1, inputs.time);
     return modulate(blocks[0].norm1.norm, x, text, video, inputs.text_tokens);
   };
+  pass.projected = [&] { return blocks[0].norm1.linear(inputs.time); };
   for (int i = 0; i < count; ++i) {
     inputs.before_block(i);
     if (inputs.cache) i = inputs.cache->enter(pass, i, x);

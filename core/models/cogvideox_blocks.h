@@ -34,7 +34,7 @@ struct BlockInputs {
   Activation activation = Activation::GeluTanh;
   /// Called before each block that may be computed, with its number; throws to stop.
   std::function<void(int)> before_block;
-  BlockPass pass;               ///< what the cache is told, `modulated` left out
+  BlockPass pass;               ///< what the cache is told, its functions left out
   BlockCache* cache = nullptr;  ///< asked around the blocks; null: every block is computed
 };
 

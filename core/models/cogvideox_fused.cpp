@@ -132,6 +132,7 @@ at::Tensor fused(const std::vector<CogVideoXBlock>& blocks, at::Tensor stream, c
     const Modulation first(blocks[0].norm1, time);
     return add_and_norm<float>(stream, {}, {}, &first, in.text_tokens, at::kFloat);
   };
+  pass.projected = [&] { return blocks[0].norm1.linear(in.time); };
   const int count = static_cast<int>(blocks.size());
   for (int i = 0; i < count; ++i) {
     in.before_block(i);

@@ -7,9 +7,9 @@
 //   otherwise:          compute the middle, renew r' and M
 //   the last B blocks are computed in either case.
 //
-// Differs from the codes:
-// - Both guidance branches of a batch are decided on together.
-// - DBCache's limit on all cached steps of a run is left out; `cache_max_steps` is its limit on steps in a row.
+//   DBCache computes all blocks, too, after so many cached steps in a row (`cache_max_steps`) or in all (`cache_max_total`).
+//
+// Differs from the codes: both guidance branches of a batch are decided on together.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -21,8 +21,8 @@ namespace {
 
 class FirstBlockCache final : public StepCache {
  public:
-  FirstBlockCache(double threshold, int first_blocks, int last_blocks, int max_steps)
-      : threshold_(threshold), first_blocks_(first_blocks), last_blocks_(last_blocks), max_steps_(max_steps) {}
+  FirstBlockCache(double threshold, int first_blocks, int last_blocks, int max_steps, int max_total)
+      : threshold_(threshold), first_blocks_(first_blocks), last_blocks_(last_blocks), max_steps_(max_steps), max_total_(max_total) {}
 
   std::unique_ptr<StepCache> clone() const override { return std::make_unique<FirstBlockCache>(*this); }
   bool starts_anew() const override { return true; }
@@ -39,7 +39,7 @@ class FirstBlockCache final : public StepCache {
     const at::Tensor added = visual(x, pass.layout) - visual(state.entered, pass.layout);  // (B,S,C)
     state.entered.reset();
     const bool compute = must_compute || !state.middle.defined() || (max_steps_ > 0 && state.steps_in_a_row >= max_steps_) ||
-                         !(relative_change(added, state.added) <= threshold_);
+                         (max_total_ > 0 && state.steps_in_all >= max_total_) || !(relative_change(added, state.added) <= threshold_);
     if (compute) {
       state.added = added;
       state.at_begin = x.clone();
@@ -48,6 +48,7 @@ class FirstBlockCache final : public StepCache {
     }
     x = x + state.middle;  // (B,T,C)
     ++state.steps_in_a_row;
+    ++state.steps_in_all;
     return end;
   }
 
@@ -65,7 +66,7 @@ class FirstBlockCache final : public StepCache {
     at::Tensor middle;    // (B,T,C) M
     at::Tensor entered;   // (B,T,C) x_0 while the first blocks are computed
     at::Tensor at_begin;  // (B,T,C) x_F while the middle is computed
-    int steps_in_a_row = 0;
+    int steps_in_a_row = 0, steps_in_all = 0;
   };
 
   static void keep_middle(State& state, const at::Tensor& x) {
@@ -75,7 +76,7 @@ class FirstBlockCache final : public StepCache {
   }
 
   double threshold_;
-  int first_blocks_, last_blocks_, max_steps_;
+  int first_blocks_, last_blocks_, max_steps_, max_total_;
   PassStates<State> states_;
 };
 
@@ -84,7 +85,7 @@ class FirstBlockCache final : public StepCache {
 std::unique_ptr<StepCache> make_fbcache(const ParameterValues& parameters) {
   const auto integer = [&](const char* key) { return static_cast<int>(std::get<std::int64_t>(parameters.at(key))); };
   return std::make_unique<FirstBlockCache>(std::get<double>(parameters.at("cache_threshold")), integer("cache_first_blocks"),
-                                           integer("cache_last_blocks"), integer("cache_max_steps"));
+                                           integer("cache_last_blocks"), integer("cache_max_steps"), integer("cache_max_total"));
 }
 
 }  // namespace ditscope

@@ -3,13 +3,11 @@
 // Adnan et al., NeurIPS 2025, arXiv:2506.00329, and its code for CogVideoX:
 //   C_l      what block l left behind when it was last computed
 //   delta_l  = mean (C_l(new) - C_l(old))^2                       measured whenever block l is computed
-//   lambda_l = delta_l between the last two steps of warm-up
+//   lambda_l = delta_l between the last two steps of warm-up (code);  the sum of the last three, weights 1, 1/10, 1/100 (paper)
 //   every `period`-th step from the end of warm-up computes all blocks
 //   at the steps between, block l may be reused while delta_l <= gamma lambda_l:
 //     output (its code):  x = C_l of the last such block; all blocks before it are left out, those after it are computed
 //     residual:           each such block by itself adds what it added before; C_l is then the residual of the block
-//
-// Differs from the paper: it sets lambda from the last three steps of warm-up with falling weights, its code from the last two.
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -22,8 +20,8 @@ namespace {
 
 class Foresight final : public StepCache {
  public:
-  Foresight(double gamma, int warmup_steps, int period, bool outputs)
-      : gamma_(gamma), warmup_steps_(warmup_steps), period_(period), outputs_(outputs) {}
+  Foresight(double gamma, int warmup_steps, int period, bool outputs, bool of_three)
+      : gamma_(gamma), warmup_steps_(warmup_steps), period_(period), outputs_(outputs), of_three_(of_three) {}
 
   std::unique_ptr<StepCache> clone() const override { return std::make_unique<Foresight>(*this); }
 
@@ -85,7 +83,9 @@ class Foresight final : public StepCache {
     const at::Tensor left = outputs_ ? x.clone() : x - state.entered;  // (B,T,C)
     if (block.left.defined()) {
       block.delta = (left.to(at::kFloat) - block.left.to(at::kFloat)).square().mean().item<double>();
-      if (pass.step < warmup_steps_) block.lambda = block.delta;
+      const bool more = of_three_ && !std::isnan(block.lambda);
+      if (pass.step < warmup_steps_ && pass.step >= warmup_steps_ - (of_three_ ? 3 : 1))
+        block.lambda = block.delta + (more ? block.lambda / 10 : 0);  // each step pushes those before it down
     }
     block.left = left;
     state.entered.reset();
@@ -94,7 +94,7 @@ class Foresight final : public StepCache {
 
   double gamma_;
   int warmup_steps_, period_;
-  bool outputs_;
+  bool outputs_, of_three_;
   PassStates<State> states_;
 };
 
@@ -103,7 +103,8 @@ class Foresight final : public StepCache {
 std::unique_ptr<StepCache> make_foresight(const ParameterValues& parameters) {
   const auto integer = [&](const char* key) { return static_cast<int>(std::get<std::int64_t>(parameters.at(key))); };
   return std::make_unique<Foresight>(std::get<double>(parameters.at("cache_threshold")), integer("cache_warmup_steps"),
-                                     integer("cache_period"), std::get<bool>(parameters.at("cache_jump")));
+                                     integer("cache_period"), std::get<bool>(parameters.at("cache_jump")),
+                                     std::get<std::string>(parameters.at("cache_lambda")) == "paper");
 }
 
 }  // namespace ditscope

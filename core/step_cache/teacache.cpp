@@ -1,7 +1,8 @@
 // TeaCache: a whole call of the transformer is left out while its input has changed little since the last computed one.
 //
 // Liu et al., CVPR 2025, arXiv:2411.19108, and its code:
-//   m_t    what is watched: the time embedding, or the first block's input, normed and modulated by it
+//   m_t    what is watched: the time embedding (e), its projection for the first block (e0), or that block's input, normed and
+//          modulated by it
 //   d_t    = mean|m_t - m_(t-1)| / mean|m_(t-1)|                  from every step to the next, computed or not
 //   acc    += poly(d_t)                                           poly: degree 4, fitted to how much the output changes
 //   acc < threshold:  x_out = x_in + R                            R = x_out - x_in of all blocks at the last computed step
@@ -33,7 +34,7 @@ class TeaCache final : public StepCache {
   int enter(const BlockPass& pass, bool must_compute, int block, at::Tensor& x) override {
     if (block > 0) return block;
     State& state = states_.of(pass, x);
-    const at::Tensor watched = signal_ == StepSignal::Time ? pass.time : pass.modulated();
+    const at::Tensor watched = signal_ == StepSignal::Time ? pass.time : signal_ == StepSignal::Projected ? pass.projected() : pass.modulated();
     bool compute = must_compute || !state.residual.defined();
     if (!compute) {
       state.distance += rescaled(relative_change(watched, state.watched));
@@ -60,7 +61,8 @@ class TeaCache final : public StepCache {
     return states_.bytes([](const State& s) { return bytes_of(s.watched) + bytes_of(s.residual) + bytes_of(s.entered); });
   }
   std::int64_t estimate_bytes(const StepCacheSizes& s) const override {
-    return 2 * s.states_bytes() + (signal_ == StepSignal::Time ? s.batch * s.time_width * s.element_bytes : s.states_bytes());
+    const std::int64_t width = signal_ == StepSignal::Time ? s.time_width : 6 * s.width;
+    return 2 * s.states_bytes() + (signal_ == StepSignal::Modulated ? s.states_bytes() : s.batch * width * s.element_bytes);
   }
 
  private:

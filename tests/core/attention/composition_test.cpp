@@ -198,16 +198,19 @@ TEST(Composition, PositionMajorTokensGiveTheSameOutput) {
 }
 
 TEST(Delta, DenseRowsAreExactAndMoveTheRowsAfterThem) {
-  for (const bool rows_only : {false, true}) {
+  for (const auto& [rows_only, with_tail] : {std::pair{false, false}, std::pair{true, false}, std::pair{false, true}, std::pair{true, true}}) {
     const LayerCall call = make_call(video(), 3, kSteps, 4, 1);
     ParameterValues parameters{{"warmup_steps", std::int64_t{0}}, {"refresh_period", std::int64_t{0}}, {"kept_ratio", 0.2}};
     const at::Tensor plain = AttentionSession({"window", parameters}, kSteps).attend(call);
     parameters["delta_stride"] = std::int64_t{16};
     parameters["delta_rows_only"] = rows_only;
+    parameters["delta_tail"] = with_tail;
     const at::Tensor out = AttentionSession({"window+delta", parameters}, kSteps).attend(call);
     const auto [full, lse] = exact_attention(call);
-    for (std::int64_t t = 0; t < call.q.size(2); ++t) {
-      const std::int64_t dense = t / 16 * 16;
+    const std::int64_t tokens = call.q.size(2), tail = with_tail ? tokens - (tokens % 16 + 128) : tokens;
+    ASSERT_GT(tail, 16);
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      const std::int64_t dense = t < tail ? t / 16 * 16 : t;
       at::Tensor expected = plain.select(2, t).to(at::kDouble);
       if (!rows_only || t == dense) expected = expected + full.select(2, dense) - plain.select(2, dense).to(at::kDouble);
       ASSERT_LT(max_difference(out.select(2, t), expected), 1e-5) << t;

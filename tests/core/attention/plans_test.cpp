@@ -309,7 +309,24 @@ TEST(SparseVideoGen, HasTheBandsOfItsCode) {
   EXPECT_EQ(svg_band_tokens(grid(11, 48, 85, 226), 0.25), 5760) << "CogVideoX1.5";
   EXPECT_EQ(svg_band_tokens(grid(13, 30, 45, 226), 0.25), 2048) << "CogVideoX";
   EXPECT_EQ(svg_band_tokens(grid(21, 45, 80), 0.3), 12416) << "Wan 720p";
-  EXPECT_NEAR(svg_mask(grid(21, 45, 80), 0.3).kept_ratio(), 0.340, 5e-4) << "Wan 720p, with the first frame";
+  EXPECT_NEAR(svg_mask(grid(21, 45, 80), 0.3, true).kept_ratio(), 0.340, 5e-4) << "Wan 720p, with the first frame";
+}
+
+TEST(SparseVideoGen, KeepsTheFirstFrameWhereverTextStands) {
+  for (const TokenLayout& l : {grid(6, 8, 16, 24, true), grid(6, 8, 16, 24, false), grid(6, 8, 16)}) {
+    for (const bool sink : {false, true}) {
+      const Selection selection(std::make_shared<const BlockMask>(svg_mask(l, 0.3, sink)), nullptr);
+      const std::int64_t reach = svg_band_tokens(l, 0.3) - (l.text_tokens > 0 ? 1 : 0), begin = l.visual_begin(), end = begin + l.visual_tokens();
+      const auto text = [&](std::int64_t t) { return t < begin || t >= end; };
+      for (std::int64_t i = 0; i < l.tokens(); i += 31) {
+        const at::Tensor kept = selection.kept_tokens(1, {i})[0][0];
+        for (std::int64_t j = 0; j < l.tokens(); ++j) {
+          const bool expected = text(i) || text(j) || std::abs(i - j) <= reach || (sink && j - begin < l.sites());
+          ASSERT_EQ(kept[j].item<bool>(), expected) << i << ", " << j << ": " << l.text_tokens << " text tokens, first " << l.text_first << ", sink " << sink;
+        }
+      }
+    }
+  }
 }
 
 TEST(SparseVideoGen, GivesEachHeadTheOrderThatItAttendsIn) {
@@ -337,6 +354,40 @@ TEST(SparseVideoGen, GivesEachHeadTheOrderThatItAttendsIn) {
         const bool expected = i < 16 || j < 16 || std::abs(a - b) < svg_band_tokens(l, 0.3);
         ASSERT_EQ(plan.selections[0]->kept_tokens(2, {i})[h][0][j].item<bool>(), expected);
       }
+}
+
+TEST(SparseVideoGen, CanSampleTheFirstRowsAlone) {
+  // Queries of the first frame ask for their frame, all others for their site; keys hold both.
+  const TokenLayout l = grid(8, 16, 16);
+  LayerCall call = make_call(l, 0, 4, 1, 1, 1, 64);
+  const at::Tensor codes = at::randn({8 + 256, 32}, at::detail::createCPUGenerator(3), at::kFloat) * 3;
+  call.q.zero_();
+  for (std::int64_t v = 0; v < l.visual_tokens(); ++v) {
+    call.k[0][0][v].copy_(at::cat({codes[v / 256], codes[8 + v % 256]}));
+    call.q[0][0][v].slice(0, v < 256 ? 0 : 32, v < 256 ? 32 : 64).copy_(v < 256 ? codes[0] : codes[8 + v % 256]);
+  }
+  const auto temporal = [&](std::int64_t sampled_from) {
+    const auto method = make_method({"svg", {{"warmup_steps", std::int64_t{0}}, {"kept_ratio", 0.3}, {"sampled_from", sampled_from}}}, 4);
+    return method->plan(call).selections[0]->arrangement() != nullptr;
+  };
+  EXPECT_TRUE(temporal(0)) << "most rows look along their site";
+  EXPECT_FALSE(temporal(256)) << "those of the first frame do not";
+}
+
+TEST(Svg2, BeginsFromTheCentroidsOfWarmUpWhereItClustersThen) {
+  const TokenLayout l = grid(4, 10, 12, 9);
+  const LayerCall first = make_call(l, 0, 4), second = make_call(l, 1, 4);
+  for (const bool in_warmup : {false, true}) {
+    const auto method = make_method({"svg2", {{"query_clusters", std::int64_t{8}}, {"key_clusters", std::int64_t{20}}, {"top_p", 0.5},
+                                              {"warmup_steps", std::int64_t{1}}, {"cluster_in_warmup", in_warmup}}}, 4);
+    EXPECT_EQ(method->plan(first).kind, StepKind::Full);
+    EXPECT_EQ(method->bytes_held() > 0, in_warmup);
+    const BlockPlan plan = method->plan(second);
+    const at::Tensor rows = second.q[0].narrow(1, 9, 480);
+    const at::Tensor before = in_warmup ? clusters_of(first.q[0].narrow(1, 9, 480), 8, {}, 50, 0).centroids : at::Tensor();
+    const Clusters expected = clusters_of(rows, 8, before, in_warmup ? 2 : 50, 0);
+    EXPECT_TRUE(at::equal(plan.selections[0]->arrangement()->queries.slice(1, 0, 480), expected.order.to(at::kLong) + 9)) << in_warmup;
+  }
 }
 
 TEST(Svg2, ClustersOfQueriesKeepTheClustersOfKeysThatMatter) {

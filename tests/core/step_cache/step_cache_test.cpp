@@ -59,6 +59,7 @@ struct Stack {
     const auto s = static_cast<std::size_t>(step);
     return at::layer_norm(inputs[s], {kWidth}) * (1 + times[s].unsqueeze(1));
   }
+  at::Tensor projected(int step) const { return 0.1 * at::matmul(times[static_cast<std::size_t>(step)], mixes[0]) + 0.5; }
   at::Tensor video(const at::Tensor& x) const { return x.narrow(1, kText, layout.visual_tokens()); }
 
   /// A pass as a model makes it. @param computed  the blocks that were
@@ -66,7 +67,7 @@ struct Stack {
                   std::vector<Branch> branches = {Branch::Unconditional, Branch::Conditional}) const {
     const auto s = static_cast<std::size_t>(step);
     at::Tensor x = inputs[s].clone();
-    const BlockPass pass{step, kSteps, kBlocks, layout, std::move(branches), times[s], [&] { return modulated(step); }};
+    const BlockPass pass{step, kSteps, kBlocks, layout, std::move(branches), times[s], [&] { return modulated(step); }, [&] { return projected(step); }};
     for (int l = 0; l < kBlocks; ++l) {
       if (cache) l = cache->enter(pass, l, x);
       if (l >= kBlocks) break;
@@ -136,13 +137,14 @@ TEST(StepCache, TheRegistryHasWhatTheCatalogLists) {
   EXPECT_EQ(registered_step_caches(), listed);
 }
 
-Trace teacache_by_formula(const Stack& stack, double threshold, const std::vector<double>& coefficients, bool time) {
+Trace teacache_by_formula(const Stack& stack, double threshold, const std::vector<double>& coefficients, StepSignal signal) {
   Trace trace;
   at::Tensor residual, before;
   double acc = 0;
   for (int s = 0; s < kSteps; ++s) {
     const auto at_s = static_cast<std::size_t>(s);
-    const at::Tensor m = time ? stack.times[at_s] : stack.modulated(s), x = stack.inputs[at_s];
+    const at::Tensor m = signal == StepSignal::Time ? stack.times[at_s] : signal == StepSignal::Projected ? stack.projected(s) : stack.modulated(s);
+    const at::Tensor x = stack.inputs[at_s];
     bool compute = s == 0 || s == kSteps - 1;
     if (!compute) {
       const double d = number((m - before).abs().mean()) / number(before.abs().mean());
@@ -168,10 +170,24 @@ TEST(TeaCache, FollowsItsFormulaWithAPolynomialOfTheTimeAndWithTheChangeOfTheInp
   bool some = false;
   for (const double threshold : {0.02, 0.1, 0.3, 0.6}) {
     const std::string text = std::to_string(threshold);
-    const Trace time = teacache_by_formula(stack, threshold, fitted, true), input = teacache_by_formula(stack, threshold, {1, 0}, false);
+    const Trace time = teacache_by_formula(stack, threshold, fitted, StepSignal::Time);
+    const Trace input = teacache_by_formula(stack, threshold, {1, 0}, StepSignal::Modulated);
     expect_equal(run("teacache:polynomial=cogvideox1.5-5b,threshold=" + text, stack), time, "time " + text);
     expect_equal(run("teacache:polynomial=identity,threshold=" + text, stack), input, "input " + text);
     some |= reused_steps(time) > 2 && reused_steps(time) < kSteps - 3 && reused_steps(input) > 2 && reused_steps(input) < kSteps - 3;
+  }
+  EXPECT_TRUE(some);
+}
+
+TEST(TeaCache, FollowsItsFormulaWithThePolynomialsOfTheProjectedTime) {
+  const Stack stack;
+  const std::vector<double>& fitted = teacache_polynomial("wan2.1-1.3b-projected").coefficients;
+  bool some = false;
+  for (const double threshold : {0.02, 0.05, 0.1, 0.2}) {
+    const Trace formula = teacache_by_formula(stack, threshold, fitted, StepSignal::Projected);
+    const std::string text = "teacache:polynomial=wan2.1-1.3b-projected,threshold=" + std::to_string(threshold);
+    expect_equal(run(text, stack), formula, text);
+    some |= reused_steps(formula) > 2 && reused_steps(formula) < kSteps - 3;
   }
   EXPECT_TRUE(some);
 }
@@ -184,14 +200,14 @@ TEST(TeaCache, SaysWhereItKnowsNoPolynomial) {
   EXPECT_EQ(session_of("teacache:polynomial=identity").notice(), "") << "it was asked for";
 }
 
-Trace fbcache_by_formula(const Stack& stack, double threshold, int first, int last, int most) {
+Trace fbcache_by_formula(const Stack& stack, double threshold, int first, int last, int most, int in_all) {
   Trace trace;
   at::Tensor added_before, middle;
-  int in_a_row = 0;
+  int in_a_row = 0, reused = 0;
   for (int s = 0; s < kSteps; ++s) {
     const at::Tensor x = stack.inputs[static_cast<std::size_t>(s)], at_first = stack.blocks(x, 0, first);
     const at::Tensor added = stack.video(at_first) - stack.video(x);
-    bool compute = s == 0 || (most > 0 && in_a_row == most);
+    bool compute = s == 0 || (most > 0 && in_a_row == most) || (in_all > 0 && reused == in_all);
     if (!compute) compute = number((added - added_before).abs().mean()) / number(added_before.abs().mean()) > threshold;
     if (compute) {
       added_before = added;
@@ -199,6 +215,7 @@ Trace fbcache_by_formula(const Stack& stack, double threshold, int first, int la
       in_a_row = 0;
     } else {
       ++in_a_row;
+      ++reused;
     }
     trace.outs.push_back(stack.blocks(at_first + middle, kBlocks - last, kBlocks));
     std::vector<int> blocks = range(0, compute ? kBlocks - last : first);
@@ -211,13 +228,18 @@ Trace fbcache_by_formula(const Stack& stack, double threshold, int first, int la
 TEST(FirstBlockCache, FollowsItsFormulaForAnyNumberOfFirstAndLastBlocks) {
   const Stack stack;
   bool some = false;
-  for (const auto& [first, last, most] : {std::tuple{1, 0, 0}, std::tuple{2, 1, 0}, std::tuple{3, 2, 2}, std::tuple{1, 0, 1}}) {
+  for (const auto& [first, last, most, in_all] :
+       {std::tuple{1, 0, 0, 0}, std::tuple{2, 1, 0, 0}, std::tuple{3, 2, 2, 0}, std::tuple{1, 0, 1, 0}, std::tuple{1, 0, 0, 3}}) {
     for (const double threshold : {0.03, 0.08, 0.2}) {
-      const Trace formula = fbcache_by_formula(stack, threshold, first, last, most);
+      const Trace formula = fbcache_by_formula(stack, threshold, first, last, most, in_all);
       expect_equal(run("fbcache:first_blocks=" + std::to_string(first) + ",last_blocks=" + std::to_string(last) + ",max_steps=" +
-                           std::to_string(most) + ",threshold=" + std::to_string(threshold),
+ std::to_string(most) + ",max_total=" + std::to_string(in_all) +
+                           ",threshold=" + std::to_string(threshold),
                        stack),
                    formula, std::to_string(first) + " " + std::to_string(threshold));
+      if (in_all > 0) {
+        EXPECT_LE(reused_steps(formula), in_all);
+      }
       some |= reused_steps(formula) > 2 && reused_steps(formula) < kSteps - 3;
     }
   }
@@ -292,15 +314,22 @@ TEST(AdaCache, SeesTheSameMotionInEitherOrderOfTokens) {
   EXPECT_EQ(run(text, stack).computed, run(text, turned).computed);
 }
 
-Trace foresight_by_formula(const Stack& stack, double gamma, int warmup, int period, bool outputs) {
+Trace foresight_by_formula(const Stack& stack, double gamma, int warmup, int period, bool outputs, bool of_three) {
   Trace trace;
   std::vector<at::Tensor> left(kBlocks);
-  std::vector<double> delta(kBlocks, NAN), lambda(kBlocks, NAN);
+  std::vector<double> delta(kBlocks, NAN);
+  std::vector<std::vector<double>> in_warmup(kBlocks);  // deltas, the latest last
+  const auto lambda = [&](int l) {
+    const std::vector<double>& all = in_warmup[static_cast<std::size_t>(l)];
+    double sum = all.empty() ? NAN : all.back();
+    for (std::size_t back = 1; of_three && back < 3 && back < all.size(); ++back) sum += all[all.size() - 1 - back] / std::pow(10, back);
+    return sum;
+  };
   for (int s = 0; s < kSteps; ++s) {
     at::Tensor x = stack.inputs[static_cast<std::size_t>(s)];
     const bool whole = s < warmup || (s - warmup) % period == 0;
     std::vector<bool> reuse(kBlocks);
-    for (int l = 0; l < kBlocks; ++l) reuse[static_cast<std::size_t>(l)] = !whole && delta[static_cast<std::size_t>(l)] <= gamma * lambda[static_cast<std::size_t>(l)];
+    for (int l = 0; l < kBlocks; ++l) reuse[static_cast<std::size_t>(l)] = !whole && delta[static_cast<std::size_t>(l)] <= gamma * lambda(l);
     if (outputs) {
       int last = kBlocks - 1;
       while (last >= 0 && !reuse[static_cast<std::size_t>(last)]) --last;
@@ -316,7 +345,7 @@ Trace foresight_by_formula(const Stack& stack, double gamma, int warmup, int per
       computed.push_back(l);
       const at::Tensor out = stack.block(l, x), now = outputs ? out : out - x;
       if (left[at_l].defined()) delta[at_l] = number((now - left[at_l]).square().mean());
-      if (left[at_l].defined() && s < warmup) lambda[at_l] = delta[at_l];
+      if (left[at_l].defined() && s < warmup) in_warmup[at_l].push_back(delta[at_l]);
       left[at_l] = now;
       x = out;
     }
@@ -331,10 +360,10 @@ TEST(Foresight, FollowsItsFormulaByOutputsAndByResiduals) {
   bool some_blocks = false;
   for (const double gamma : {0.05, 0.3, 0.8, 3.0}) {
     for (const int period : {2, 4}) {
-      for (const bool outputs : {true, false}) {
+      for (const auto& [outputs, paper] : {std::pair{true, false}, std::pair{false, false}, std::pair{true, true}}) {
         const std::string text = "foresight:warmup_steps=4,period=" + std::to_string(period) + ",threshold=" + std::to_string(gamma) +
-                                 ",jump=" + (outputs ? "output" : "residual");
-        const Trace formula = foresight_by_formula(stack, gamma, 4, period, outputs);
+                                 ",jump=" + (outputs ? "output" : "residual") + (paper ? ",lambda=paper" : "");
+        const Trace formula = foresight_by_formula(stack, gamma, 4, period, outputs, paper);
         expect_equal(run(text, stack), formula, text);
         for (const auto& computed : formula.computed) some_blocks |= !computed.empty() && computed.size() < kBlocks;
       }

@@ -119,8 +119,17 @@ for text, first in ((0, True), (30, False), (40, True)):
     add("window+delta:kept_ratio=0.1,warmup_steps=2,refresh_period=0,delta_stride=32,delta_rows_only=true",
         {"kept_ratio": 0.1, "warmup_steps": 2, "refresh_period": 0, "delta_stride": 32, "delta_rows_only": True}, grid=SMALL,
         **here)
-    add("minference:kept_ratio=0.3,warmup_steps=2,pattern=block-sparse",
-        {"kept_ratio": 0.3, "warmup_steps": 2}, grid=WIDE, **here)
+    for pattern in ("block-sparse", "a-shape", "vertical-slash", "auto"):
+        add(f"minference:kept_ratio=0.4,warmup_steps=2,pattern={pattern}",
+            {"kept_ratio": 0.4, "warmup_steps": 2, "pattern": pattern}, grid=(4, 14, 16), heads=4, **here)
+    add("minference:kept_ratio=0.5,warmup_steps=2,pattern=vertical-slash,columns_share=0.14",
+        {"kept_ratio": 0.5, "warmup_steps": 2, "pattern": "vertical-slash", "columns_share": 0.14}, grid=(4, 14, 16), **here)
+    add("svg:kept_ratio=0.5,warmup_steps=2,sampled_rows=1024,first_frame_sink=" + ("on" if text else "off"),
+        {"kept_ratio": 0.5, "warmup_steps": 2, "first_frame_sink": "on" if text else "off"}, grid=LARGE, heads=3, **here)
+    for only in ("false", "true"):
+        add(f"window+delta:kept_ratio=0.1,warmup_steps=2,refresh_period=0,delta_stride=32,delta_tail=true,delta_rows_only={only}",
+            {"kept_ratio": 0.1, "warmup_steps": 2, "refresh_period": 0, "delta_stride": 32, "delta_tail": True, "delta_rows_only": only == "true"},
+            grid=TILED, **here)
     add("rainfusion1:recall_threshold=0.6,warmup_steps=2,sample_stride=4,texture_period=3",
         {"recall_threshold": 0.6, "warmup_steps": 2, "sample_stride": 4, "texture_period": 3}, grid=(6, 8, 8), heads=4, **here)
 
@@ -162,6 +171,8 @@ for text, first in ((0, True), (30, False), (40, True)):
     add("paroattention:kept_ratio=0.3,search_steps=0/2", {"search_steps": (0, 2)}, grid=(4, 8, 12), steps=4, heads=4, **here)
     add("paroattention:kept_ratio=0.5,search_steps=1", {"kept_ratio": 0.5, "search_steps": (1,)}, grid=TILED, steps=3, branches=2,
         **here)
+    add("paroattention:kept_ratio=0.3,search_steps=0,alpha=0.8,sparse_term=s", {"search_steps": (0,), "alpha": 0.8, "sparse_term": "s"},
+        grid=(4, 8, 12), steps=2, heads=4, **here)
     add("ditscope-auto:kept_ratio=0.2,warmup_steps=2,refresh_period=4", {"kept_ratio": 0.2, "warmup_steps": 2, "refresh_period": 4},
         grid=WIDE, steps=8, tolerance=CANCELLED, **here)
     add("ditscope-auto:kept_ratio=0.1,warmup_steps=1,refresh_period=3,group_tokens=8,blocks_by=mass,share_heads=off,share_layers=off",

@@ -4,7 +4,8 @@ from .common import Result, attention
 from .window import window_mask
 
 
-def run(call, kept_ratio=1 / 32, warmup_steps=15, refresh_period=5, window="sites", delta_stride=64, delta_rows_only=False):
+def run(call, kept_ratio=1 / 32, warmup_steps=15, refresh_period=5, window="sites", delta_stride=64, delta_rows_only=False,
+        delta_tail=False):
     result, mask = Result(call), window_mask(call, kept_ratio, window)
     for s, t in call.steps():
         full = t < warmup_steps or (refresh_period > 0 and (t - warmup_steps) % refresh_period == 0)
@@ -17,5 +18,8 @@ def run(call, kept_ratio=1 / 32, warmup_steps=15, refresh_period=5, window="site
             for start in range(0, call.tokens, delta_stride):
                 move = attention(q[start:start + 1], k, v, call.scale)[0][0] - o[start]
                 result.out[s, b, h, start:start + (1 if delta_rows_only else delta_stride)] += move
+            if delta_tail:
+                last = call.tokens - (call.tokens % delta_stride + max(128, delta_stride))
+                result.out[s, b, h, max(last, 0):] = attention(q[max(last, 0):], k, v, call.scale)[0]
         result.count(s)
     return result

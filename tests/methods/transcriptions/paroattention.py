@@ -33,7 +33,7 @@ def norm(values):
     return (values - values.min()) / spread if spread > 0 else np.zeros_like(values)
 
 
-def search(call, q, k, kept_ratio):
+def search(call, q, k, kept_ratio, alpha, sparse_term):
     """The mask of one head, found at a search step."""
     choices, blocks = orders(call), block_of(call.tokens, SIZE)
     scores = []
@@ -41,7 +41,8 @@ def search(call, q, k, kept_ratio):
         p, _ = softmax(logits(q[order], k[order], call.scale))
         scores.append(block_likeness(p, blocks))
     sparse, uneven = np.array(scores).T
-    order = choices[int(np.argmin(0.5 * norm(1 - sparse) + 0.5 * norm(uneven)))]
+    empty = norm(1 - sparse if sparse_term == "1-s" else sparse)
+    order = choices[int(np.argmin(alpha * empty + (1 - alpha) * norm(uneven)))]
     p, _ = softmax(logits(q[order], k[order], call.scale))
     edges = np.arange(0, call.tokens, SIZE)
     mass = np.add.reduceat(np.add.reduceat(p, edges, 0), edges, 1)
@@ -55,12 +56,12 @@ def search(call, q, k, kept_ratio):
     return in_input_order(expand(keep, blocks, blocks), order)
 
 
-def run(call, kept_ratio=0.3, search_steps=(0,)):
+def run(call, kept_ratio=0.3, search_steps=(0,), alpha=0.5, sparse_term="1-s"):
     result, masks = Result(call), {}
     for s, t in call.steps():
         for head in call.heads():
             if t in search_steps:
-                masks[head] = search(call, call.q[s][head], call.k[s][head], kept_ratio)
+                masks[head] = search(call, call.q[s][head], call.k[s][head], kept_ratio, alpha, sparse_term)
                 result.put(s, *head)
             else:
                 result.put(s, *head, masks.get(head))

@@ -5,8 +5,8 @@ import numpy as np
 from .common import Result, attention, in_input_order
 
 
-def band(call, kept_ratio):
-    """The band over positions 0..T-1, text where it is in the call."""
+def band(call, kept_ratio, sink):
+    """The band over positions 0..T-1, text where it is in the call; `sink`: keys of a frame's worth of visual tokens for all."""
     tokens, text = call.tokens, call.text
     share = max(0.0, kept_ratio - 2 * text / tokens)
     width = tokens * (1 - np.sqrt(1 - share))
@@ -15,8 +15,11 @@ def band(call, kept_ratio):
     if text:
         mask = gap < max(1, 128 * int(width / 128))
         mask[call.is_text], mask[:, call.is_text] = True, True
-        return mask
-    return (gap <= 128 * np.ceil(width / 128)) | (i < call.frame)[None, :]
+    else:
+        mask = gap <= 128 * np.ceil(width / 128)
+    if sink:
+        mask[:, call.visual[:call.frame]] = True
+    return mask
 
 
 def temporal_order(call):
@@ -26,7 +29,7 @@ def temporal_order(call):
     return order
 
 
-def profiling(call, code):
+def profiling(call, code, sink):
     """The coarse bands of the sampled rows, spatial and temporal, over blocks of 128 tokens of the video; the code counts
     those of the spatial one from the first token, text included."""
     reach = max(1, int((1.5 if call.text else 2.0) * call.frame / 128))
@@ -35,17 +38,18 @@ def profiling(call, code):
     for start in (0 if code else call.visual[0], call.visual[0]):
         blocks = (i - start) // 128
         mask = np.abs(blocks[:, None] - blocks[None, :]) < reach
-        if not call.text:
-            mask |= (i < call.frame)[None, :]
+        if sink:
+            mask[:, call.visual[:call.frame]] = True
         mask[call.is_text], mask[:, call.is_text] = True, True
         masks.append(mask)
     return masks
 
 
-def run(call, kept_ratio=0.25, warmup_steps=10, sampled_rows=1024, profiling_blocks="visual"):
+def run(call, kept_ratio=0.25, warmup_steps=10, sampled_rows=1024, profiling_blocks="visual", first_frame_sink="auto"):
     result = Result(call)
-    executed, order = band(call, kept_ratio), temporal_order(call)
-    spatial, temporal = profiling(call, profiling_blocks == "code")
+    sink = not call.text if first_frame_sink == "auto" else first_frame_sink == "on"
+    executed, order = band(call, kept_ratio, sink), temporal_order(call)
+    spatial, temporal = profiling(call, profiling_blocks == "code", sink)
     masks = {"spatial": (executed, spatial),
              "temporal": (in_input_order(executed, order), in_input_order(temporal, order))}
     for s, t in call.steps():
