@@ -98,6 +98,7 @@ void add_calibrate(CLI::App& app) {
   command->add_option("--kept", task.kept_ratio, "sta: the most that a window may keep")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   command->add_option("--l1", task.l1, "spargeattn: relative L1 error that the blocks of a head may make")->check(above_zero())->capture_default_str();
   command->add_option("--pv-l1", task.pv_l1, "spargeattn: the same with skipped products")->check(above_zero())->capture_default_str();
+  command->add_flag("--paper-grid", task.paper_grid, "spargeattn: thresholds as finely as in the paper; about three times as long");
   command->add_option("--sampled-steps", task.sampled_steps, "spargeattn: steps of each prompt to tune on")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

@@ -15,6 +15,7 @@ struct CalibrationTask {
   bool code_loss = false;            ///< ditfastattn: max(a,b) in the loss as its code has it, instead of max(|a|,|b|)
   double kept_ratio = 0.4;           ///< sta: the most that a candidate window may keep
   double l1 = 0.06, pv_l1 = 0.07;    ///< spargeattn: relative L1 error of a head with its blocks, and with skipped products too
+  bool paper_grid = false;           ///< spargeattn: similarity by 1/16, cdf to .001, pv_skip to .1, as the paper; else 1/8, 1/256, 1/4
   int sampled_steps = 2;             ///< spargeattn: steps of each prompt that are looked at, spread over the sparse ones
 };
 

@@ -6,8 +6,8 @@
 //   a head that skips less than a tenth on average stays dense (theta above 1: no block is good, so all are kept)
 //   relative L1 = sum |O - O*| / sum |O*|
 //
-// Differs from the paper: theta steps by 1/8 instead of 1/16, and the bisections stop at 1/256 (tau) and 1/4 (lambda): all heads of a
-// layer are tuned at once, by runs of the method itself. lambda is tuned with the int8 kernel, which is where it acts.
+// theta steps by 1/8 and the bisections stop at 1/256 (tau) and 1/4 (lambda); in the paper by 1/16, at .001 and .1 (`paper_grid`). All
+// heads of a layer are tuned at once, by runs of the method itself. lambda is tuned with the int8 kernel, which is where it acts.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -21,8 +21,7 @@
 namespace ditscope {
 namespace {
 
-constexpr double kThetaStep = 0.125, kBin = 0.125, kDense = 2, kLeastSkipped = 0.1, kMostLambda = 50;
-constexpr int kTauBisections = 8, kLambdaBisections = 8;
+constexpr double kBin = 0.125, kDense = 2, kLeastSkipped = 0.1, kMostLambda = 50;
 
 struct HeadThresholds {
   double theta = kDense, tau = 1, lambda = kMostLambda, skipped = 0;
@@ -65,11 +64,13 @@ Tried attempt(const LayerCall& call, const at::Tensor& exact, const ParameterVal
 std::vector<HeadThresholds> tune(const LayerCall& call, const at::Tensor& exact, const CalibrationTask& task) {
   const ParameterValues& parameters = task.request.method.parameters;
   const auto heads = static_cast<std::size_t>(call.q.size(1));
+  const double theta_step = task.paper_grid ? 1.0 / 16 : 1.0 / 8;
+  const int tau_bisections = task.paper_grid ? 10 : 8, lambda_bisections = task.paper_grid ? 9 : 8;  // of [0,1] and [0,50]
   std::vector<HeadThresholds> best(heads);
-  for (double theta = -1; theta <= 1; theta += kThetaStep) {
+  for (double theta = -1; theta <= 1; theta += theta_step) {
     std::vector<HeadThresholds> trial(heads, {theta, 1});
     std::vector<double> low(heads, 0), high(heads, 1), skipped(heads, 0);
-    for (int i = 0; i < kTauBisections; ++i) {
+    for (int i = 0; i < tau_bisections; ++i) {
       for (std::size_t h = 0; h < heads; ++h) trial[h].tau = (low[h] + high[h]) / 2;
       const Tried tried = attempt(call, exact, parameters, trial, false);
       for (std::size_t h = 0; h < heads; ++h) {
@@ -85,7 +86,7 @@ std::vector<HeadThresholds> tune(const LayerCall& call, const at::Tensor& exact,
       if (skipped[h] > best[h].skipped) best[h] = {theta, high[h], kMostLambda, skipped[h]};
   }
   std::vector<double> low(heads, 0), high(heads, kMostLambda);
-  for (int i = 0; i < kLambdaBisections; ++i) {
+  for (int i = 0; i < lambda_bisections; ++i) {
     for (std::size_t h = 0; h < heads; ++h) best[h].lambda = (low[h] + high[h]) / 2;
     const Tried tried = attempt(call, exact, parameters, best, true);
     for (std::size_t h = 0; h < heads; ++h) (tried.error[h] >= task.pv_l1 ? low : high)[h] = best[h].lambda;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "core/pipeline/generator.h"
@@ -117,6 +118,23 @@ TEST(Calibrate, WindowsAndThresholdsServeTheirMethods) {
     const RunResult result = run(request);
     EXPECT_EQ(result.steps[1].kind, StepRecord::Kind::Sparse) << method;
     EXPECT_FALSE(result.frames.rgb.empty());
+  }
+}
+
+TEST(Calibrate, ThresholdsCanBeAsFineAsThePapers) {
+  CalibrationTask task = tiny_task("spargeattn:warmup_steps=1");
+  task.prompts.resize(1);
+  task.request.steps = 2;
+  task.sampled_steps = 1;
+  const auto on_grid = [](const std::vector<double>& values, double step) {
+    return std::all_of(values.begin(), values.end(), [&](double v) { return v / step == std::round(v / step); });
+  };
+  for (const bool fine : {false, true}) {
+    task.paper_grid = fine;
+    const Calibration found = calibrated(task);
+    EXPECT_TRUE(on_grid(found.tables.at("cdf").values, fine ? 1.0 / 1024 : 1.0 / 256));
+    EXPECT_EQ(on_grid(found.tables.at("pv_skip").values, 50.0 / 256), !fine);
+    EXPECT_TRUE(on_grid(found.tables.at("similarity").values, fine ? 1.0 / 16 : 1.0 / 8));
   }
 }
 
