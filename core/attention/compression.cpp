@@ -11,7 +11,7 @@
 // - Outputs are kept per head before the output projection, R too; the paper keeps AST's after it, which is the same sum.
 // - The window is any planner's: Re-ttention's sites, or the paper's band with text always on (`window`).
 // - WA-RS + ASC adds the residual of the conditional branch; the code adds that of the first half of the batch, whichever branch that
-//   is (`asc_residual=first`).
+//   is (`asc_residual=first-half`).
 // - Where the branches of a call do not come in pairs ASC computes them all.
 #include "core/attention/compression.h"
 

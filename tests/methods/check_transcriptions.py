@@ -70,6 +70,21 @@ def attend(cli, folder, case, tensors, capture=None):
     return read_safetensors(target), json.loads(done.stdout)
 
 
+def write_calibration(path, case, tensors):
+    """A file as `ditscope-cli calibrate` writes them, for a model that is not named."""
+    steps, batch, heads, tokens, width = tensors[0].shape
+    frames, rows, columns = case["grid"]
+    sizes = {"layers": 1, "steps": case["total_steps"], "heads": heads, "head_dim": width, "frames": frames, "rows": rows, "columns": columns,
+             "text_tokens": case["text"]}
+    digest = 0xCBF29CE484222325
+    for byte in "".join(f"\n{name} {size}" for name, size in sizes.items()).encode():
+        digest = (digest ^ byte) * 0x100000001B3 % 2 ** 64
+    tables = {name: {"shape": np.shape(values), "values": np.ravel(values).astype(float).tolist()} for name, values in case["tables"].items()}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"format": "ditscope calibration 1", "hash": f"{digest:016x}", "key": {"model": "", **sizes},
+                   "method": case["method"].split(":")[0], "settings": {}, "tables": tables}, file)
+
+
 def worst(a, b):
     """The largest difference; places where both are the same infinity do not differ."""
     a, b = np.asarray(a, float), np.asarray(b, float)
@@ -112,13 +127,17 @@ def module_of(method):
 
 
 def check(cli, case, verbose):
-    name = case["method"].split(":")[0]
+    name, title = case["method"].split(":")[0], short(case["method"])
     with tempfile.TemporaryDirectory() as folder:
         tensors = structured(case["grid"], case["text"], case["text_first"], **case["data"])
         call = Call(*(x.astype(float) for x in tensors), case["grid"], case["text"], case["text_first"], case["branches"],
                     case["first_step"], case["total_steps"])
         module = importlib.import_module("transcriptions." + module_of(name))
         parameters = dict(case["parameters"])
+        if case["tables"]:
+            write_calibration(os.path.join(folder, "calibration.json"), case, tensors)
+            case = {**case, "method": case["method"].replace("FILE", os.path.join(folder, "calibration.json"))}
+            parameters["tables"] = {key: np.array(values) for key, values in case["tables"].items()}
         if getattr(module, "NEEDS_CAPTURE", False):
             parameters["capture"] = os.path.join(folder, "run.ditcap")
         got, report = attend(cli, folder, case, tensors, parameters.get("capture"))
@@ -139,7 +158,7 @@ def check(cli, case, verbose):
     fine = (row["out"] <= max(OUT_TOLERANCE, case["tolerance"]) and row["lse"] <= LSE_TOLERANCE and row["kept"] == 0
             and row["achieved"] <= 1e-6 and row["measures"] <= max(MEASURE_TOLERANCE, case["tolerance"]))
     least = min(want.mask.mean((1, 2, 3, 4)))
-    print(f"{'ok  ' if fine else 'DIFF'} {short(case['method'])} {case['label']:29s} {row['out']:8.1e} {row['lse']:8.1e} "
+    print(f"{'ok  ' if fine else 'DIFF'} {title} {case['label']:29s} {row['out']:8.1e} {row['lse']:8.1e} "
           f"{row['kept']:6d} {least:7.1%} {row['achieved']:9.1e} {row['measures']:9.1e}", flush=True)
     if verbose and not fine:
         for s in range(len(want.achieved)):

@@ -4,13 +4,13 @@ SMALL, TILED, WIDE, LARGE = (3, 6, 8), (5, 8, 8), (4, 12, 12), (4, 16, 16)
 
 
 def case(method, parameters=None, grid=SMALL, text=7, text_first=True, branches=1, first_step=0, total_steps=10, tolerance=0,
-         **data):
+         tables=None, **data):
     data = {"batch": branches, **data}
     side = "" if text == 0 else (" first" if text_first else " last")
     label = f"{grid[0]}x{grid[1]}x{grid[2]} text {text}{side}" + (" 2 branches" if branches == 2 else "")
     return {"method": method, "parameters": parameters or {}, "grid": grid, "text": text, "text_first": text_first,
             "branches": branches, "first_step": first_step, "total_steps": total_steps, "label": label, "tolerance": tolerance,
-            "data": data}
+            "tables": tables or {}, "data": data}
 
 
 CASES = []
@@ -132,6 +132,17 @@ for text, first in ((0, True), (30, False), (40, True)):
             grid=TILED, **here)
     add("rainfusion1:recall_threshold=0.6,warmup_steps=2,sample_stride=4,texture_period=3",
         {"recall_threshold": 0.6, "warmup_steps": 2, "sample_stride": 4, "texture_period": 3}, grid=(6, 8, 8), heads=4, **here)
+
+# Plans read from files: what to do at each step, a window and thresholds of each head.
+for plan in ([0, 0, 3, 3, 1, 0, 3, 1, 3], [0, 2, 1, 2, 4, 2, 3, 1, 0], [4, 3, 1, 1, 2, 0, 0, 4, 2]):
+    for text, first in ((0, True), (30, False)):
+        add("ditfastattn:kept_ratio=0.25,plan=FILE", {"kept_ratio": 0.25}, text=text, text_first=first, branches=2, steps=9, total_steps=9,
+            tables={"plan": [[code] for code in plan]})
+for text, first in ((0, True), (30, False), (40, True)):
+    add("sta:warmup_steps=1,tile=4x4x4,windows=FILE", {"warmup_steps": 1}, grid=(5, 16, 10), text=text, text_first=first, steps=3, heads=3,
+        total_steps=3, tables={"candidates": [[1, 3, 1], [2, 1, 3], [1, 4, 2], [9, 9, 9]], "window": [[[0, 0, 0]], [[2, 0, 3]], [[1, 1, 2]]]})
+    add("spargeattn:warmup_steps=0,tuning=FILE", {"warmup_steps": 0}, grid=WIDE, text=text, text_first=first, steps=2, heads=3,
+        tables={"similarity": [[-0.2, 0.3, 2.0]], "cdf": [[0.5, 0.9, 1.0]], "pv_skip": [[0, 0, 0]]})
 
 # A plan with another correction.
 for text, first in ((0, True), (30, False), (40, True)):

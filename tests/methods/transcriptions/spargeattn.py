@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .common import at_every_call, block_of, expand, means, softmax
+from .common import Result, at_every_call, block_of, expand, means, softmax
 
 
 def similarity(x, blocks):
@@ -33,5 +33,13 @@ def chosen(call, q, k, kept_ratio=0.5, rule="top-k", cdf=0.98, threshold=-0.1, s
     return expand(keep, rows, columns)
 
 
-def run(call, warmup_steps=0, **parameters):
-    return at_every_call(call, chosen, warmup_steps, parameters)
+def run(call, warmup_steps=0, tables=None, **parameters):
+    if tables is None:
+        return at_every_call(call, chosen, warmup_steps, parameters)
+    result = Result(call)  # thresholds of each head
+    for s, t in call.steps():
+        for b, h in call.heads():
+            mask = chosen(call, call.q[s, b, h], call.k[s, b, h], rule="cdf", cdf=tables["cdf"][0, h], threshold=tables["similarity"][0, h])
+            result.put(s, b, h, None if t < warmup_steps else mask)
+        result.count(s)
+    return result

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .common import at_every_call
+from .common import Result, at_every_call
 
 
 def along(tiles, window):
@@ -33,5 +33,14 @@ def chosen(call, q, k, window_frames=3, window_rows=3, window_columns=3, tile=(4
     return mask
 
 
-def run(call, warmup_steps=15, **parameters):
-    return at_every_call(call, chosen, warmup_steps, parameters)
+def run(call, warmup_steps=15, tables=None, **parameters):
+    if tables is None:
+        return at_every_call(call, chosen, warmup_steps, parameters)
+    result = Result(call)  # a window for each step and head
+    for s, t in call.steps():
+        for b, h in call.heads():
+            frames, rows, columns = tables["candidates"][tables["window"][t, 0, h]]
+            mask = chosen(call, None, None, frames, rows, columns, **parameters)
+            result.put(s, b, h, None if t < warmup_steps else mask)
+        result.count(s)
+    return result
