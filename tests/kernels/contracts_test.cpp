@@ -1,159 +1,22 @@
-// Sparse attention, refresh and block masses on one set of situations: float64, every instruction set of the CPU and the emulated
-// GPU kernels get the same numbers in the same memory. What a situation keeps is said twice: as a description for the kernels,
-// and pair by pair for the oracle.
+// Sparse attention, the same with int8 logits, refresh and block masses on one set of situations: float64, every instruction set of
+// the CPU and the emulated GPU kernels get the same numbers in the same memory.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
-#include <numeric>
 
 #include "kernels/block_mass.h"
-#include "kernels/grid_window.h"
+#include "kernels/int8_attention.h"
+#include "kernels/reference/int8.h"
+#include "tests/kernels/contract_situations.h"
 #include "tests/kernels/cuda_case.h"
 
 namespace ditscope {
 namespace {
 
 using test::CudaCase;
-using Keeps = std::function<bool(int h, int i, int j)>;
-
-struct Situation {
-  const char* name;
-  int heads, width;
-  MaskDescription mask;
-  Keeps keeps;
-  bool outliers = false, strided = false;
-};
-
-void add_text(MaskDescription& d, int text_begin, int tokens) {
-  d.always = d.always_rows = {text_begin, tokens};
-}
-
-/// The same window of tokens in every frame, for text after the frames everything; the frames end inside a block.
-Situation periodic_band() {
-  constexpr int kFrames = 3, kFrameTokens = 61, kHalf = 5, kVideo = kFrames * kFrameTokens, kTokens = kVideo + 28;
-  MaskDescription d;
-  d.queries = d.keys = kTokens;
-  d.spans_per_row = kFrames;
-  for (int i = 0; i < kTokens; ++i)
-    for (int f = 0; f < kFrames; ++f) {
-      const int site = i % kFrameTokens, first = f * kFrameTokens;
-      if (i < kVideo)
-        d.spans.push_back({first + std::max(site - kHalf, 0), first + std::min(site + kHalf + 1, kFrameTokens)});
-      else
-        d.spans.push_back({first, first});
-    }
-  add_text(d, kVideo, kTokens);
-  return {"a band with periods and text", 2, 72, d, [](int, int i, int j) {
-            return i >= kVideo || j >= kVideo || std::abs(i % kFrameTokens - j % kFrameTokens) <= kHalf;
-          }};
-}
-
-Situation window_3d() {
-  constexpr int kFrames = 4, kRows = 5, kColumns = 7, kText = 9;
-  const MaskDescription d = grid_window({kFrames, kRows, kColumns}, {1, 1, 2, WindowEdge::Cut},
-                                        {GridAxis::Frames, GridAxis::Rows, GridAxis::Columns}, kText, true);
-  return {"a 3-D window after text", 1, 88, d, [](int, int i, int j) {
-            if (i < kText || j < kText) return true;
-            const auto axes = [](int t) { return std::array{t / (kRows * kColumns), t / kColumns % kRows, t % kColumns}; };
-            const auto a = axes(i - kText), b = axes(j - kText);
-            return std::abs(a[0] - b[0]) <= 1 && std::abs(a[1] - b[1]) <= 1 && std::abs(a[2] - b[2]) <= 2;
-          }};
-}
-
-/// Block lists of some block size, a list a head; `bounds` for blocks of any size.
-MaskDescription lists(int heads, int queries, int keys, const std::vector<int>& query_bounds, const std::vector<int>& key_bounds,
-                      const Keeps& keeps_block) {
-  MaskDescription d;
-  d.queries = queries;
-  d.keys = keys;
-  d.lists = heads;
-  d.block_offsets = {0};
-  for (int h = 0; h < heads; ++h) {
-    d.list_of_head.push_back(h);
-    d.query_bounds.insert(d.query_bounds.end(), query_bounds.begin(), query_bounds.end());
-    d.key_bounds.insert(d.key_bounds.end(), key_bounds.begin(), key_bounds.end());
-    for (std::size_t m = 0; m + 1 < query_bounds.size(); ++m) {
-      for (std::size_t n = 0; n + 1 < key_bounds.size(); ++n)
-        if (keeps_block(h, static_cast<int>(m), static_cast<int>(n))) d.key_blocks.push_back(static_cast<int>(n));
-      d.block_offsets.push_back(static_cast<std::int64_t>(d.key_blocks.size()));
-    }
-  }
-  return d;
-}
-
-bool scattered(int h, int m, int n) {
-  return (3 * m + 5 * n + h) % 4 == 0;
-}
-
-Situation uniform_lists(const char* name, int block, int width, bool columns) {
-  constexpr int kQueries = 211, kKeys = 307;
-  std::vector<int> query_bounds, key_bounds;
-  for (int t = 0; t < kQueries; t += block) query_bounds.push_back(t);
-  for (int t = 0; t < kKeys; t += block) key_bounds.push_back(t);
-  query_bounds.push_back(kQueries);
-  key_bounds.push_back(kKeys);
-  MaskDescription d = lists(2, kQueries, kKeys, query_bounds, key_bounds, scattered);
-  d.query_bounds.clear();
-  d.key_bounds.clear();
-  d.list_block_tokens = block;
-  const int column = columns ? 290 : kKeys, row = columns ? 200 : kQueries;
-  if (columns) {
-    d.always = {column, kKeys};
-    d.always_rows = {row, kQueries};
-  }
-  return {name, 2, width, d, [=](int h, int i, int j) { return i >= row || j >= column || scattered(h, i / block, j / block); }};
-}
-
-Situation variable_blocks() {
-  const std::vector<int> query_bounds{0, 17, 17, 80, 143}, key_bounds{0, 64, 70, 131, 199};
-  const auto block_of = [](const std::vector<int>& bounds, int t) {
-    return static_cast<int>(std::upper_bound(bounds.begin(), bounds.end(), t) - bounds.begin()) - 1;
-  };
-  return {"blocks of any size", 2, 64, lists(2, 143, 199, query_bounds, key_bounds, scattered),
-          [=](int h, int i, int j) { return scattered(h, block_of(query_bounds, i), block_of(key_bounds, j)); }};
-}
-
-/// Spans of one interval a row.
-Situation spans(const char* name, int heads, int queries, int keys, int width, const std::function<TokenSpan(int i)>& span) {
-  MaskDescription d;
-  d.queries = queries;
-  d.keys = keys;
-  d.spans_per_row = 1;
-  for (int i = 0; i < queries; ++i) d.spans.push_back(span(i));
-  return {name, heads, width, d, [span](int, int i, int j) { return j >= span(i).begin && j < span(i).end; }};
-}
-
-Situation padded_keys() {
-  Situation s = spans("padded keys", 2, 97, 181, 40, [](int) { return TokenSpan{0, 181}; });
-  s.mask.valid_keys.assign(3, 0);
-  for (int j = 0; j < 181; ++j)
-    s.mask.valid_keys[static_cast<std::size_t>(j / 64)] |= std::uint64_t{j % 5 != 2 && j < 170} << (j % 64);
-  s.keeps = [](int, int, int j) { return j % 5 != 2 && j < 170; };
-  return s;
-}
-
-std::vector<Situation> situations() {
-  const auto whole = [](int keys) { return [keys](int) { return TokenSpan{0, keys}; }; };
-  std::vector<Situation> all{periodic_band(), window_3d(), uniform_lists("lists of 64", 64, 128, false),
-                             uniform_lists("lists of 128", 128, 8, false), uniform_lists("lists, columns and rows", 64, 32, true),
-                             variable_blocks(), padded_keys(),
-                             spans("full rows", 1, 127, 129, 96, whole(129)),
-                             spans("one token", 1, 1, 1, 16, whole(1)),
-                             spans("one query", 2, 1, 131, 256, whole(131)),
-                             spans("one key", 2, 131, 1, 200, whole(1)),
-                             spans("empty rows", 2, 137, 139, 80, [](int i) {
-                               return i % 3 == 0 ? TokenSpan{0, 0} : TokenSpan{i / 2, i / 2 + 31};
-                             }),
-                             spans("one dense row among sparse ones", 1, 149, 331, 24, [](int i) {
-                               return i == 77 ? TokenSpan{0, 331} : TokenSpan{i, i + 2};
-                             }),
-                             spans("outliers", 1, 103, 151, 64, [](int i) { return TokenSpan{0, 151 - i / 2}; }),
-                             spans("rows apart in memory", 2, 83, 101, 56, [](int i) { return TokenSpan{i / 3, 101}; })};
-  all[all.size() - 2].outliers = true;
-  all.back().strided = true;
-  return all;
-}
+using test::Keeps;
+using test::Situation;
+using test::situations;
 
 template <typename T, int kRank>
 HostView<T, kRank> host(const DeviceView<T, kRank>& view) {
@@ -371,6 +234,91 @@ TYPED_TEST(Contracts, SearchForBlocks) {
       run(cuda::search_parameters(a, test::placed(plan)));
       check(masses, name);
     });
+  }
+}
+
+/// Against the oracle that rounds tokens by itself: what is left is float32, and numbers half-way that went to the other side.
+template <typename Element>
+void expect_int8(CudaCase<Element>& c, const reference::Int8Result& expected, bool outliers, const std::string& what) {
+  // Powers of two are within 7.5e-5 of themselves where the CPU has probabilities in bfloat16.
+  constexpr double kLse = std::is_same_v<Element, Bfloat16Bits> ? 1e-4 : 2e-5;
+  const double factor = outliers ? 10 : 1;
+  const std::vector<double> out = c.out.doubles(), residual = c.residual.doubles();
+  double beyond = 0, norm = 0;
+  for (std::size_t n = 0; n < out.size(); ++n) {
+    const double scale = c.row_scale[n / static_cast<std::size_t>(c.width)], wanted = scale * expected.out[n] + residual[n];
+    const double distance = std::max(std::abs(out[n] - wanted) - scale * expected.out_doubt[n], 0.0);
+    beyond += distance * distance;
+    norm += wanted * wanted;
+  }
+  EXPECT_LT(std::sqrt(beyond / norm), test::Tolerance<Element>::kOut * factor) << what;
+  for (std::size_t i = 0; i < expected.log_sum_exp.size(); ++i) {
+    const double wanted = expected.log_sum_exp[i];
+    if (std::isinf(wanted)) {
+      ASSERT_EQ(c.log_sum_exp[i], -std::numeric_limits<float>::infinity()) << what << " row " << i;
+    } else {
+      ASSERT_NEAR(c.log_sum_exp[i], wanted,
+                  expected.log_sum_exp_doubt[i] + kLse * factor * std::max(1.0, std::abs(wanted) / 10))
+          << what << " row " << i;
+    }
+  }
+}
+
+TYPED_TEST(Contracts, Int8Attention) {
+  constexpr std::int64_t kGroups[][2] = {{128, 64}, {1, 1}, {64, 128}, {16, 1}};  // powers of two, which a GPU wants
+  int turn = 0;
+  for (const Situation& s : situations()) {
+    const int round = turn++;
+    CudaCase<TypeParam> c = this->numbers(s);
+    const BlockMask mask(s.mask);
+    Int8Options options{kGroups[round % 4][0], kGroups[round % 4][1], round % 3 != 1};
+    const reference::Int8Result expected = reference::int8_attention(
+        c.q.doubles(), c.k.doubles(), c.v.doubles(), c.heads, c.queries, c.keys, c.width, c.scale,
+        static_cast<int>(options.query_group_tokens), static_cast<int>(options.key_group_tokens), options.smooth_keys, s.keeps);
+    if (!s.outliers) {
+      // What rounding costs at all is what its steps say.
+      const reference::AttentionResult unrounded = c.expected(s.keeps);
+      EXPECT_LT(expected.noise, 0.06) << s.name;
+      EXPECT_LT(test::relative_error(expected.out, unrounded.out), 2 * expected.noise + 1e-12) << s.name;
+    }
+    const auto check = [&](const std::string& where) {
+      expect_int8(c, expected, s.outliers, std::string(s.name) + " on " + where);
+      c.out.poison();
+      std::fill(c.log_sum_exp.begin(), c.log_sum_exp.end(), 777.0f);
+    };
+    if constexpr (TestFixture::kOnCpu) {
+      this->on_every_cpu([&](const std::string& name) {
+        AttentionArguments<TypeParam> a;
+        a.q = host(c.q.constant());
+        a.k = host(c.k.constant());
+        a.v = host(c.v.constant());
+        a.scale = c.scale;
+        a.mask = &mask;
+        a.out = host(c.out.view);
+        a.log_sum_exp = host(c.template rows<float>(c.log_sum_exp));
+        a.row_scale = host(c.template rows<const float>(c.row_scale));
+        a.residual = host(c.residual.constant());
+        int8_attention(a, options, test::threads(2));
+        check(name);
+      });
+    }
+    if constexpr (TestFixture::kNarrow) {
+      if (s.width > 128) continue;  // on a GPU int8 rows are the first halves of 16-bit ones
+      PlanOptions plan_options;
+      plan_options.tile_blocks = 1 + g_turn++ % 2;
+      plan_options.most_entries = plan_options.tile_blocks == 2 ? 2 : 0;
+      AttentionPlan plan = make_attention_plan(mask, c.heads, plan_options);
+      std::vector<float> parts(static_cast<std::size_t>(cuda_int8_part_floats(plan.layout, c.width)), NAN);
+      test::Int8Scratch scratch(plan, c.width, options);
+      CudaAttentionArguments<TypeParam> a = c.arguments();
+      a.row_scale = c.template rows<const float>(c.row_scale);
+      a.residual = c.residual.constant();
+      a.parts = parts.data();
+      test::run_emulated_int8<TypeParam>(cuda::int8_launch(a, options, test::placed(plan), scratch.place()),
+                                         plan_options.tile_blocks, this->alternate());
+      EXPECT_TRUE(scratch.whole()) << s.name;
+      check("GPU, tiles of " + std::to_string(plan_options.tile_blocks));
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/cuda/gpu.h"
+#include "kernels/cuda/int8_launch.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/reference/block_mass.h"
 #include "tests/kernels/attention_case.h"
@@ -168,6 +169,21 @@ void run_emulated(const cuda::Parameters& p, int tile_blocks, bool backwards = f
 /// The same for compute capability 9.0 (cuda_hopper_test.cpp).
 template <typename Element, bool kSplit>
 void run_emulated_hopper(const cuda::Parameters& p, bool backwards = false);
+
+/// The kernels of an int8 call, as int8_kernels.cu launches them (cuda_int8_test.cpp).
+template <typename Element>
+void run_emulated_int8(const cuda::Int8Launch& launch, int tile_blocks, bool backwards = false);
+
+/// Scratch memory on the CPU, at a multiple of 16 bytes, with a word behind it that nobody may write.
+struct Int8Scratch {
+  static constexpr std::uint64_t kPoison = 0x7777777777777777u;
+  std::vector<std::uint64_t> words;
+
+  Int8Scratch(const AttentionPlan& plan, int width, const Int8Options& options)
+      : words(static_cast<std::size_t>(cuda_int8_scratch_bytes(plan.layout, width, options) / 8 + 2), kPoison) {}
+  void* place() { return reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(words.data()) + 15) / 16 * 16); }
+  bool whole() const { return words.back() == kPoison; }
+};
 
 inline DevicePlan placed(AttentionPlan& plan) {
   return {plan.layout, plan.words.data()};

@@ -17,6 +17,7 @@ namespace {
 
 using cuda::Int8Launch;
 using test::CudaCase;
+using test::Int8Scratch;
 using test::placed;
 using test::Tolerance;
 
@@ -33,9 +34,10 @@ void attend(const cuda::Parameters& p, bool backwards) {
                     [&](unsigned char* shared) { cuda::TileAttention<Element, Shape, false>(p, shared).run(); });
 }
 
-/// As int8_kernels.cu launches.
+}  // namespace
+
 template <typename Element>
-void launch_all(const Int8Launch& launch, int tile_blocks, bool backwards) {
+void test::run_emulated_int8(const Int8Launch& launch, int tile_blocks, bool backwards) {
   if (launch.smooth) {
     run_tasks<cuda::KeySums<Element>>(launch.keys, backwards);
     run_tasks<cuda::KeyMean>(launch.keys, backwards);
@@ -48,6 +50,11 @@ void launch_all(const Int8Launch& launch, int tile_blocks, bool backwards) {
   else
     tile_blocks == 2 ? attend<Element, 128, 2>(p, backwards) : attend<Element, 128, 1>(p, backwards);
 }
+
+template void test::run_emulated_int8<Bfloat16Bits>(const Int8Launch&, int, bool);
+template void test::run_emulated_int8<Float16Bits>(const Int8Launch&, int, bool);
+
+namespace {
 
 /// What the bytes of a call stand for. @return (H,T,D)
 std::vector<double> numbers(const cuda::QuantiseParameters& p) {
@@ -82,14 +89,12 @@ TYPED_TEST(CudaInt8, AgreesWithTheOracleOverWhatTheBytesStandFor) {
     if (round == 9) plan_options.most_entries = 2;
     AttentionPlan plan = make_attention_plan(mask, heads, plan_options);
     std::vector<float> parts(static_cast<std::size_t>(cuda_int8_part_floats(plan.layout, width)), NAN);
-    std::vector<std::uint64_t> scratch(static_cast<std::size_t>(cuda_int8_scratch_bytes(plan.layout, width, options) / 8 + 3),
-                                       0x7777777777777777u);
-    void* place = reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(scratch.data()) + 15) / 16 * 16);
+    Int8Scratch scratch(plan, width, options);
     auto arguments = c.arguments();
     arguments.parts = parts.empty() ? nullptr : parts.data();
-    const Int8Launch launch = cuda::int8_launch(arguments, options, placed(plan), place);
-    launch_all<TypeParam>(launch, tile_blocks, round % 2 == 1);
-    EXPECT_EQ(scratch.back(), 0x7777777777777777u) << "what lies behind the scratch memory";
+    const Int8Launch launch = cuda::int8_launch(arguments, options, placed(plan), scratch.place());
+    test::run_emulated_int8<TypeParam>(launch, tile_blocks, round % 2 == 1);
+    EXPECT_TRUE(scratch.whole()) << "what lies behind the scratch memory";
 
     const std::string what = "round " + std::to_string(round) + " width " + std::to_string(width);
     const std::vector<double> k = c.k.doubles();
@@ -132,9 +137,8 @@ TYPED_TEST(CudaInt8, AgreesWithTheOracleOverWhatTheBytesStandFor) {
 TYPED_TEST(CudaInt8, IsNearAttentionOfTheUnroundedTokens) {
   CudaCase<TypeParam> c(2, 150, 200, 64, 3);
   AttentionPlan plan = make_attention_plan(BlockMask::dense(150, 200), 2, {2, 0});
-  std::vector<std::uint64_t> scratch(static_cast<std::size_t>(cuda_int8_scratch_bytes(plan.layout, 64, {}) / 8 + 2));
-  void* place = reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(scratch.data()) + 15) / 16 * 16);
-  launch_all<TypeParam>(cuda::int8_launch(c.arguments(), {}, placed(plan), place), 2, false);
+  Int8Scratch scratch(plan, 64, {});
+  test::run_emulated_int8<TypeParam>(cuda::int8_launch(c.arguments(), {}, placed(plan), scratch.place()), 2, false);
   EXPECT_LT(test::relative_error(c.out.doubles(), c.expected([](int, int, int) { return true; }).out), 0.03);
 }
 
