@@ -180,10 +180,11 @@ at::Tensor dense_attention(const LayerCall& call) {
 void masked_attention(const LayerCall& call, std::int64_t batch, const BlockMask& mask, const at::Tensor& row_scale,
                       const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp) {
   if (kernel_takes(call)) return on_kernel(call, batch, &mask, row_scale, residual, out, log_sum_exp);
-  if (call.qk != QkPrecision::Float)
-    throw Error(ErrorKind::Unsupported, std::string("expected qk=float ") +
-                                            (call.key_mask.defined() ? "where keys are masked" : "off the CPU") +
-                                            ", got int8, whose kernel runs on the CPU and takes no key mask; set qk=float");
+  if (call.qk != QkPrecision::Float && !cuda_int8_takes(call))
+    throw Error(ErrorKind::Unsupported,
+                std::string("expected qk=float ") + (call.key_mask.defined() ? "where keys are masked" : "for this call on a GPU") +
+                    ", got int8, whose kernels take no key mask and on a GPU want bfloat16 or float16, heads up to 128 wide and "
+                    "pv_skip off; set qk=float");
   if (cuda_kernels_take(call)) return cuda_masked_attention(call, batch, mask, row_scale, residual, out, log_sum_exp);
   auto [attended, sums] = in_torch(call, batch, &mask);
   if (row_scale.defined()) attended.mul_(row_scale.unsqueeze(-1));

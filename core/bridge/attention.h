@@ -24,7 +24,7 @@ at::Tensor output_like(const at::Tensor& q);  // (B,H,T,D)
 ///
 /// @param row_scale (H,T) float32, undefined: 1     @param residual (H,T,D), undefined: 0
 /// @param log_sum_exp (H,T) float32, written; undefined to skip
-/// @throws Error{Unsupported} where call.qk asks for int8 and the CPU kernels do not take the call
+/// @throws Error{Unsupported} where call.qk asks for int8 and neither kernel for it takes the call
 void masked_attention(const LayerCall& call, std::int64_t batch, const BlockMask& mask, const at::Tensor& row_scale,
                       const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp = {});
 

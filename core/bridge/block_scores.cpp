@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/bridge/cuda_attention.h"
 #include "core/bridge/views.h"
 #include "kernels/block_mass.h"
 
@@ -77,10 +78,27 @@ at::Tensor empty_mass(const LayerCall& one, std::int64_t block_tokens) {
   return at::zeros({one.q.size(1), blocks, blocks}, one.q.options().dtype(at::kFloat));  // (H,M,N)
 }
 
+bool on_gpu(const LayerCall& one, std::int64_t block_tokens) {
+  return block_tokens % kBlockTokens == 0 && cuda_kernels_take(one);
+}
+
 }  // namespace
+
+at::Tensor mass_of_wider_blocks(const at::Tensor& mass, std::int64_t block_tokens) {
+  const std::int64_t factor = block_tokens / kBlockTokens, rows = blocks_of(mass.size(1), factor), columns = blocks_of(mass.size(2), factor);
+  if (factor == 1) return mass;
+  return at::constant_pad_nd(mass, {0, columns * factor - mass.size(2), 0, rows * factor - mass.size(1)})
+      .view({mass.size(0), rows, factor, columns, factor})
+      .sum(at::IntArrayRef{2, 4});
+}
 
 BlockSearch block_search(const LayerCall& one, std::int64_t block_tokens) {
   BlockSearch result;
+  if (on_gpu(one, block_tokens)) {
+    result = cuda_block_search(one);
+    result.mass = mass_of_wider_blocks(result.mass, block_tokens);
+    return result;
+  }
   result.mass = empty_mass(one, block_tokens);
   result.log_sum_exp = at::empty({one.q.size(1), one.q.size(2)}, one.q.options().dtype(at::kFloat));
   if (!kernel_takes(one))
@@ -93,6 +111,7 @@ BlockSearch block_search(const LayerCall& one, std::int64_t block_tokens) {
 }
 
 at::Tensor block_mass(const LayerCall& one, const at::Tensor& log_sum_exp, std::int64_t block_tokens) {
+  if (on_gpu(one, block_tokens)) return mass_of_wider_blocks(cuda_block_mass(one, log_sum_exp), block_tokens);
   BlockSearch result;
   result.mass = empty_mass(one, block_tokens);
   if (!kernel_takes(one))

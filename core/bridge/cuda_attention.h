@@ -3,6 +3,7 @@
 
 #include "core/attention/layer_call.h"
 #include "core/bridge/attention.h"
+#include "core/bridge/block_scores.h"
 #include "kernels/block_mask.h"
 
 namespace ditscope {
@@ -14,11 +15,18 @@ namespace ditscope {
 /// gradients.
 bool cuda_kernels_take(const LayerCall& call);
 
+/// Whether a call with int8 logits is among them: 16-bit types, heads up to 128 wide, no pv_skip.
+bool cuda_int8_takes(const LayerCall& call);
+
 /// As masked_attention() and split_attention(), for calls that are taken. The plan of a mask is made and uploaded when the mask
 /// is first seen, and kept as long as the mask; nothing waits for the GPU.
 void cuda_masked_attention(const LayerCall& call, std::int64_t batch, const BlockMask& mask, const at::Tensor& row_scale,
                            const at::Tensor& residual, at::Tensor& out, const at::Tensor& log_sum_exp);
 SplitResult cuda_split_attention(const LayerCall& call, std::int64_t batch, const BlockMask& kept, const BlockMask& skipped,
                                  bool unit_rho, bool with_residual, at::Tensor& out);
+
+/// As block_search() and block_mass() (core/bridge/block_scores.h), in blocks of 64 tokens.
+BlockSearch cuda_block_search(const LayerCall& one);
+at::Tensor cuda_block_mass(const LayerCall& one, const at::Tensor& log_sum_exp);  // (H,M,N) float32
 
 }  // namespace ditscope

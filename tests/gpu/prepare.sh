@@ -10,8 +10,8 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 include=/usr/include
 lib=/usr/lib/$(uname -m)-linux-gnu
 for needed in $include/nlohmann/json.hpp $include/CLI/CLI.hpp $include/spdlog/spdlog.h $include/fmt/core.h \
-  $include/sentencepiece_processor.h $include/sqlite3.h $include/gtest/gtest.h $include/gmock/gmock.h $lib/libsentencepiece.so.0 \
-  $lib/libsentencepiece_train.so.0 $lib/libsqlite3.so.0 $lib/libgtest.a $lib/libgmock.a; do
+  $include/sentencepiece_processor.h $include/sqlite3.h $include/zlib.h $include/gtest/gtest.h $include/gmock/gmock.h $lib/libsentencepiece.so.0 \
+  $lib/libsentencepiece_train.so.0 $lib/libsqlite3.so.0 $lib/libz.so.1 $lib/libgtest.a $lib/libgmock.a; do
   [ -e "$needed" ] || {
     echo "prepare.sh: $needed is missing. Run installer/setup.sh on Debian 12 first." >&2
     exit 1
@@ -21,9 +21,10 @@ done
 rm -rf .gpu
 mkdir -p .gpu/include .gpu/lib .gpu/cmake
 cp -rL $include/nlohmann $include/CLI $include/spdlog $include/fmt $include/gtest $include/gmock .gpu/include/
-cp -L $include/sentencepiece_processor.h $include/sentencepiece_trainer.h $include/sqlite3.h .gpu/include/
+cp -L $include/sentencepiece_processor.h $include/sentencepiece_trainer.h $include/sqlite3.h $include/zlib.h .gpu/include/
+for file in $include/zconf.h "$include/$(uname -m)-linux-gnu/zconf.h"; do [ ! -e "$file" ] || cp -L "$file" .gpu/include/; done
 # Under their sonames: what is linked asks for those at run time, and a copy of the folder keeps files better than links.
-for file in libsentencepiece.so.0 libsentencepiece_train.so.0 libsqlite3.so.0 libgtest.a libgmock.a; do cp -L "$lib/$file" .gpu/lib/; done
+for file in libsentencepiece.so.0 libsentencepiece_train.so.0 libsqlite3.so.0 libz.so.1 libgtest.a libgmock.a; do cp -L "$lib/$file" .gpu/lib/; done
 chmod -R u+w .gpu
 # Some builds of SentencePiece bring protobuf as a library of its own.
 ldd .gpu/lib/libsentencepiece.so.0 .gpu/lib/libsentencepiece_train.so.0 | awk '/protobuf|absl/ { print $3 }' | sort -u |
@@ -49,6 +50,7 @@ package CLI11 "$(headers CLI11::CLI11)"
 package spdlog "$(headers spdlog::spdlog)" \
   'set_property(TARGET spdlog::spdlog PROPERTY INTERFACE_COMPILE_DEFINITIONS SPDLOG_FMT_EXTERNAL FMT_HEADER_ONLY)'
 package SQLite3 "$(library SQLite::SQLite3 SHARED libsqlite3.so.0)"
+package ZLIB "$(library ZLIB::ZLIB SHARED libz.so.1)"
 package SentencePiece "$(library ditscope_sentencepiece SHARED libsentencepiece.so.0)" \
   "$(library ditscope_sentencepiece_train SHARED libsentencepiece_train.so.0)" \
   'add_library(SentencePiece::SentencePiece INTERFACE IMPORTED)' \
