@@ -5,11 +5,10 @@
 #include <cmath>
 
 #include "app/cli/interrupt.h"
-#include "core/media/gif_writer.h"
-#include "core/media/video_writer.h"
 #include "kernels/error.h"
 #include "views/inspect/data_file.h"
 #include "views/inspect/glyph_fonts.h"
+#include "views/inspect/sweep.h"
 
 namespace ditscope::cli {
 namespace {
@@ -49,47 +48,15 @@ void apply_settings(InspectView& view, const std::vector<std::string>& settings)
   }
 }
 
-/// What a video shows one after another.
-std::vector<InspectCursor> stops_of(const Inspection& inspection, const std::string& axis) {
-  const views::InspectedRun& run = inspection.run(inspection.cursor().run);
-  std::vector<InspectCursor> stops;
-  const auto add = [&](int InspectCursor::*field, int value) {
-    stops.push_back(inspection.cursor());
-    stops.back().*field = value;
-  };
-  if (axis == "step") {
-    for (const CaptureStep& step : run.steps) add(&InspectCursor::step, step.step);
-  } else if (axis == "layer") {
-    for (int layer = 0; layer < run.record.model.layers; ++layer) add(&InspectCursor::layer, layer);
-  } else {
-    for (int head = 0; head < run.record.model.heads; ++head) add(&InspectCursor::head, head);
-  }
-  if (stops.empty()) throw Error(ErrorKind::NotFound, "The run has no complete step to sweep over.");
-  return stops;
-}
-
 void write_sweep(Inspection& inspection, InspectView& view, const FigureOptions& o, const views::Theme& theme) {
-  const std::string ending = o.output.extension().string();
-  if (ending != ".mp4" && ending != ".gif") {
-    throw Error(ErrorKind::InvalidArgument, "A sweep is a video: give -o a name that ends in .mp4 or .gif.");
-  }
-  const Sheet sheet = sheet_of(o);
-  const std::vector<InspectCursor> stops = stops_of(inspection, o.sweep);
-  Frames frames{static_cast<int>(stops.size()), static_cast<int>(std::lround(sheet.height_px * sheet.ratio)),
-                static_cast<int>(std::lround(sheet.width_px * sheet.ratio)), o.fps, {}};
-  frames.rgb.resize(frames.frame_size() * stops.size());
-  for (std::size_t i = 0; i < stops.size(); ++i) {
+  views::Sweep::expect_video(o.output);
+  views::Sweep sweep(inspection, inspection.cursor(), o.sweep, sheet_of(o), o.fps);
+  while (sweep.done() < sweep.count()) {
     if (Interrupt::control().stop_requested() != RunControl::Stop::None) throw Error(ErrorKind::Cancelled, "Stopped; nothing was written.");
-    inspection.set_cursor(stops[i]);
-    views::CairoCanvas canvas(views::CairoCanvas::Format::Pixels, sheet, theme);
-    paint_view(canvas, view, inspection, stops[i], theme, sheet);
-    canvas.copy_to(frames, static_cast<int>(i));
+    inspection.set_cursor(sweep.next());
+    sweep.paint_next(view, inspection, theme);
   }
-  if (ending == ".gif") return write_gif(frames, o.output, {.fps = o.fps});
-  VideoOptions options;
-  options.sidecar = false;
-  options.fps = o.fps;
-  write_video(frames, o.output, options);
+  sweep.write(o.output);
 }
 
 std::map<std::string, std::string> about(const Inspection& inspection, const InspectView& view) {
@@ -153,7 +120,7 @@ std::string write_figure(Inspection& inspection, const FigureOptions& o) {
     done = view->info().title + " -> " + o.output.string();
   }
   if (!o.data.empty()) {
-    const std::vector<views::DataArray> arrays = view->data(context_of(inspection, theme, sheet));
+    const std::vector<views::DataArray> arrays = views::numbers_of(*view, context_of(inspection, theme, sheet));
     views::write_data(arrays, about(inspection, *view), o.data);
     for (const views::DataArray& array : arrays) {
       std::string shape;

@@ -16,6 +16,7 @@
 #include <QSettings>
 #include <QSplitter>
 #include <QStackedWidget>
+#include <algorithm>
 
 #include "app/gui/compare/compare_panel.h"
 #include "app/gui/compare/compare_view.h"
@@ -60,6 +61,7 @@ MainWindow::MainWindow(Session& session, QWidget* parent)
     if (wants_first_run() != shows_first_run()) rebuild();
   });
   connect(&session_, &Session::tensors_wanted, this, &MainWindow::ask_of_tensors);
+  connect(inspect_session_.get(), &InspectSession::locate_asked, this, [this](const QString& fingerprint) { locate_model(fingerprint.toStdString()); });
   connect(&session_, &Session::capture_wanted, this, [this](const QString& file) { take_capture(file.toStdString()); });
   connect(&session_, &Session::shown_changed, this, [this] {
     if (wants_first_run() != shows_first_run()) rebuild();
@@ -115,6 +117,7 @@ void MainWindow::build_commands() {
   add("File", "Open capture…", "Ctrl+Shift+I", [this] { choose_capture(false); });
   add("File", "Open a second capture…", "", [this] { choose_capture(true); });
   add("File", "Inspect the run that is shown", "Ctrl+I", [this] { inspect_shown(); });
+  add("File", "Locate the model of the capture…", "", [this] { locate_model({}); });
   add("File", "Close captures", "", [this] { inspect_session_->close(); });
   add("File", "Save…", "Ctrl+S", [this] {
     show_save_menu(session_, compare_ ? compare_->view()->playback().frame() : 0, this,
@@ -236,6 +239,22 @@ void MainWindow::choose_folder() {
   if (folder.isEmpty()) return;
   QSettings().setValue("models/folder", folder);
   session_.open_model(folder.toStdString());
+}
+
+void MainWindow::locate_model(const std::string& fingerprint) {
+  const auto missing = inspect_session_->missing_models();
+  const auto it = std::find_if(missing.begin(), missing.end(), [&](const auto& model) { return fingerprint.empty() || model.fingerprint == fingerprint; });
+  if (it == missing.end()) {
+    session_.say(Message::Kind::Note, inspect_session_->inspection().empty() ? "No run is open." : "Nothing is missing: the open captures replay with the models that are here.");
+    return;
+  }
+  const InspectSession::MissingModel wanted = *it;
+  const QString folder =
+      QFileDialog::getExistingDirectory(this, QString("Where is %1 (hash %2)?").arg(text_of(wanted.name), text_of(wanted.fingerprint.substr(0, 12))),
+                                        QSettings().value("models/folder").toString());
+  if (folder.isEmpty()) return;
+  QSettings().setValue("models/folder", folder);
+  inspect_session_->locate_model(wanted.fingerprint, folder.toStdString());
 }
 
 void MainWindow::choose_file() {

@@ -76,6 +76,8 @@ class MainWindow : public QMainWindow {
   void choose_folder();
   void choose_file();
   void choose_capture(bool beside);
+  /// Asks where the model of an open capture lies. @param fingerprint  of the model; empty: of the first one that is missing
+  void locate_model(const std::string& fingerprint);
   void ask_of_tensors(const QString& file, const std::vector<std::int64_t>& shape);
   void inspect_shown();
   void follow_capture();

@@ -310,7 +310,7 @@ std::int64_t Session::generate(bool at_the_end) {
 }
 
 AttentionOperands Session::replay(const std::filesystem::path& capture, int run_id, int step, int layer, int branch,
-                                  const std::function<bool()>& stopped) {
+                                  const std::filesystem::path& model, const std::function<bool()>& stopped) {
   struct Silent final : EventSink {
     void on_event(const Event&) override {}
   };
@@ -319,10 +319,24 @@ AttentionOperands Session::replay(const std::filesystem::path& capture, int run_
       [&](Engine& engine, RunControl& control) {
         const CaptureReader reader(capture);
         Silent sink;
-        operands = engine.replay(reader, run_id, step, layer, branch, sink, control);
+        operands = engine.replay(reader, run_id, step, layer, branch, model, sink, control);
       },
       stopped);
   return operands;
+}
+
+void Session::find_model(const CaptureRun& run, const std::filesystem::path& folder,
+                         std::function<void(const std::filesystem::path& folder, const QString& problem)> found) {
+  probe_->ask("4 model of " + run.model.fingerprint, [this, run, folder, found = std::move(found)](Engine& engine) {
+    std::filesystem::path place;
+    QString problem;
+    try {
+      place = engine.model_of(run, folder);
+    } catch (const std::exception& error) {
+      problem = text_of(error.what());
+    }
+    post([place, problem, found] { found(place, problem); });
+  });
 }
 
 void Session::attend(const AttendRequest& request, const std::function<bool(std::int64_t)>& goes_on, const std::function<bool()>& stopped) {

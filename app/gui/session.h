@@ -24,6 +24,7 @@ struct Message {
   struct Action {
     QString label;
     std::function<void()> run;
+    bool stays = false;  ///< the message stays when it is pressed
   };
   int id = 0;
   Kind kind = Kind::Error;
@@ -80,10 +81,14 @@ class Session : public QObject {
   std::int64_t generate(bool at_the_end = false);
   void stop() { worker_->stop(); }
   void stop_and_decode() { worker_->stop_and_decode(); }
-  /// q, k and v of a captured call, from the model; waits for what runs. Not on the GUI thread.
+  /// q, k and v of a captured call, from the model in that folder (empty: where it lay); waits for what runs. Not on the GUI thread.
   /// @throws Error where the model is not here, or `stopped` said so
-  AttentionOperands replay(const std::filesystem::path& capture, int run_id, int step, int layer, int branch,
+  AttentionOperands replay(const std::filesystem::path& capture, int run_id, int step, int layer, int branch, const std::filesystem::path& model,
                            const std::function<bool()>& stopped);
+  /// Looks for the model of a captured run, in `folder` or, where that is empty, where it lay. @param found  called on the GUI thread with
+  /// the folder, or with an empty one and why it is not to be had
+  void find_model(const CaptureRun& run, const std::filesystem::path& folder,
+                  std::function<void(const std::filesystem::path& folder, const QString& problem)> found);
   /// Where the recording of a job lies, or would.
   std::filesystem::path capture_of(std::int64_t job) const;
   const std::filesystem::path& captures_folder() const { return captures_; }
@@ -110,7 +115,8 @@ class Session : public QObject {
 
   // Messages.
   const std::deque<Message>& messages() const { return messages_; }
-  void say(Message::Kind kind, const QString& text, std::vector<Message::Action> actions = {});
+  /// @return the number of the message
+  int say(Message::Kind kind, const QString& text, std::vector<Message::Action> actions = {});
   void dismiss(int id);
   /// One line for the status bar while nothing runs: "Done in 32.3 s: 28.4 dB, close to full."
   const QString& last_outcome() const { return last_outcome_; }

@@ -127,16 +127,17 @@ void Session::report_failure(const JobView& job) {
                            worker_->enqueue(again);
                          }});
     }
-    actions.push_back({"Copy report", [report] { QGuiApplication::clipboard()->setText(report); }});
+    actions.push_back({"Copy report", [report] { QGuiApplication::clipboard()->setText(report); }, true});
     say(Message::Kind::Error, text, actions);
   }
 }
 
-void Session::say(Message::Kind kind, const QString& text, std::vector<Message::Action> actions) {
+int Session::say(Message::Kind kind, const QString& text, std::vector<Message::Action> actions) {
   std::erase_if(messages_, [&](const Message& message) { return message.text == text; });
   messages_.push_front({next_message_++, kind, text, std::move(actions)});
   if (messages_.size() > 4) messages_.pop_back();
   Q_EMIT messages_changed();
+  return next_message_ - 1;
 }
 
 void Session::dismiss(int id) {

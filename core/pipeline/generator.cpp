@@ -47,6 +47,16 @@ void require_memory(const Request& request) {
                                           (offers.empty() ? " Choose fewer frames or a smaller size." : offers));
 }
 
+/// Empty where there is no such folder.
+std::string fingerprint_of(const std::filesystem::path& folder) {
+  try {
+    return model_fingerprint(folder);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::NotFound) throw;
+    return {};
+  }
+}
+
 }  // namespace
 
 struct Generator::Impl {
@@ -177,15 +187,38 @@ CaptureSizes Generator::capture_sizes(const Request& asked) {
   return sizes;
 }
 
+std::filesystem::path Generator::model_of(const CaptureRun& run, const std::filesystem::path& chosen) {
+  namespace fs = std::filesystem;
+  if (run.model.class_name == "tensors")
+    throw Error(ErrorKind::NotFound, "This capture was made of q, k and v from a file: no model can make more of them than it holds.");
+  fs::path folder = chosen.empty() ? request_from_json(run.request).model : fs::absolute(chosen).lexically_normal();
+  if (folder.empty()) folder = bundled_model();
+  const std::string found = fingerprint_of(folder);
+  if (found == run.model.fingerprint) return folder;
+  if (chosen.empty()) {
+    try {  // of a capture from another machine
+      fs::path bundled = bundled_model();
+      if (fingerprint_of(bundled) == run.model.fingerprint) return bundled;
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::NotFound) throw;
+    }
+  }
+  const auto hash = [](const std::string& fingerprint) { return fingerprint.substr(0, 12); };
+  const std::string here = "Maps, masks and curves come from the file; exact rows, tiles and q\u00b7k need the folder of those weights: "
+                           "\"Locate model\u2026\" in the window, --model on the command line.";
+  if (found.empty()) {
+    throw Error(ErrorKind::NotFound, "Replay is off: this machine does not have the model of this capture, " + run.model.name + " (hash " +
+                                         hash(run.model.fingerprint) + "): no folder " + folder.string() + ". " + here);
+  }
+  throw Error(ErrorKind::InvalidArgument, "Replay is off: the model in " + folder.string() + " is another one than this capture was made with (hash " +
+                                              hash(found) + ", the capture's " + hash(run.model.fingerprint) + "). " + here);
+}
+
 AttentionOperands Generator::replay(const CaptureReader& capture, int run_id, int step, int layer, int branch,
                                     const std::filesystem::path& model_folder, EventSink& sink, RunControl& control) {
   const CaptureRun run = capture.run(run_id);
   Request request = request_from_json(run.request);
-  if (!model_folder.empty()) request.model = std::filesystem::absolute(model_folder).lexically_normal();
-  if (request.model.empty()) request.model = bundled_model();
-  if (model_fingerprint(request.model) != run.model.fingerprint)
-    throw Error(ErrorKind::InvalidArgument, "The model in " + request.model.string() +
-                                                " is another one than this capture was made with. Point at the folder with those weights.");
+  request.model = model_of(run, model_folder);
   request = complete(request);
   return impl_->guarded(request, sink, control, [&](LoadedModel& model, Watch& watch) {
     return replay_call(model, request, capture, run_id, step, layer, branch, watch);

@@ -68,6 +68,7 @@ struct ModelInfo {
 
 class CaptureReader;
 class CaptureWriter;
+struct CaptureRun;
 struct AttentionOperands;
 struct CaptureSizes;
 struct SampledCalls;
@@ -122,9 +123,12 @@ class Generator {
 
   /// Sizes of a run that the size of its capture depends on; see estimate_capture().
   static CaptureSizes capture_sizes(const Request& request);
+  /// The folder that holds the model of a captured run. @param chosen  where it lies now; empty: where it lay, else the bundled model
+  /// @throws Error{NotFound} it is not there; Error{InvalidArgument} another one is
+  static std::filesystem::path model_of(const CaptureRun& run, const std::filesystem::path& chosen);
   /// Runs the steps of a captured run up to one call again, from its stored latents, and holds the outcome against the run's.
-  /// @throws Error{NotFound} no such call in the capture; Error{InvalidArgument} the model folder is another one
-  /// @param model  where the capture's model lies now; empty: where it lay
+  /// @param model  as `chosen` of model_of()
+  /// @throws Error{NotFound} no such call in the capture; as model_of()
   AttentionOperands replay(const CaptureReader& capture, int run_id, int step, int layer, int branch,
                            const std::filesystem::path& model, EventSink& sink, RunControl& control);
 

@@ -88,9 +88,19 @@ std::string csv(const std::vector<DataArray>& arrays) {
 
 }  // namespace
 
+std::vector<DataArray> numbers_of(InspectView& view, const ViewContext& context) {
+  context.inspection.forget_problem();
+  std::vector<DataArray> arrays = view.data(context);
+  if (arrays.empty()) {
+    const std::string& why = context.inspection.last_problem();
+    throw Error(ErrorKind::NotFound, view.info().title + " has no numbers here: " + (why.empty() ? "what it would show was not captured, or is still on its way." : why));
+  }
+  return arrays;
+}
+
 void write_data(const std::vector<DataArray>& arrays, const std::map<std::string, std::string>& about, const std::filesystem::path& file) {
   const std::string ending = file.extension().string();
-  if (arrays.empty()) throw Error(ErrorKind::InvalidArgument, "this view has no numbers here: what it would show was not captured");
+  if (arrays.empty()) throw Error(ErrorKind::InvalidArgument, "expected at least one array to write, got none");
   std::vector<FileArray> out;
   for (const DataArray& array : arrays) {
     out.push_back({array.name, array.shape, array.values.data(), true});

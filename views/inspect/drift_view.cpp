@@ -15,12 +15,12 @@ namespace {
 
 /// Where the parts of the view lie.
 struct Layout {
-  Rect lse, rho, ratio, strip, readout;  ///< lse and rho have no height, strip and readout no width where they are off
+  Rect lse, rho, ratio, strip, readout;  ///< plots have no height, the readout no width where they are off
 };
 
 Layout lay_out(const ViewContext& context, bool with_strip) {
   const Rect& area = context.area;
-  const double u = context.unit, left = area.x + 64 * u, gap = 8 * u;
+  const double u = context.unit, left = area.x + 68 * u, gap = 8 * u;
   Layout layout;
   double right = area.right() - 10 * u;
   if (area.width >= 440 * u) {
@@ -29,20 +29,25 @@ Layout lay_out(const ViewContext& context, bool with_strip) {
     right -= width + 12 * u;
   }
   const double width = std::max(right - left, 20.0), top = area.y + 6 * u, bottom = area.bottom() - 24 * u;
-  // Where three are too flat to be read: used over true, then rho.
-  if (const int plots = static_cast<int>((bottom - top + gap) / (44 * u)); plots < 3 && !with_strip) {
-    const double height = plots < 2 ? bottom - top : (bottom - top - gap) / 2;
-    layout.lse = {left, top, width, 0};
-    layout.rho = {left, top, width, plots < 2 ? 0 : height};
-    layout.ratio = {left, bottom - height, width, std::max(height, 20.0)};
-    return layout;
+  // Where there are too many to be read, some go: the log-sum-exps first, used over true last.
+  const int most = std::max(1, static_cast<int>((bottom - top + gap) / (44 * u)));
+  struct Part {
+    Rect Layout::*rect;
+    double share;
+    int worth;
+  };
+  std::vector<Part> parts{{&Layout::lse, 0.9, 0}, {&Layout::rho, 1.25, 1}, {&Layout::ratio, 0.95, with_strip ? 2 : 3}};
+  if (with_strip) parts.push_back({&Layout::strip, 1.1, 3});
+  for (const Part& part : parts) layout.*part.rect = {left, top, width, 0};
+  double shares = 0;
+  std::erase_if(parts, [&](const Part& part) { return part.worth < 4 - most; });
+  for (const Part& part : parts) shares += part.share;
+  const double room = std::max(bottom - top - gap * (static_cast<double>(parts.size()) - 1), 20.0);
+  double y = top;
+  for (const Part& part : parts) {
+    layout.*part.rect = {left, y, width, room * part.share / shares};
+    y = (layout.*part.rect).bottom() + gap;
   }
-  const double room = std::max(bottom - top - gap * (with_strip ? 3 : 2), 40.0);
-  const double share = with_strip ? room / 4.2 : room / 3.1;
-  layout.lse = {left, top, width, share * 0.9};
-  layout.rho = {left, layout.lse.bottom() + gap, width, share * 1.25};
-  layout.ratio = {left, layout.rho.bottom() + gap, width, share * 0.95};
-  if (with_strip) layout.strip = {left, layout.ratio.bottom() + gap, width, std::max(bottom - layout.ratio.bottom() - gap, 1.0)};
   return layout;
 }
 
@@ -171,7 +176,7 @@ void DriftView::paint(Canvas& canvas, const ViewContext& context) {
   if (rho.high > 0.6) rho.high = std::max(rho.high, 1.03);
   const Plot plots[3] = {{canvas, context, layout.lse, x, lse}, {canvas, context, layout.rho, x, rho}, {canvas, context, layout.ratio, x, measure_axis(shown, second)}};
   const bool mass = chosen("measure") == "row mass", less = chosen("measure") == "difference";
-  const char* const names[3][2] = {{"LSE", "nats"}, {"\u03c1", "0-1"}, {mass ? "mass" : less ? "\u03c1\u0302 - \u03c1" : "\u03c1\u0302 / \u03c1", mass ? "" : less ? "0-1" : "log2"}};
+  const char* const names[3][2] = {{"LSE", "nats"}, {"\u03c1", "0-1"}, {mass ? "row" : less ? "\u03c1\u0302 - \u03c1" : "\u03c1\u0302 / \u03c1", mass ? "mass" : less ? "0-1" : "log2"}};
   for (int i = 0; i < 3; ++i) {
     if (plots[i].area().height <= 0) continue;
     plots[i].ground();
@@ -182,11 +187,13 @@ void DriftView::paint(Canvas& canvas, const ViewContext& context) {
   }
   if (!rows) {
     const std::string why = shown.rows.loading() ? "Reading the rows of this head." : shown.rows.problem;
-    paint_notice(canvas, context, layout.rho.height > 0 ? layout.rho : layout.ratio, why);
+    paint_notice(canvas, context, layout.rho.height > 0 ? layout.rho : layout.ratio.height > 0 ? layout.ratio : layout.strip, why);
   } else {
     if (layout.lse.height > 0) paint_lse(canvas, context, plots[0], shown, second);
     if (layout.rho.height > 0) paint_rho(canvas, context, plots[1], shown, second);
-    if (mass || less) {
+    if (layout.ratio.height <= 0) {
+      // the strip alone
+    } else if (mass || less) {
       paint_measure(canvas, context, plots[2], shown, second);
     } else {
       paint_ratio(canvas, context, plots[2], shown, second);
@@ -265,16 +272,16 @@ void DriftView::paint_ratio(Canvas& canvas, const ViewContext& context, const Pl
   if (other) plot.curve(other->ratio, Colour(theme.colour("text"), 0.8F), 1, Dash::Dashed);
   if (shown.track) plot.curve(shown.track->ratio, theme.colour("brush"));
   plot.note("alarm " + plot_number(number("alarm"), 0.01), Align::Begin, Align::Begin, "warn");
-  const double one = plot.y().place(1), line = 14 * context.unit;
+  const double one = plot.y().place(1), line = 14 * context.unit, words = plot.area().width - 8 * context.unit;
   TextStyle style = label_style(context);
   style.size = 11;
   style.halo = true;
   style.colour = theme.colour("positive");
   style.vertical = Align::End;
-  if (one - plot.y().place(number("alarm")) > line + 2 * context.unit) canvas.text({plot.area().x + 4 * context.unit, one - 1 * context.unit}, "above 1: over-weighted", style);
+  if (one - plot.y().place(number("alarm")) > line + 2 * context.unit) canvas.text({plot.area().x + 4 * context.unit, one - 1 * context.unit}, fit_text(canvas, "above 1: over-weighted", style, words), style);
   style.colour = theme.colour("negative");
   style.vertical = Align::Begin;
-  if (plot.area().bottom() - one > line) canvas.text({plot.area().x + 4 * context.unit, one + 1 * context.unit}, "below 1: under-weighted", style);
+  if (plot.area().bottom() - one > line) canvas.text({plot.area().x + 4 * context.unit, one + 1 * context.unit}, fit_text(canvas, "below 1: under-weighted", style, words), style);
 }
 
 PlotAxis DriftView::measure_axis(const Shown& shown, const RowSeries* other) const {

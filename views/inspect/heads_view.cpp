@@ -405,7 +405,7 @@ class HeadsView final : public ControlledView {
       }
       const double mean = recall.mean_of_layer(layer), height = std::clamp(layout_.cell * 0.25, 1.0, 6 * u), width = 32 * u;
       canvas.fill({right, y - height / 2, width, height}, context.theme.colour("line"));
-      if (!std::isnan(mean)) canvas.fill({right, y - height / 2, width * std::clamp((mean - 0.5) / 0.5, 0.0, 1.0), height}, context.theme.run(context.cursor.run));
+      if (!std::isnan(mean)) canvas.fill({right, y - height / 2, width * std::clamp(mean, 0.0, 1.0), height}, context.theme.run(context.cursor.run));
     }
     style.horizontal = Align::Middle;
     for (int head = 0; head < heads_; ++head) {
@@ -425,12 +425,11 @@ class HeadsView final : public ControlledView {
     style.colour = context.theme.colour("text2");
     std::string text = solo_ ? "L" + std::to_string(*solo_ / heads_) + " H" + std::to_string(*solo_ % heads_) + " alone; double-click shows all"
                        : layout_.cell < kSmallestThumbnail * u ? "one colour a cell: " + figure().label
-                       : sorted() ? "sorted by " + chosen("sort") + ", " + chosen("order") : std::string("right bars: mean recall 0.5\u20131");
+                       : sorted() ? "sorted by " + chosen("sort") + ", " + chosen("order") : std::string("right bars: mean recall 0\u20131");
     if (!missing_.empty() && !solo_) text = missing_;
     const double x = context.area.x + 8 * u, room = context.area.width - 16 * u;
-    canvas.push_clip({x, y - 8 * u, room, 16 * u});
+    text = fit_text(canvas, text, style, room);
     canvas.text({x, y}, text, style);
-    canvas.pop_clip();
     const std::string corner = "recall < 0.60";
     const double width = canvas.text_width(corner, style);
     if (canvas.text_width(text, style) + width + 30 * u > room || solo_) return;

@@ -206,9 +206,12 @@ void Inspection::set_operands_source(OperandsSource source) {
     const std::lock_guard lock(loader_->mutex);
     loader_->operands_source = std::move(source);
   }
+  ++sources_;
   loader_->forget_problems();
   changed();
 }
+
+bool Inspection::loading() const { return loader_->pending(); }
 
 std::string Inspection::key_of(int run, const std::string& key) const {
   const InspectedRun& of = this->run(run);
@@ -216,7 +219,13 @@ std::string Inspection::key_of(int run, const std::string& key) const {
 }
 
 std::shared_ptr<const void> Inspection::fetch_any(int run, const std::string& key, Load load, std::int64_t bytes, std::string* problem) {
-  return loader_->fetch(captures_[this->run(run).capture], key_of(run, key), std::move(load), bytes, "", problem);
+  auto value = loader_->fetch(captures_[this->run(run).capture], key_of(run, key), std::move(load), bytes, "", problem);
+  return noted(std::move(value), *problem);
+}
+
+std::shared_ptr<const void> Inspection::noted(std::shared_ptr<const void> value, const std::string& problem) {
+  if (!problem.empty()) last_problem_ = problem;
+  return value;
 }
 
 Datum<CaptureCall> Inspection::call(const InspectCursor& at) {
@@ -351,6 +360,7 @@ Datum<AttentionOperands> Inspection::operands(const InspectCursor& at) {
   datum.value = std::static_pointer_cast<const AttentionOperands>(
       loader_->fetch(captures_[run(at.run).capture], key_of(at.run, "operands " + call_key(at)), load_operands(at),
                      operand_bytes(record), key_of(at.run, call_key(at)), &datum.problem));
+  noted(datum.value, datum.problem);
   return datum;
 }
 
@@ -388,6 +398,7 @@ Datum<Inspection::ExactRow> Inspection::exact_row(const InspectCursor& at, std::
   if (query < 0 || query >= tokens) {
     Datum<ExactRow> datum;
     datum.problem = "No token is locked. Click one on an output, a map or a word.";
+    noted(nullptr, datum.problem);
     return datum;
   }
   return fetch_exact<ExactRow>(
@@ -426,7 +437,8 @@ std::shared_ptr<const void> Inspection::fetch_exact_any(const InspectCursor& at,
     const auto operands = std::static_pointer_cast<const AttentionOperands>(loader_->now(reader, operands_key, all, operands_bytes));
     return make(*operands, reader);
   };
-  return loader_->fetch(captures_[of.capture], key_of(at.run, "exact " + call_key(at) + " " + key), load, bytes, key_of(at.run, call_key(at)), problem);
+  auto value = loader_->fetch(captures_[of.capture], key_of(at.run, "exact " + call_key(at) + " " + key), load, bytes, key_of(at.run, call_key(at)), problem);
+  return noted(std::move(value), *problem);
 }
 
 }  // namespace ditscope::views

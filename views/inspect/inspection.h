@@ -79,6 +79,10 @@ class Inspection {
   /// Something of whole runs was written into a capture (a bookmark): what was asked for of them is asked for again.
   void reread();
 
+  /// Why the last value that was asked for and cannot be had cannot be; forget_problem() empties it.
+  const std::string& last_problem() const { return last_problem_; }
+  void forget_problem() { last_problem_.clear(); }
+
   const std::vector<InspectedRun>& runs() const { return runs_; }
   const std::vector<std::filesystem::path>& captures() const { return captures_; }
   bool empty() const { return runs_.empty(); }
@@ -128,6 +132,10 @@ class Inspection {
 
   /// From q and k, stored or replayed. One call is kept at a time.
   void set_operands_source(OperandsSource source);
+  /// Whether anything that was asked for is still on its way.
+  bool loading() const;
+  /// How often a source was set: what was not to be had from one may be from the next.
+  int sources() const { return sources_; }
   Datum<AttentionOperands> operands(const InspectCursor& at);
   struct ExactRow {
     std::vector<float> probability;   // (T) raster order
@@ -150,6 +158,7 @@ class Inspection {
   std::shared_ptr<const void> fetch_exact_any(const InspectCursor& at, const std::string& key, Make make, std::int64_t bytes, std::string* problem);
   static std::int64_t operand_bytes(const CaptureRun& record);
   void changed();
+  std::shared_ptr<const void> noted(std::shared_ptr<const void> value, const std::string& problem);
   void reload(int capture);
   std::size_t steps_of(int capture) const;
 
@@ -162,6 +171,8 @@ class Inspection {
   InspectCursor cursor_;
   std::vector<std::int64_t> locked_;
   InspectHover hover_;
+  std::string last_problem_;
+  int sources_ = 0;
   std::unique_ptr<Loader> loader_;
 };
 

@@ -157,6 +157,11 @@ void Inspection::Loader::clear() {
   }
 }
 
+bool Inspection::Loader::pending() const {
+  const std::lock_guard lock(mutex);
+  return std::any_of(entries_.begin(), entries_.end(), [](const auto& item) { return item.second.pending; });
+}
+
 std::uint64_t Inspection::Loader::generation() const {
   const std::lock_guard lock(mutex);
   return generation_;

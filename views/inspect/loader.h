@@ -28,6 +28,8 @@ struct Inspection::Loader {
   void forget(const std::string& prefix);
   /// Ends what runs and forgets everything.
   void clear();
+  /// Whether a load waits or goes on.
+  bool pending() const;
   /// Grows when captures are closed.
   std::uint64_t generation() const;
   /// Whether a slow load should give up: captures were closed, or the newest request is about another call.

@@ -95,7 +95,8 @@ struct QuadrantNotes {
 };
 /// Draws what belongs to the axes: labels of frames and text along the edges, the frame grid, the border of text, the names of the
 /// quadrants (beside those that are too narrow for it). @param labels_px  room above and left of the plot
-void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes, double labels_px, const QuadrantNotes& notes = {});
+/// @param notes  null: quadrants have no names, for the plot is empty
+void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes, double labels_px, const QuadrantNotes* notes);
 /// Draws the locked tokens (brush colour, with a marker at the edge) and what the mouse is over (dashed).
 void paint_brush(Canvas& canvas, const ViewContext& context, const MapAxes& axes);
 

@@ -21,7 +21,7 @@ std::shared_ptr<const RowProfile> row_profile(Inspection& inspection, const Insp
   const TokenGeometry& geometry = run.geometry;
   problem->clear();
   if (query < 0 || query >= geometry.tokens()) {
-    *problem = "No token is locked. Click one on an output, a map or a word.";
+    *problem = inspection.exact_row(at, query).problem;  // no token
     return nullptr;
   }
   auto row = std::make_shared<RowProfile>();
@@ -48,6 +48,7 @@ std::shared_ptr<const RowProfile> row_profile(Inspection& inspection, const Insp
     }
     row->how = "mean of " + std::to_string(level->block_tokens) + " x " + std::to_string(level->block_tokens) + " tokens" +
                (exact.loading() && allow_exact ? "; the exact row is on its way" : "; the exact value needs q and k");
+    row->problem = exact.problem;
   }
   row->kept.assign(row->probability.size(), 1);
   const Datum<CapturePlan> plan = inspection.plan(mask_at);

@@ -17,6 +17,7 @@ struct RowProfile {
   bool exact = false;
   bool settled = false;             ///< nothing better is on its way
   std::string how;                  ///< "exact, recomputed from q and k", "mean of 64 x 64 tokens"
+  std::string problem;              ///< why it is not exact where it should be
   double kept_mass = 1;             ///< share of the row that the mask keeps
   double log_sum_exp = 0;           ///< of an exact row
 };

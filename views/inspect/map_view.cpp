@@ -9,6 +9,7 @@
 #include "views/inspect/map_row.h"
 #include "views/inspect/mask_data.h"
 #include "views/inspect/plot_controls.h"
+#include "views/inspect/plot_paint.h"
 #include "views/inspect/range.h"
 #include "views/inspect/views.h"
 
@@ -60,6 +61,9 @@ class MapView final : public ControlledView {
     std::vector<Control> all = ControlledView::controls(context);
     for (const InspectedRun& run : context.inspection.runs()) all[0].choices.insert(all[0].choices.end() - 1, std::string(1, run.letter));
     if (shown_run_ != 0) all[0].value = std::string(1, shown_run_);
+    for (Control& control : all) {
+      if (control.name == "exact") control.problem = exact_problem_;
+    }
     if (context.inspection.empty() || !context.inspection.run(context.cursor.run).geometry.position_major()) {
       std::erase_if(all, [](const Control& control) { return control.name == "order"; });
     }
@@ -85,12 +89,13 @@ class MapView final : public ControlledView {
     axes_.lay_out(geometry, l.plot, parse_quadrant(chosen("quadrant")), !geometry.position_major() || chosen("order") == "raster" || orders_differ_);
     canvas.fill(l.plot, context.theme.colour("view"));
     const std::string problem = load(context);
+    noticed_ = false;
     if (level_) {
       paint_levels(canvas, context);
     } else {
       paint_notice(canvas, context, l.plot, problem.empty() ? "Loading the map of step " + std::to_string(at_.step) + "." : problem);
     }
-    paint_axes(canvas, context, axes_, l.labels_px, notes_);
+    paint_axes(canvas, context, axes_, l.labels_px, noticed_ || !level_ ? nullptr : &notes_);
     paint_brush(canvas, context, axes_);
     paint_header(canvas, context, l);
     if (level_ && l.bar.width > 0) ranges_[differs_].paint(canvas, context, l.bar, colours(context), value_scale());
@@ -271,9 +276,12 @@ class MapView final : public ControlledView {
       if (!bitmaps_[level]) bitmaps_[level] = picture(context, shown.density, shown.cells(), shown.cells());
       paint_cells(canvas, axes_, bitmaps_[level], shown.edges);
     } else {
+      noticed_ = exact.tiles.empty();
       shown_text_ = "no map in raster order";
-      paint_notice(canvas, context, axes_.plot(), "In raster order there are only exact tiles, from q and k. " +
-                                                      (exact_problem_.empty() ? std::string("Zoom in until they can be computed.") : exact_problem_));
+      if (noticed_) {
+        paint_notice(canvas, context, axes_.plot(), "In raster order there are only exact tiles, from q and k. " +
+                                                        (exact_problem_.empty() ? std::string("Zoom in until they can be computed.") : exact_problem_));
+      }
     }
     for (Shown* tile : exact.tiles) {
       const TileArea& area = tile->area;
@@ -360,15 +368,16 @@ class MapView final : public ControlledView {
     if (!axes_.raster()) text += ", order (y, x, f)";
     const std::string letters(1, inspection.run(at_.run).letter);
     text = (differs_ ? letters + " - " + std::string(1, inspection.run(less_.run).letter) : letters) + "  " + text;
-    const double left = l.header.x, right = l.header.right();
     style.face = Face::Numbers;
-    canvas.push_clip({left, l.header.y, l.header.width, l.header.height});
-    const double room = l.header.width - canvas.text_width(shown_text_, style) - 12 * context.unit;
+    // A small map has less room above it than there is beside it.
+    double left = l.header.x, right = l.header.right();
+    if (canvas.text_width(shown_text_, style) > right - left) left = context.area.x + 8 * context.unit, right = context.area.right() - 8 * context.unit;
+    const std::string how = fit_text(canvas, shown_text_, style, right - left);
+    const double room = right - left - canvas.text_width(how, style) - 12 * context.unit;
     if (canvas.text_width(text, style) < room) canvas.text({left, l.header.y}, text, style);
     style.horizontal = Align::End;
     if (!exact_problem_.empty()) style.colour = context.theme.colour("text3");  // the tooltip has the reason
-    if (level_) canvas.text({right, l.header.y}, shown_text_, style);
-    canvas.pop_clip();
+    if (level_) canvas.text({right, l.header.y}, how, style);
     if (l.plot.x - context.area.x < 28 * context.unit || l.plot.height < 160 * context.unit) return;
     style.horizontal = Align::Middle;
     style.face = Face::Words;
@@ -383,7 +392,7 @@ class MapView final : public ControlledView {
     const InspectCursor mask_at = context.cursor;
     const std::string key = std::to_string(query) + " " + std::to_string(at_.run) + " " + std::to_string(mask_at.run) + " " + std::to_string(at_.step) + " " +
                             std::to_string(at_.layer) + " " + std::to_string(at_.head) + " " + std::to_string(at_.branch) +
-                            (on("exact") && !inspection.locked().empty() ? " exact" : "");
+                            (on("exact") && !inspection.locked().empty() ? " exact" + std::to_string(inspection.sources()) : "");
     if (row_ && row_key_ == key && row_->settled) return row_;
     // A hovered row comes from the map; one that is locked is worth q and k.
     row_ = row_profile(inspection, at_, mask_at, query, on("exact") && !inspection.locked().empty(), &row_problem_);
@@ -513,6 +522,7 @@ class MapView final : public ControlledView {
   MapAxes axes_;
   RangeControl ranges_[2];  ///< of maps and of differences
   bool differs_ = false, orders_differ_ = false;
+  bool noticed_ = false;  ///< a sentence stands where the map would be
   InspectCursor at_, less_, loaded_;
   std::shared_ptr<const MapLevel> source_, source_less_, level_, fitted_level_;
   std::vector<MapLevel> pyramid_;

@@ -7,6 +7,7 @@
 #include "views/inspect/map_row.h"
 #include "views/inspect/mask_data.h"
 #include "views/inspect/plot_controls.h"
+#include "views/inspect/plot_paint.h"
 #include "views/inspect/views.h"
 #include "views/state/words.h"
 
@@ -65,16 +66,17 @@ class MaskView final : public ControlledView {
     const std::string problem = load(context);
     if (cells_) {
       paint_mask(canvas, context);
-      if (!kernel()) paint_axes(canvas, context, axes_, l.labels_px);
+      const QuadrantNotes names_alone;
+      if (!kernel()) paint_axes(canvas, context, axes_, l.labels_px, &names_alone);
     } else {
-      paint_axes(canvas, context, axes_, l.labels_px);
+      paint_axes(canvas, context, axes_, l.labels_px, nullptr);
       paint_notice(canvas, context, l.plot, problem.empty() ? "Loading the mask." : problem);
     }
     if (kernel()) {
       TextStyle style;
       style.size = 11;
       style.colour = context.theme.colour("text2");
-      canvas.text({l.plot.x, l.plot.y - 15 * context.unit}, "slots of the kernel, blocks of 64 x 64", style);
+      canvas.text({l.plot.x, l.plot.y - 15 * context.unit}, fit_text(canvas, "slots of the kernel, blocks of 64 x 64", style, context.area.right() - l.plot.x), style);
     } else {
       paint_brush(canvas, context, axes_);
     }
@@ -246,7 +248,10 @@ class MaskView final : public ControlledView {
     canvas.text({area.x + canvas.text_width(percent(kept, ""), figure) + 6 * u, y + 7 * u}, "% kept", words);
     words.colour = context.theme.colour("text2");
     numbers.colour = context.theme.colour("text2");
-    canvas.text({area.right(), y + 7 * u}, percent(1 - kept, " % skipped"), numbers);
+    // The other reading of the same number, in words where there is room for them.
+    const double taken = canvas.text_width(percent(kept, ""), figure) + canvas.text_width("% kept", words) + 14 * u;
+    const std::string skipped = percent(1 - kept, " % skipped");
+    canvas.text({area.right(), y + 7 * u}, canvas.text_width(skipped, numbers) <= area.width - taken ? skipped : "", numbers);
     y += 28 * u;
     const Rect bar{area.x, y, area.width, 5 * u};
     canvas.fill(bar, context.theme.colour("line"));

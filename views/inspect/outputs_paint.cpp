@@ -31,7 +31,8 @@ void OutputsView::paint_side(Canvas& canvas, const ViewContext& context, const R
   }
 }
 
-void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& side, const OutputSide* less) {
+void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& side, const OutputSide* less,
+                              double taken) {
   if (!side.frames || side.frames->count == 0) return;
   const Frames& frames = *side.frames;
   const InspectedRun& run = context.inspection.run(side.run);
@@ -66,7 +67,7 @@ void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const 
   if (!less) {
     const Datum<Series> psnr = side.run > 0 && mode() == "grid" ? psnr_of(context, side.run) : Datum<Series>{};
     const auto frame = static_cast<std::size_t>(playback_.frame());
-    paint_tag(canvas, context, pane, side.run, run.letter, run.record.name + (psnr && frame < psnr->size() ? ", " + decibel_text((*psnr)[frame]) : ""));
+    taken = paint_tag(canvas, context, pane, side.run, run.letter, run.record.name + (psnr && frame < psnr->size() ? ", " + decibel_text((*psnr)[frame]) : ""));
   }
   Point probe{-1, -1};
   if (hover_) {
@@ -83,7 +84,8 @@ void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const 
       text += (text.empty() ? "" : " ") + value;
     }
   }
-  if (!text.empty()) paint_corner(canvas, context, pane, text, Align::End, Align::Begin);
+  if (mode() == "wipe" && chosen("wipe") != "horizontal") taken = std::max(taken, pane.x + wipe_ * pane.width + 26 * context.unit);
+  if (!text.empty()) paint_value(canvas, context, pane, text, taken);
 }
 
 void OutputsView::paint_pair(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& first, const OutputSide& second) {
@@ -157,9 +159,10 @@ double OutputsView::common_range(const ViewContext& context, const OutputSide& f
   return range > 0 ? range : 4.0 / 255;
 }
 
-void OutputsView::paint_difference(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& first, const OutputSide& second, bool temporal) {
+double OutputsView::paint_difference(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& first, const OutputSide& second, bool temporal) {
   if (!first.frames || !second.frames || first.frames->count == 0 || second.frames->count == 0) {
-    return paint_notice(canvas, context, pane, first.frames.loading() || second.frames.loading() ? "Reading the frames." : "One of the runs has no frames.");
+    paint_notice(canvas, context, pane, first.frames.loading() || second.frames.loading() ? "Reading the frames." : "One of the runs has no frames.");
+    return 0;
   }
   const std::string a = temporal ? "f(t-1)" : std::string(1, context.inspection.run(first.run).letter);
   const std::string b = temporal ? "f(t)" : std::string(1, context.inspection.run(second.run).letter);
@@ -174,14 +177,17 @@ void OutputsView::paint_difference(Canvas& canvas, const ViewContext& context, c
   }
   if (!bitmap) {
     bitmap = difference_bitmap(kind, *first.frames, first_frame, *second.frames, second.frame, range, context.theme);
-    if (!bitmap) return paint_notice(canvas, context, pane, "The videos differ in size; there is no difference to show.");
+    if (!bitmap) {
+      paint_notice(canvas, context, pane, "The videos differ in size; there is no difference to show.");
+      return 0;
+    }
     if (differences_.size() >= 8) differences_.erase(differences_.begin());
     differences_.emplace_back(key, bitmap);
   }
   paint_picture(canvas, pane, camera_, bitmap, first.frames->width, first.frames->height, camera_.scale < 1);
   const InspectedRun& shown = context.inspection.run(second.run);
-  if (mode() != "difference") paint_tag(canvas, context, pane, second.run, shown.letter, shown.record.name);
   paint_corner(canvas, context, pane, difference_text(kind, a, b, range, fixed), Align::Begin, Align::End);
+  return mode() == "difference" ? 0 : paint_tag(canvas, context, pane, second.run, shown.letter, shown.record.name);
 }
 
 void OutputsView::paint_transport(Canvas& canvas, const ViewContext& context, const OutputLayout& layout) const {
@@ -274,7 +280,7 @@ void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const O
   small.horizontal = Align::End;
   const auto& words = run.geometry.words(context.cursor.branch);
   canvas.text({layout.words_title.x, layout.words_title.y}, "Prompt words", strong);
-  if (words.empty()) canvas.text({layout.words.x, layout.words.y}, "This branch has no words: its text is padding.", label_style(context));
+  if (words.empty()) canvas.text({layout.words.x, layout.words.y}, fit_text(canvas, "This branch has no words: its text is padding.", label_style(context), layout.words.width), label_style(context));
   if (!has_heat(context)) {
     canvas.text({layout.strip_title.x, layout.strip_title.y}, look_title(context), strong);
     paint_notice(canvas, context, layout.strip, "Click a pixel or a word.");
@@ -321,7 +327,8 @@ void OutputsView::paint_look(Canvas& canvas, const ViewContext& context, const O
   const TokenLook::Heat kind = heat->heat;
   const std::string legend = kind == TokenLook::Heat::Rho ? "0 to 1" : kind == TokenLook::Heat::Drift ? "0.5 to 2, centred on 1"
                              : to ? factor_text(heat->sum) + " uniform" : "text mass " + percent_text(heat->text_mass);
-  canvas.text({layout.words_title.right(), layout.words_title.y + 1 * u}, legend, small);
+  const double beside = layout.words_title.width - canvas.text_width("Prompt words", strong) - 10 * u;
+  canvas.text({layout.words_title.right(), layout.words_title.y + 1 * u}, fit_text(canvas, legend, small, beside), small);
   std::vector<double> weights;
   if (kind != TokenLook::Heat::Drift) weights = word_weights(*heat, words, to || kind == TokenLook::Heat::Rho);
   word_places_ = paint_words(canvas, context, layout.words, words, weights);

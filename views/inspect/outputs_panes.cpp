@@ -33,7 +33,7 @@ void paint_picture(Canvas& canvas, const Rect& pane, const Camera& camera, const
   canvas.pop_clip();
 }
 
-void paint_tag(Canvas& canvas, const ViewContext& context, const Rect& pane, int run, char letter, const std::string& name) {
+double paint_tag(Canvas& canvas, const ViewContext& context, const Rect& pane, int run, char letter, const std::string& name) {
   const double u = context.unit, side = 18 * u;
   const Rect badge{pane.x + 4 * u, pane.y + 4 * u, side, side};
   canvas.fill(badge, context.theme.run(run), 3 * u);
@@ -44,7 +44,17 @@ void paint_tag(Canvas& canvas, const ViewContext& context, const Rect& pane, int
   TextStyle words = label_style(context, "text");
   words.vertical = Align::Middle;
   const std::string shown = fit_text(canvas, name, words, pane.width - side - 20 * u);
-  if (!shown.empty() && pane.width > 170 * u) paint_plate(canvas, context, {badge.right() + 4 * u, badge.y + side / 2}, shown, words);
+  if (shown.empty() || pane.width <= 170 * u) return badge.right();
+  return paint_plate(canvas, context, {badge.right() + 4 * u, badge.y + side / 2}, shown, words).right();
+}
+
+void paint_value(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::string& text, double taken) {
+  TextStyle style = number_style(context);
+  style.size = 11;
+  const double u = context.unit;
+  // Below the names of the runs where it would lie over them.
+  const bool below = pane.right() - canvas.text_width(text, style) - 16 * u < taken;
+  paint_corner(canvas, context, {pane.x, pane.y + (below ? 22 * u : 0), pane.width, pane.height}, text, Align::End, Align::Begin);
 }
 
 void paint_corner(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::string& text, Align horizontal, Align vertical) {

@@ -15,10 +15,12 @@ inline constexpr double kPixelValuesFrom = 50;  ///< length a pixel from which i
 /// A bitmap as a camera sees it in a pane. Clips to the pane.
 void paint_picture(Canvas& canvas, const Rect& pane, const Camera& camera, const std::shared_ptr<const Bitmap>& bitmap, double width, double height,
                    bool smooth, float alpha = 1);
-/// Letter on the run's colour in the upper left corner, then a name.
-void paint_tag(Canvas& canvas, const ViewContext& context, const Rect& pane, int run, char letter, const std::string& name);
+/// Letter on the run's colour in the upper left corner, then a name. @return where it ends
+double paint_tag(Canvas& canvas, const ViewContext& context, const Rect& pane, int run, char letter, const std::string& name);
 /// Text on a plate in a corner of the pane.
 void paint_corner(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::string& text, Align horizontal, Align vertical);
+/// A value in the upper right corner. @param taken  how far tags reach there
+void paint_value(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::string& text, double taken);
 /// A token as a box of pixels; dotted where the frame shown is not one of its own.
 void paint_token_box(Canvas& canvas, const ViewContext& context, const Rect& pane, const Camera& camera, const TokenPixels& pixels, bool of_this_frame,
                      bool crosshair);

@@ -145,7 +145,8 @@ Datum<TokenLook> OutputsView::look(const ViewContext& context, int of) {
   at.head = std::clamp(at.head, 0, std::max(run.record.model.heads - 1, 0));
   at.branch = std::clamp(at.branch, 0, std::max(static_cast<int>(run.record.branches.size()) - 1, 0));
   const LookWish wish{context.inspection.locked(), chosen("direction") != "looks at", chosen("heads") == "mean"};
-  const std::string key = context.inspection.captures()[run.capture].string() + " " + std::to_string(run.record.run_id) + " " + chosen("heat") + " " + wish.key();
+  const std::string key = context.inspection.captures()[run.capture].string() + " " + std::to_string(run.record.run_id) + " " + chosen("heat") + " " + wish.key() +
+                          " " + std::to_string(context.inspection.sources());
   Looked& known = looks_[of];
   if (known.look && known.key == key && known.at == at) {
     Datum<TokenLook> same;
@@ -235,20 +236,21 @@ void OutputsView::paint(Canvas& canvas, const ViewContext& context) {
     const Datum<Frames>& frames = sides[0].frames;
     paint_notice(canvas, context, layout.panes, frames.loading() ? "Reading the frames." : kNoFrames);
   } else if (mode() == "difference" && sides.size() == 2) {
-    paint_difference(canvas, context, panes[0], sides[0], sides[1], false);
-    paint_marks(canvas, context, panes[0], sides[1], &sides[0]);
+    const double taken = paint_difference(canvas, context, panes[0], sides[0], sides[1], false);
+    paint_marks(canvas, context, panes[0], sides[1], &sides[0], taken);
   } else if (two_at_once() && sides.size() == 2) {
     paint_pair(canvas, context, panes[0], sides[0], sides[1]);
   } else {
     for (std::size_t i = 0; i < panes.size() && i < sides.size(); ++i) {
       OutputSide less = grid ? side(context, 0) : sides[i];
       if (temporal) less.frame = std::max(less.frame - 1, 0);
+      double taken = 0;
       if (grid || temporal) {
-        paint_difference(canvas, context, panes[i], less, sides[i], temporal);
+        taken = paint_difference(canvas, context, panes[i], less, sides[i], temporal);
       } else {
         paint_side(canvas, context, panes[i], sides[i]);
       }
-      paint_marks(canvas, context, panes[i], sides[i], grid || temporal ? &less : nullptr);
+      paint_marks(canvas, context, panes[i], sides[i], grid || temporal ? &less : nullptr, taken);
     }
     if (sides.size() == 1 && !grid && (two_at_once() || mode() == "difference grid")) {
       paint_corner(canvas, context, panes[0], "one run: nothing to compare with", Align::Middle, Align::End);

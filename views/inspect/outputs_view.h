@@ -63,9 +63,10 @@ class OutputsView final : public ControlledView {
   void follow_lock(const ViewContext& context);
   void follow_clip(const ViewContext& context, const Frames& frames);
   void paint_side(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& side, float alpha = 1);
-  void paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& side, const OutputSide* less = nullptr);
+  void paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& side, const OutputSide* less = nullptr, double taken = 0);
   void paint_pair(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& first, const OutputSide& second);
-  void paint_difference(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& first, const OutputSide& second, bool temporal);
+  /// @return how far its tag reaches
+  double paint_difference(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& first, const OutputSide& second, bool temporal);
   void paint_transport(Canvas& canvas, const ViewContext& context, const OutputLayout& layout) const;
   void paint_psnr(Canvas& canvas, const ViewContext& context, const Rect& area, double right) const;
   void paint_look(Canvas& canvas, const ViewContext& context, const OutputLayout& layout, const OutputSide& side);

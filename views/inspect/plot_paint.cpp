@@ -249,10 +249,16 @@ void Plot::end_labels(const std::vector<Label>& labels) const {
   const double half = 7 * context_.unit;
   const double top = ends.empty() ? 0 : *std::min_element(ends.begin(), ends.end());
   for (const double end : ends) wanted.push_back(end + (end == top ? -1.4 : 1.4) * half);
+  wanted.resize(std::min(wanted.size(), static_cast<std::size_t>(std::max(area_.height / (2 * half), 0.0))));
+  shown.resize(wanted.size());
   const std::vector<double> at = spread(wanted, 2 * half, area_.y + half, area_.bottom() - half);
   for (std::size_t i = 0; i < shown.size(); ++i) {
     style.colour = shown[i]->colour;
-    canvas_.text({area_.right() - 4 * context_.unit, at[i]}, shown[i]->text, style);
+    const double right = area_.right() - 4 * context_.unit;
+    const std::string text = fit_text(canvas_, shown[i]->text, style, right - area_.x);
+    const double width = canvas_.text_width(text, style);
+    canvas_.text({right, at[i]}, text, style);
+    labels_.push_back({right - width, at[i] - half, width, 2 * half});
   }
 }
 
@@ -265,7 +271,13 @@ void Plot::note(const std::string& text, Align horizontal, Align vertical, const
   const double pad = 4 * context_.unit;
   const double x = horizontal == Align::Begin ? area_.x + pad : horizontal == Align::End ? area_.right() - pad : area_.x + area_.width / 2;
   const double y = vertical == Align::Begin ? area_.y + pad / 2 : vertical == Align::End ? area_.bottom() - pad / 2 : area_.y + area_.height / 2;
-  canvas_.text({x, y}, fit_text(canvas_, text, style, area_.width - 2 * pad), style);
+  double room = area_.width - 2 * pad;
+  const double line = 14 * context_.unit, from = vertical == Align::Begin ? y : vertical == Align::End ? y - line : y - line / 2;
+  for (const Rect& label : labels_) {
+    if (horizontal == Align::Begin && label.y < from + line && label.bottom() > from) room = std::min(room, label.x - x - pad);
+  }
+  // A few letters of it would be none.
+  if (room > 40 * context_.unit || canvas_.text_width(text, style) <= room) canvas_.text({x, y}, fit_text(canvas_, text, style, room), style);
 }
 
 }  // namespace ditscope::views

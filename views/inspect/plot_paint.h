@@ -61,7 +61,8 @@ class Plot {
     std::string text;
     Colour colour;
   };
-  void end_labels(const std::vector<Label>& labels) const;
+  void end_labels(const std::vector<Label>& labels) const;  ///< as many as fit below each other
+  /// As much of a text as fits beside the labels.
   void note(const std::string& text, Align horizontal, Align vertical, const char* token = "text2") const;
 
  private:
@@ -70,6 +71,7 @@ class Plot {
   const ViewContext& context_;
   Rect area_;
   PlotAxis x_, y_;
+  mutable std::vector<Rect> labels_;  ///< where they stand
 };
 
 /// An axis of steps 0 .. steps-1, each in the middle of a column.

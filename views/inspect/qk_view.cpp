@@ -33,7 +33,6 @@ class QkView final : public InspectView {
     const TokenGeometry& geometry = inspection.run(context.cursor.run).geometry;
     std::string problem;
     const std::int64_t key = key_of(context, query, &problem);
-    if (query < 0 || query >= geometry.tokens()) return paint_notice(canvas, context, plot_, "No token is locked. Click one on an output, a map or a word.");
     if (key < 0) return paint_notice(canvas, context, plot_, problem.empty() ? "Loading q and k." : problem);
     const Datum<Terms> terms = load(context, query, key);
     if (!terms) return paint_notice(canvas, context, plot_, terms.loading() ? "Loading q and k." : terms.problem);
@@ -91,10 +90,13 @@ class QkView final : public InspectView {
   /// The key under the mouse in any view, else the second locked token, else the largest key of the row.
   std::int64_t key_of(const ViewContext& context, std::int64_t query, std::string* problem) {
     const TokenGeometry& geometry = context.inspection.run(context.cursor.run).geometry;
+    if (query < 0 || query >= geometry.tokens()) {
+      *problem = context.inspection.exact_row(context.cursor, query).problem;
+      return -1;
+    }
     const std::int64_t hovered = context.inspection.hover().key;
     if (hovered >= 0 && hovered < geometry.tokens()) return hovered;
     if (context.inspection.locked().size() > 1) return context.inspection.locked()[1];
-    if (query < 0 || query >= geometry.tokens()) return -1;
     const Datum<Inspection::ExactRow> row = context.inspection.exact_row(context.cursor, query);
     *problem = row.problem;
     if (!row) return -1;

@@ -8,6 +8,7 @@
 #include "views/inspect/map_row.h"
 #include "views/inspect/mask_data.h"
 #include "views/inspect/plot_controls.h"
+#include "views/inspect/plot_paint.h"
 #include "views/inspect/range.h"
 #include "views/inspect/views.h"
 
@@ -41,6 +42,11 @@ class RowsView final : public ControlledView {
     static const ViewInfo kInfo{"rows", "Rows", "What one query token looks at: every key, over the frames, and its largest keys.", "p_j = exp(q.k_j / sqrt(d) - LSE)",
                                 "recomputed from q and k, or the row of the map", "click locks, hover shows the key", 280};
     return kInfo;
+  }
+  std::vector<Control> controls(const ViewContext& context) const override {
+    std::vector<Control> all = ControlledView::controls(context);
+    if (row_ && on("exact")) all[1].problem = row_->problem;
+    return all;
   }
   void set_control(const std::string& name, const std::string& value) override {
     ControlledView::set_control(name, value);
@@ -105,7 +111,7 @@ class RowsView final : public ControlledView {
     const std::int64_t query = row_query(context.inspection);
     std::string key;
     for (const std::int64_t n : {query, std::int64_t{at.run}, std::int64_t{at.step}, std::int64_t{at.layer}, std::int64_t{at.head}, std::int64_t{at.branch}}) key += std::to_string(n) + " ";
-    key += on("exact") ? "exact" : "";
+    key += on("exact") ? "exact" + std::to_string(context.inspection.sources()) : "";
     if (row_ && key == key_ && row_->settled) return;
     const auto row = row_profile(context.inspection, at, at, query, on("exact"), problem);
     if (row && row_ && key == key_ && row->exact == row_->exact && row->settled == row_->settled) return;
@@ -150,7 +156,7 @@ class RowsView final : public ControlledView {
     char text[96];
     if (row_->exact) std::snprintf(text, sizeof text, "LSE %.3f nats, kept %.1f %% of mass, exact", row_->log_sum_exp, 100 * row_->kept_mass);
     else std::snprintf(text, sizeof text, "kept %.1f %% of mass, pooled", 100 * row_->kept_mass);
-    canvas.text({x, l.header.y}, text, style);
+    canvas.text({x, l.header.y}, fit_text(canvas, text, style, l.header.right() - x), style);
     canvas.pop_clip();
     style.horizontal = Align::End;
     for (const auto& [axis, y] : {std::pair{range_.white, l.curve.y}, std::pair{range_.black, l.curve.bottom() - 12 * context.unit}}) {
@@ -175,7 +181,8 @@ class RowsView final : public ControlledView {
     }
     style.face = Face::Words;
     style.horizontal = Align::Begin;
-    canvas.text({l.curve.x, l.curve.bottom() + 17 * context.unit}, "p over the frames, key tokens left to right; below as heat", style);
+    const std::string said = "p over the frames, key tokens left to right; below as heat";
+    canvas.text({l.curve.x, l.curve.bottom() + 17 * context.unit}, fit_text(canvas, said, style, l.curve.width), style);
   }
 
   struct FrameGrid {
@@ -235,12 +242,16 @@ class RowsView final : public ControlledView {
     words.colour = context.theme.colour("text2");
     numbers.face = Face::Numbers;
     canvas.push_clip(area);
-    const double p_x = area.x + area.width * 0.62, uniform_x = area.x + area.width * 0.84;
+    // Without room for all, the multiple of uniform attention goes: it says the same as p.
+    const double state = canvas.text_width("kept  ", numbers), figure = canvas.text_width("0.00e-0  ", numbers);
+    const bool uniform = area.width > 110 * u + state + figure + canvas.text_width("\u00d7 uniform  ", words);
+    const double uniform_x = area.right() - state, p_x = uniform ? uniform_x - canvas.text_width("\u00d7 uniform  ", words) : uniform_x;
+    const double name = p_x - figure - area.x;
     words.horizontal = Align::Begin;
-    canvas.text({area.x, area.y}, "Top keys", words);
+    canvas.text({area.x, area.y}, fit_text(canvas, "Top keys", words, name), words);
     words.horizontal = Align::End;
     canvas.text({p_x, area.y}, "p", words);
-    canvas.text({uniform_x, area.y}, "\u00d7 uniform", words);
+    if (uniform) canvas.text({uniform_x, area.y}, "\u00d7 uniform", words);
     double y = area.y + line + 2 * u;
     for (std::size_t i = 0; i < order_.size() && y + line <= area.bottom(); ++i, y += line) {
       const std::int64_t token = order_[i];
@@ -248,12 +259,12 @@ class RowsView final : public ControlledView {
       const bool kept = row_->kept[static_cast<std::size_t>(token)];
       numbers.colour = context.theme.colour(token == context.inspection.hover().key ? "accent" : "text");
       numbers.horizontal = Align::Begin;
-      canvas.text({area.x, y}, std::to_string(i + 1) + " " + geometry.name(token, context.cursor.branch), numbers);
+      canvas.text({area.x, y}, fit_text(canvas, std::to_string(i + 1) + " " + geometry.name(token, context.cursor.branch), numbers, name), numbers);
       numbers.horizontal = Align::End;
       canvas.text({p_x, y}, probability_text(p), numbers);
       char text[32];
       std::snprintf(text, sizeof text, "%.3g", p * static_cast<double>(geometry.tokens()));
-      canvas.text({uniform_x, y}, text, numbers);
+      if (uniform) canvas.text({uniform_x, y}, text, numbers);
       numbers.colour = kept ? Colour(context.theme.run(context.cursor.run)) : Colour(context.theme.colour("text3"));
       canvas.text({area.right(), y}, kept ? "kept" : "skip", numbers);
     }

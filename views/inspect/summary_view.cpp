@@ -51,8 +51,12 @@ class SummaryView final : public InspectView {
     const double pad = 12 * context.unit, line_height = 16 * context.unit, gap = 4 * context.unit, indent = 84 * context.unit;
     double y = context.area.y + pad;
     for (const Line& line : lines_of(context.inspection.run(context.cursor.run))) {
+      const std::vector<std::string> parts = wrapped(canvas, line.value, value, context.area.width - 2 * pad - indent);
+      const double letter = 14 * context.unit;
+      if (y + letter > context.area.bottom()) return;
       canvas.text({context.area.x + pad, y}, line.name, name);
-      for (const std::string& part : wrapped(canvas, line.value, value, context.area.width - 2 * pad - indent)) {
+      for (const std::string& part : parts) {
+        if (y + letter > context.area.bottom()) return;
         canvas.text({context.area.x + pad + indent, y}, part, value);
         y += line_height;
       }

@@ -200,18 +200,24 @@ void TimelineView::paint_error(Canvas& canvas, const ViewContext& context, const
   style.halo = true;
   const double u = context.unit, middle = lane.y + lane.height / 2;
   if (!shown.divergence) {
-    if (!extent.empty()) canvas.text({lane.x + 6 * u, middle}, "no head passes " + plot_number(number("tolerance")), style);
+    if (!extent.empty()) canvas.text({lane.x + 6 * u, middle}, fit_text(canvas, "no head passes " + plot_number(number("tolerance")), style, lane.width - 8 * u), style);
     return;
   }
   const Divergence& first = *shown.divergence;
   const std::string what = chosen("error") == "latent_error_ratio" ? "" : ", L" + std::to_string(first.layer) + " H" + std::to_string(first.head);
   const std::string brief = "> " + plot_number(number("tolerance")) + ": step " + std::to_string(first.step) + what;
   const double tip = std::clamp(range.place(first.step, lane), lane.x, lane.right()), tail = 26 * u;
-  // In words where there is room before the step, in short where there is less.
-  const auto fits = [&](const std::string& text) { return tip - lane.x > canvas.text_width(text, style) + tail + 10 * u; };
-  const std::string text = fits("first divergence " + brief) || !fits(brief) ? "first divergence " + brief : brief;
+  // In words where there is room before the step or after it, in short where there is less.
+  const double room_before = tip - lane.x - tail - 10 * u, room_after = lane.right() - tip - tail - 10 * u;
+  const std::string full = "first divergence " + brief;
+  bool before = room_before >= room_after;
+  std::string text = fit_text(canvas, brief, style, std::max(room_before, room_after));
+  for (const auto& [words, ahead] : {std::pair(brief, false), std::pair(brief, true), std::pair(full, false), std::pair(full, true)}) {
+    if (canvas.text_width(words, style) > (ahead ? room_before : room_after)) continue;
+    text = words;
+    before = ahead;
+  }
   const double width = canvas.text_width(text, style);
-  const bool before = fits(text);
   style.horizontal = before ? Align::End : Align::Begin;
   const double text_x = before ? tip - tail - 6 * u : tip + tail + 6 * u;
   canvas.text({text_x, middle}, text, style);

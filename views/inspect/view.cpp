@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/error.h"
+#include "views/inspect/plot_paint.h"
 
 namespace ditscope::views {
 
@@ -31,8 +32,15 @@ void paint_notice(Canvas& canvas, const ViewContext& context, const Rect& area, 
   style.colour = context.theme.colour("text2");
   style.horizontal = Align::Middle;
   style.vertical = Align::Middle;
-  const std::vector<std::string> lines = wrapped(canvas, text, style, area.width * 0.9);
-  const double step = 18 * context.unit;
+  std::vector<std::string> lines = wrapped(canvas, text, style, area.width * 0.9);
+  const double step = 18 * context.unit, letter = 14 * context.unit;
+  // What does not fit is told by dots: the place for more is a tooltip, or a larger view.
+  const auto room = static_cast<std::size_t>(std::max((area.height - letter) / step + 1, 1.0));
+  if (lines.size() > room) {
+    lines.resize(room);
+    lines.back() += " ...";
+  }
+  for (std::string& line : lines) line = fit_text(canvas, line, style, area.width);
   double y = area.y + area.height / 2 - step * (static_cast<double>(lines.size()) - 1) / 2;
   canvas.push_clip(area);
   for (const std::string& line : lines) {

@@ -19,6 +19,7 @@ struct Control {
   std::string value;                 ///< Switch: "on" or "off"; Number: as text
   double least = 0, most = 1;        ///< Number
   std::string tooltip;
+  std::string problem;  ///< why it does nothing here: the window shows it grey, with the reason
 };
 
 /// An array for CSV, NPY, NPZ and safetensors.
@@ -97,7 +98,7 @@ std::unique_ptr<InspectView> make_inspect_view(const std::string& id);
 /// Lines of `text` that fit into `width` px, broken between words; a word longer than a line stands alone.
 std::vector<std::string> wrapped(const Canvas& canvas, const std::string& text, const TextStyle& style, double width);
 
-/// A sentence in the middle of an area: why nothing is here and what to do.
+/// A sentence in the middle of an area: why nothing is here and what to do. As much of it as the area has room for.
 void paint_notice(Canvas& canvas, const ViewContext& context, const Rect& area, const std::string& text);
 
 }  // namespace ditscope::views

@@ -60,6 +60,7 @@ class ViolinView final : public ControlledView {
       if (track) plot.curve(track->lse_full, context.theme.colour("brush"));
     }
     plot.cursor(context.cursor.step);
+    if (lower.height <= 0) return plot.step_ticks(context.area.x + 8 * context.unit, steps, context.cursor.step);
     const Series delta = changes(context);
     Extent change;
     change.add(delta);
@@ -119,6 +120,8 @@ class ViolinView final : public ControlledView {
   static std::pair<Rect, Rect> lay_out(const ViewContext& context) {
     const double u = context.unit, left = context.area.x + 64 * u, width = std::max(context.area.right() - 10 * u - left, 10.0);
     const double top = context.area.y + 6 * u, bottom = context.area.bottom() - 24 * u, room = std::max(bottom - top, 30.0);
+    // Too low for both: the violins.
+    if (room < 120 * u) return {{left, top, width, room}, {left, bottom, width, 0}};
     const Rect lower{left, bottom - room * 0.2, width, room * 0.2};
     return {{left, top, width, room * 0.8 - 8 * u}, lower};
   }

@@ -122,6 +122,9 @@ void ControlBar::show_value(QWidget* widget, const views::Control& control) {
   } else if (auto* button = qobject_cast<QPushButton*>(widget)) {
     button->setChecked(control.value == "on");
   }
+  if (widget->isEnabled() == control.problem.empty()) return;
+  widget->setEnabled(control.problem.empty());
+  widget->setToolTip(tooltip_text(text_of(control.label), text_of(control.tooltip + (control.problem.empty() ? "" : "\n" + control.problem))));
 }
 
 void ControlBar::refresh() {

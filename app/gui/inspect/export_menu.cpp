@@ -6,6 +6,7 @@
 #include <QMenu>
 #include <QSettings>
 
+#include "app/gui/inspect/export_dialog.h"
 #include "app/gui/inspect/view_widget.h"
 #include "app/gui/session.h"
 #include "views/inspect/cairo_canvas.h"
@@ -32,7 +33,7 @@ void export_from(InspectSession& session, const ViewWidget& view, const std::fil
   for (const Kind& kind : kKinds) {
     if (ending != kind.ending || !kind.numbers) continue;
     const views::InspectedRun& run = session.inspection().run(now.cursor.run);
-    return views::write_data(view.view().data(now),
+    return views::write_data(views::numbers_of(view.view(), now),
                              {{"capture", session.inspection().captures()[static_cast<std::size_t>(run.capture)].filename().string()},
                               {"run", run.record.name},
                               {"view", view.id()},
@@ -71,6 +72,9 @@ void show_export_menu(InspectSession& session, ViewWidget& view, const QPoint& a
       }
     });
   }
+  menu.addSeparator();
+  QObject::connect(menu.addAction("Size, resolution, a video over steps…"), &QAction::triggered, &view,
+                   [&session, &view] { (new ExportDialog(session, view, view.window()))->open(); });
   menu.exec(at);
 }
 

@@ -1,6 +1,8 @@
 #include "app/gui/inspect/inspect_session.h"
 
 #include <QCoreApplication>
+#include <QPointer>
+#include <QSettings>
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +14,8 @@ namespace ditscope::gui {
 namespace {
 
 constexpr int kLive_ms = 1500, kQuiet_ms = 400;
+constexpr const char* kTensors = "tensors";  ///< model class of runs of a file: nothing replays them
+constexpr const char* kLocated = "models/located/";  ///< and a fingerprint: the folder that somebody named
 
 }  // namespace
 
@@ -46,8 +50,106 @@ void InspectSession::offer_replay() {
       explicit Count(std::atomic<int>& of) : count(of) { ++count; }
       ~Count() { --count; }
     };
+    std::filesystem::path model;
+    {
+      const std::lock_guard lock(models_.mutex);
+      const auto of = models_.fingerprints.find({capture, run_id});
+      const auto place = of == models_.fingerprints.end() ? models_.places.end() : models_.places.find(of->second);
+      if (place != models_.places.end()) {
+        if (!place->second.problem.empty()) throw Error(ErrorKind::NotFound, place->second.problem);
+        model = place->second.folder;
+      }
+    }
     const Count counted(replays_);
-    return session_.replay(capture, run_id, step, layer, branch, stopped);
+    return session_.replay(capture, run_id, step, layer, branch, model, stopped);
+  });
+}
+
+/// Once for each model, and again for captures that are opened later: folders come and go.
+void InspectSession::look_for_models() {
+  std::map<std::string, CaptureRun> wanted;
+  {
+    const std::lock_guard lock(models_.mutex);
+    models_.fingerprints.clear();
+    for (const views::InspectedRun& run : inspection_.runs()) {
+      if (run.record.model.class_name == kTensors) continue;
+      models_.fingerprints[{inspection_.captures()[static_cast<std::size_t>(run.capture)], run.record.run_id}] = run.record.model.fingerprint;
+      wanted.emplace(run.record.model.fingerprint, run.record);
+    }
+    std::erase_if(models_.places, [&](const auto& place) {
+      if (wanted.contains(place.first)) return false;
+      if (place.second.message > 0) session_.dismiss(place.second.message);
+      return true;
+    });
+  }
+  for (const auto& [fingerprint, run] : wanted) {
+    const QString located = QSettings().value(QString(kLocated) + text_of(fingerprint)).toString();
+    const auto take = [self = QPointer(this), run](const std::filesystem::path& folder, const QString& problem) {
+      if (self) self->take_model(run, folder, problem);
+    };
+    if (located.isEmpty()) {
+      session_.find_model(run, {}, take);
+      continue;
+    }
+    // Where it was found the last time, else where it lay.
+    session_.find_model(run, located.toStdString(), [self = QPointer(this), run, take](const std::filesystem::path& folder, const QString& problem) {
+      if (!self) return;
+      if (problem.isEmpty()) return take(folder, problem);
+      self->session_.find_model(run, {}, take);
+    });
+  }
+}
+
+void InspectSession::take_model(const CaptureRun& run, const std::filesystem::path& folder, const QString& problem) {
+  const std::string fingerprint = run.model.fingerprint;
+  bool news = false;
+  int former = 0;
+  {
+    const std::lock_guard lock(models_.mutex);
+    const bool open = std::any_of(models_.fingerprints.begin(), models_.fingerprints.end(), [&](const auto& of) { return of.second == fingerprint; });
+    if (!open) return;  // closed meanwhile
+    Models::Place& place = models_.places[fingerprint];
+    news = !place.problem.empty() || !problem.isEmpty();
+    former = std::exchange(place.message, 0);
+    place.folder = folder;
+    place.problem = problem.toStdString();
+    place.run = run;
+  }
+  if (former > 0) session_.dismiss(former);
+  if (!problem.isEmpty()) {
+    const int message = session_.say(Message::Kind::Note, problem, {{"Locate model…", [this, fingerprint] { Q_EMIT locate_asked(text_of(fingerprint)); }, true}});
+    const std::lock_guard lock(models_.mutex);
+    models_.places[fingerprint].message = message;
+  }
+  if (news) offer_replay();  // what failed is asked for again
+}
+
+std::vector<InspectSession::MissingModel> InspectSession::missing_models() const {
+  const std::lock_guard lock(models_.mutex);
+  std::vector<MissingModel> missing;
+  for (const auto& [fingerprint, place] : models_.places) {
+    if (!place.problem.empty()) missing.push_back({fingerprint, place.run.model.name, text_of(place.problem)});
+  }
+  return missing;
+}
+
+void InspectSession::locate_model(const std::string& fingerprint, const std::filesystem::path& folder) {
+  CaptureRun run;
+  {
+    const std::lock_guard lock(models_.mutex);
+    const auto place = models_.places.find(fingerprint);
+    if (place == models_.places.end()) return;
+    run = place->second.run;
+  }
+  session_.find_model(run, folder, [self = QPointer(this), run](const std::filesystem::path& place, const QString& problem) {
+    if (!self) return;
+    if (!problem.isEmpty()) {
+      self->session_.say(Message::Kind::Error, problem);
+      return;
+    }
+    QSettings().setValue(QString(kLocated) + text_of(run.model.fingerprint), text_of(place.string()));
+    self->take_model(run, place, {});
+    self->session_.say(Message::Kind::Note, QString("%1 is the model of this capture: exact rows, tiles and q·k come from it now.").arg(text_of(place.string())));
   });
 }
 
@@ -77,6 +179,7 @@ bool InspectSession::open(const std::filesystem::path& file, bool beside) {
     inspection_.set_cursor(at);
   }
   read_bookmarks();
+  look_for_models();
   const bool recording = std::any_of(inspection_.runs().begin(), inspection_.runs().end(), [](const auto& run) { return run.record.state == "recording"; });
   if (recording) live_.start();
   Q_EMIT captures_changed();
@@ -89,6 +192,7 @@ void InspectSession::close() {
   inspection_.close_all();
   own_cursors_.clear();
   bookmarks_.clear();
+  look_for_models();
   Q_EMIT bookmarks_changed();
   Q_EMIT captures_changed();
 }
@@ -107,6 +211,7 @@ void InspectSession::look_again() {
     }
     const bool at_end = !inspection_.empty() && !inspection_.run(inspection_.cursor().run).steps.empty() &&
                         inspection_.cursor().step == inspection_.run(inspection_.cursor().run).steps.back().step;
+    const std::size_t runs = inspection_.runs().size();
     if (inspection_.refresh()) {
       // Whoever looks at the newest step goes on doing so.
       if (at_end) {
@@ -114,6 +219,7 @@ void InspectSession::look_again() {
         at.step = inspection_.run(at.run).steps.back().step;
         inspection_.set_cursor(at);
       }
+      if (inspection_.runs().size() != runs) look_for_models();
       Q_EMIT captures_changed();
     }
   } catch (const std::exception& problem) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,16 @@ class InspectSession : public QObject {
   void close();
   /// The run that is recording now: opened, and followed as it grows.
   void follow(const std::filesystem::path& file);
+
+  /// The models that replays of the open captures need and that are not here, by name and hash.
+  struct MissingModel {
+    std::string fingerprint, name;
+    QString problem;
+  };
+  std::vector<MissingModel> missing_models() const;
+  /// Looks for a model of the open captures in a folder. Where it is the one, replays go on, now and whenever it is needed again; else
+  /// the message bar says what was found instead.
+  void locate_model(const std::string& fingerprint, const std::filesystem::path& folder);
 
   views::InspectView& view(const std::string& id);
   /// What a view draws: the common cursor, or its own where its tab is locked.
@@ -68,11 +79,27 @@ class InspectSession : public QObject {
   void changed();           ///< cursor, locks, hover, or data came in; many become one
   void captures_changed();  ///< opened, closed, or a live run has grown
   void bookmarks_changed();
+  void locate_asked(const QString& fingerprint);  ///< [Locate model…] was pressed
 
  private:
   void read_bookmarks();
   void look_again();
   void offer_replay();
+  void look_for_models();
+  void take_model(const CaptureRun& run, const std::filesystem::path& folder, const QString& problem);
+
+  /// Where models lie, asked on the loading thread.
+  struct Models {
+    struct Place {
+      std::filesystem::path folder;  ///< empty: where the run's lay
+      std::string problem;           ///< why it is not to be had
+      CaptureRun run;                ///< one that was made with it
+      int message = 0;               ///< that says so
+    };
+    mutable std::mutex mutex;
+    std::map<std::string, Place> places;                                        ///< by fingerprint
+    std::map<std::pair<std::filesystem::path, int>, std::string> fingerprints;  ///< of runs
+  };
 
   Session& session_;
   std::map<std::string, std::unique_ptr<views::InspectView>> views_;
@@ -83,6 +110,7 @@ class InspectSession : public QObject {
   std::filesystem::path awaited_;  ///< a capture that has no step yet
   QElapsedTimer since_change_;
   std::atomic<int> replays_{0};    ///< that go on
+  Models models_;
   std::shared_ptr<std::atomic<bool>> posted_ = std::make_shared<std::atomic<bool>>(false);
   views::Inspection inspection_;   ///< last: its threads call back into what is above
 };

@@ -81,7 +81,7 @@ ViewDock::ViewDock(InspectSession& session, const QString& name, const std::vect
   lock_ = make_icon_button("unlock", "Lock this tab to its step, layer and head (L)");
   lock_->setObjectName("lockTab");
   connect(lock_, &QToolButton::clicked, this, [this] { session_.set_locked(current()->id(), !session_.locked(current()->id())); });
-  export_ = make_icon_button("export", "Export: PNG, SVG, PDF, CSV, NPY, NPZ, safetensors");
+  export_ = make_icon_button("export", "Export: PNG, SVG, PDF, MP4, GIF, CSV, NPY, NPZ, safetensors");
   export_->setObjectName("exportView");
   connect(export_, &QToolButton::clicked, this,
           [this] { show_export_menu(session_, *current(), export_->mapToGlobal(QPoint(0, export_->height()))); });

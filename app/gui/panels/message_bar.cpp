@@ -43,9 +43,9 @@ void MessageBar::refresh() {
     const int id = message.id;
     for (const Message::Action& action : message.actions) {
       auto* button = make_button(action.label);
-      connect(button, &QPushButton::clicked, this, [this, id, run = action.run, label = action.label] {
+      connect(button, &QPushButton::clicked, this, [this, id, run = action.run, stays = action.stays] {
         run();
-        if (label != "Copy report") session_.dismiss(id);
+        if (!stays) session_.dismiss(id);
       });
       line->addWidget(button);
     }

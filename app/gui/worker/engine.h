@@ -28,8 +28,10 @@ class Engine {
   virtual RunResult resume(const RunResult& stopped, EventSink& sink, RunControl& control) = 0;
   virtual RunResult decode(const RunResult& stopped, EventSink& sink, RunControl& control) = 0;
   virtual CaptureSizes capture_sizes(const Request& request) = 0;
-  virtual AttentionOperands replay(const CaptureReader& capture, int run_id, int step, int layer, int branch, EventSink& sink,
-                                   RunControl& control) = 0;
+  /// As Generator's: `model` empty where nobody said where it lies.
+  virtual std::filesystem::path model_of(const CaptureRun& run, const std::filesystem::path& model) = 0;
+  virtual AttentionOperands replay(const CaptureReader& capture, int run_id, int step, int layer, int branch, const std::filesystem::path& model,
+                                   EventSink& sink, RunControl& control) = 0;
   /// As attend_shape() and attend_file().
   virtual std::vector<std::int64_t> attend_shape(const std::filesystem::path& tensors) = 0;
   virtual void attend(const AttendRequest& request, const std::function<bool(std::int64_t)>& goes_on) = 0;

@@ -24,9 +24,10 @@ class GeneratorEngine final : public Engine {
     return generator_.decode(stopped, sink, control);
   }
   CaptureSizes capture_sizes(const Request& request) override { return Generator::capture_sizes(request); }
-  AttentionOperands replay(const CaptureReader& capture, int run_id, int step, int layer, int branch, EventSink& sink,
-                           RunControl& control) override {
-    return generator_.replay(capture, run_id, step, layer, branch, {}, sink, control);
+  std::filesystem::path model_of(const CaptureRun& run, const std::filesystem::path& model) override { return Generator::model_of(run, model); }
+  AttentionOperands replay(const CaptureReader& capture, int run_id, int step, int layer, int branch, const std::filesystem::path& model,
+                           EventSink& sink, RunControl& control) override {
+    return generator_.replay(capture, run_id, step, layer, branch, model, sink, control);
   }
   std::vector<std::int64_t> attend_shape(const std::filesystem::path& tensors) override { return ditscope::attend_shape(tensors); }
   void attend(const AttendRequest& request, const std::function<bool(std::int64_t)>& goes_on) override { attend_file(request, goes_on); }

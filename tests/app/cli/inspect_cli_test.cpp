@@ -28,6 +28,10 @@ class InspectCli : public ::testing::Test {
     const int status = pclose(stream);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
   }
+  std::string errors() const {
+    std::ifstream stream(folder_ / "stderr");
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
   std::string file(const std::string& name) const { return "'" + (folder_ / name).string() + "'"; }
   std::string begin_of(const std::string& name, std::size_t count) const {
     std::ifstream stream(folder_ / name, std::ios::binary);
@@ -89,6 +93,33 @@ TEST_F(InspectCli, SaysWhatThereIsWhereAPlaceIsNotThere) {
   EXPECT_EQ(inspect("--view summary --set loud=on -o " + file("a.png")), 2);
   EXPECT_EQ(inspect("--lock 99,0,0"), 2);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "a.png"));
+}
+
+TEST_F(InspectCli, SaysThatTheModelIsMissingWhereAReplayNeedsIt) {
+  EXPECT_EQ(inspect("--view qk --lock 1,2,3 --model '" + (folder_ / "nowhere").string() + "' --quiet --data " + file("a.csv")), 3);
+  EXPECT_NE(errors().find("Replay is off: this machine does not have the model of this capture, solids-256"), std::string::npos) << errors();
+  EXPECT_NE(errors().find("no folder " + (folder_ / "nowhere").string()), std::string::npos) << errors();
+  EXPECT_NE(errors().find("--model"), std::string::npos) << errors();
+  const std::string other = std::string(DITSCOPE_SOURCE_DIR) + "/tests/golden/cogx_5b_dpm_dynamic_cfg";
+  EXPECT_EQ(inspect("--view qk --lock 1,2,3 --model '" + other + "' --quiet --data " + file("a.csv")), 3);
+  EXPECT_NE(errors().find("is another one than this capture was made with"), std::string::npos) << errors();
+  EXPECT_EQ(inspect("--view qk --data " + file("a.csv")), 3);
+  EXPECT_NE(errors().find("No token is locked"), std::string::npos) << errors();
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "a.csv"));
+}
+
+TEST_F(InspectCli, AReplayedSweepIsExactAndQuietSaysNothing) {
+  const std::string sweep = "--view qk --run A --lock 1,2,3 --sweep layer --size 240x160 --fps 10 ";
+  ASSERT_EQ(inspect(sweep + "-o " + file("off.gif")), 0) << errors();
+  ASSERT_EQ(inspect(sweep + "--replay --quiet -o " + file("on.gif")), 0) << errors();
+  EXPECT_EQ(errors(), "");
+  EXPECT_NE(begin_of("on.gif", 1 << 20), begin_of("off.gif", 1 << 20)) << "bars of q.k instead of the reason why there are none";
+  const std::string numbers = "--view qk --run A --lock 1,2,3 --data ";
+  ASSERT_EQ(inspect(numbers + file("told.csv")), 0) << errors();
+  EXPECT_NE(errors().find("transformer"), std::string::npos) << "what is loaded";
+  ASSERT_EQ(inspect(numbers + file("quiet.csv") + " --quiet"), 0) << errors();
+  EXPECT_EQ(errors(), "");
+  EXPECT_EQ(begin_of("told.csv", 1 << 20), begin_of("quiet.csv", 1 << 20));
 }
 
 TEST_F(InspectCli, ListsViewsWithTheirControls) {

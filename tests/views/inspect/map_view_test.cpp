@@ -11,6 +11,7 @@
 #include "tests/views/inspect/synthetic_capture.h"
 #include "views/inspect/cairo_canvas.h"
 #include "views/inspect/colour_map.h"
+#include "views/inspect/data_file.h"
 #include "views/inspect/heads_data.h"
 #include "views/inspect/map_axes.h"
 #include "views/inspect/map_data.h"
@@ -187,6 +188,100 @@ TEST_F(MapViews, SaysWhyItIsNotExactWhereNeitherQAndKNorTheModelAreThere) {
   RecordingCanvas pooled;
   view->paint(pooled, at);
   EXPECT_FALSE(pooled.has_text(", replay off"));
+}
+
+/// q, k and v that the model of write({}) would make.
+AttentionOperands made_again(std::int64_t tokens) {
+  AttentionOperands o;
+  o.heads = 3, o.tokens = tokens, o.width = 8;
+  o.scale = 1;
+  for (std::int64_t i = 0; i < o.heads * o.tokens * o.width; ++i) o.q.push_back(std::sin(0.37F * static_cast<float>(i % 997)));
+  o.k = o.v = o.q;
+  o.source = "replayed";
+  return o;
+}
+
+TEST_F(MapViews, ReplayIsGreyedWithItsReasonUntilTheModelIsThere) {
+  write({});
+  const std::int64_t tokens = inspection_.run(0).geometry.tokens(), token = inspection_.run(0).geometry.token(1, 2, 3);
+  inspection_.set_operands_source([](auto&&...) -> AttentionOperands { throw Error(ErrorKind::NotFound, "Replay is off: no folder /x."); });
+  inspection_.set_locked({token});
+  const auto problem_of = [&](const InspectView& view) {
+    for (const Control& control : view.controls(context())) {
+      if (control.name == "exact") return control.problem;
+    }
+    return std::string("no such control");
+  };
+  std::map<std::string, std::unique_ptr<InspectView>> views;
+  for (const char* id : {"map", "rows", "outputs", "qk"}) {
+    views[id] = make_inspect_view(id);
+    RecordingCanvas canvas;
+    views[id]->paint(canvas, context());
+    EXPECT_FALSE(canvas.has_text("exact, head")) << id;
+    EXPECT_EQ(canvas.has_text("Replay is off"), std::string(id) == "qk") << id;
+  }
+  EXPECT_EQ(problem_of(*views["map"]), "Replay is off: no folder /x.");
+  EXPECT_EQ(problem_of(*views["rows"]), "Replay is off: no folder /x.");
+  inspection_.set_operands_source([tokens](auto&&...) { return made_again(tokens); });
+  for (const auto& [id, view] : views) {
+    RecordingCanvas canvas;
+    view->paint(canvas, context());
+    EXPECT_TRUE(id == "qk" || canvas.has_text("exact")) << id;
+    EXPECT_FALSE(canvas.has_text("Replay is off") || canvas.has_text("pooled")) << id;
+  }
+  EXPECT_EQ(problem_of(*views["map"]), "");
+  EXPECT_EQ(problem_of(*views["rows"]), "");
+}
+
+TEST_F(MapViews, MasksThatDoNotCompareAreHatchedAndNamed) {
+  const auto view = make_inspect_view("overlap");
+  view->set_control("between", "runs");
+  const auto hatching = [&](const RecordingCanvas& canvas) {
+    return std::count_if(canvas.lines.begin(), canvas.lines.end(), [](const auto& line) { return line.points[0].x != line.points[1].x && line.points[0].y != line.points[1].y; });
+  };
+  write({});
+  write_synthetic(folder_ / "twin.ditcap", {});
+  inspection_.open(folder_ / "twin.ditcap");
+  RecordingCanvas twins;
+  view->paint(twins, context());
+  EXPECT_EQ(hatching(twins), 0);
+  EXPECT_FALSE(twins.has_text("hatched"));
+  inspection_.close_all();
+  inspection_.open(file_);
+  SyntheticCapture longer;
+  longer.frames = 5;
+  write_synthetic(folder_ / "longer.ditcap", longer);
+  inspection_.open(folder_ / "longer.ditcap");
+  RecordingCanvas others;
+  view->paint(others, context());
+  EXPECT_GT(hatching(others), 10);
+  EXPECT_TRUE(others.has_text("hatched: other sizes or token orders"));
+  std::vector<double> iou;
+  for (const DataArray& array : view->data(context())) {
+    if (array.name == "iou") iou = array.values;
+  }
+  ASSERT_EQ(iou.size(), 4u);
+  EXPECT_EQ(iou[0], 1);
+  EXPECT_TRUE(std::isnan(iou[1]) && std::isnan(iou[2]));
+}
+
+TEST_F(MapViews, NumbersThatAreNotThereSayWhy) {
+  write({});
+  const auto view = make_inspect_view("qk");
+  const auto why = [&] {
+    try {
+      numbers_of(*view, context());
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::NotFound);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(why().find(" has no numbers here: No token is locked."), std::string::npos) << why();
+  inspection_.set_locked({5});
+  EXPECT_NE(why().find("Replay is off: this machine does not have the model"), std::string::npos) << why();
+  inspection_.set_operands_source([tokens = inspection_.run(0).geometry.tokens()](auto&&...) { return made_again(tokens); });
+  EXPECT_EQ(why(), "");
 }
 
 TEST_F(MapViews, ALockedTokenIsMarkedAsQueryAndAsKey) {

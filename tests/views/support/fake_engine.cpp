@@ -165,8 +165,28 @@ class FakeEngine final : public gui::Engine {
     sizes.text_tokens = 32;
     return sizes;
   }
-  AttentionOperands replay(const CaptureReader&, int, int, int, int, EventSink&, RunControl&) override {
-    throw Error(ErrorKind::NotFound, "Replay is off: this machine does not have the model of this capture. Maps, masks and curves come from the file.");
+  std::filesystem::path model_of(const CaptureRun& run, const std::filesystem::path& model) override {
+    const std::lock_guard lock(behaviour_->mutex);
+    if (behaviour_->folders.empty()) return bundled_model();
+    const std::filesystem::path folder = model.empty() ? "/models/elsewhere" : model;
+    const auto found = behaviour_->folders.find(folder);
+    if (found == behaviour_->folders.end()) throw Error(ErrorKind::NotFound, "Replay is off: no folder " + folder.string() + ".");
+    if (found->second != run.model.fingerprint) throw Error(ErrorKind::InvalidArgument, "Replay is off: the model in " + folder.string() + " is another one.");
+    return folder;
+  }
+  AttentionOperands replay(const CaptureReader& capture, int run_id, int step, int, int, const std::filesystem::path& model, EventSink&,
+                           RunControl&) override {
+    const CaptureRun run = capture.run(run_id);
+    model_of(run, model);
+    if (!behaviour_->replays) throw Error(ErrorKind::NotFound, "Replay is off: this machine does not have the model of this capture.");
+    AttentionOperands o;
+    o.heads = run.model.heads, o.tokens = run.tokens(), o.width = run.model.head_width;
+    o.scale = 1;
+    o.q.resize(static_cast<std::size_t>(o.heads * o.tokens * o.width));
+    for (std::size_t i = 0; i < o.q.size(); ++i) o.q[i] = 0.1F * std::sin(0.37F * static_cast<float>(i % 9973) + static_cast<float>(step));
+    o.k = o.v = o.out = o.q;
+    o.source = "replayed";
+    return o;
   }
   std::vector<std::int64_t> attend_shape(const std::filesystem::path& tensors) override {
     if (!std::filesystem::exists(tensors)) throw Error(ErrorKind::NotFound, "There is no " + tensors.string() + ".");

@@ -1,6 +1,7 @@
 #pragma once
 #include <atomic>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 
@@ -17,6 +18,9 @@ struct FakeBehaviour {
   std::filesystem::path recorded;  ///< the capture that attend() "records"
   std::mutex mutex;
   AttendRequest attended;          ///< the last; under the mutex
+  /// Fingerprints of the folders that there are, under the mutex; where none are named, every captured run finds its model.
+  std::map<std::filesystem::path, std::string> folders;
+  std::atomic<bool> replays{false};  ///< a run whose model is there has q, k and v
 };
 
 /// An engine that draws a moving disc instead of sampling: same events, same stops, no model. Sparse methods add a fixed pattern,

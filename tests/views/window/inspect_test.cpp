@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 
 #include "app/gui/inspect/cursor_bar.h"
+#include "app/gui/inspect/export_dialog.h"
 #include "app/gui/inspect/export_menu.h"
 #include "app/gui/inspect/guided_tour.h"
 #include "app/gui/inspect/inspect_workspace.h"
@@ -11,6 +13,7 @@
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
 #include "core/capture/capture_reader.h"
+#include "core/media/media_reader.h"
 #include "kernels/error.h"
 #include "tests/views/window/window_fixture.h"
 
@@ -166,6 +169,106 @@ TEST_F(InspectTest, LeavesTheOpenCaptureWhereAnotherCannotBeRead) {
   EXPECT_EQ(session_->messages().front().kind, gui::Message::Kind::Error);
 }
 
+/// A capture whose model is not where it lay.
+class MissingModelTest : public InspectTest {
+ protected:
+  void SetUp() override {
+    InspectTest::SetUp();
+    fingerprint_ = CaptureReader(file_).run(1).model.fingerprint;
+    right_ = folder_.path() / "right", wrong_ = folder_.path() / "wrong";
+    std::filesystem::create_directory(right_);
+    std::filesystem::create_directory(wrong_);
+    const std::lock_guard lock(behaviour_->mutex);
+    behaviour_->folders = {{right_, fingerprint_}, {wrong_, "another"}};
+    behaviour_->replays = true;
+  }
+  QPushButton* locate() const {
+    for (QPushButton* button : window_->findChildren<QPushButton*>()) {
+      if (button->text() == "Locate model…" && button->isVisible()) return button;
+    }
+    return nullptr;
+  }
+  /// Presses [Locate model…] and names a folder in the dialog, as one types it.
+  void point_at(const std::filesystem::path& folder) {
+    ASSERT_TRUE(wait([&] { return locate() != nullptr; }));
+    bool typed = false;
+    QTimer timer;
+    QObject::connect(&timer, &QTimer::timeout, [&] {
+      auto* dialog = qobject_cast<QFileDialog*>(QApplication::activeModalWidget());
+      auto* edit = dialog ? dialog->findChild<QLineEdit*>("fileNameEdit") : nullptr;
+      if (!edit || typed) return;
+      typed = true;
+      EXPECT_TRUE(dialog->windowTitle().contains("solids-256")) << dialog->windowTitle().toStdString();
+      edit->setText(QString::fromStdString(folder.string()));
+      QTest::keyClick(edit, Qt::Key_Return);
+    });
+    timer.start(20);
+    QTest::mouseClick(locate(), Qt::LeftButton);
+    EXPECT_TRUE(typed);
+  }
+  bool says(const QString& part) const {
+    for (const gui::Message& message : session_->messages()) {
+      if (message.text.contains(part)) return true;
+    }
+    return false;
+  }
+  std::string exact_problem(const char* id) {
+    for (const views::Control& control : view(id)->view().controls(view(id)->view_context())) {
+      if (control.name == "exact") return control.problem;
+    }
+    return "no such control";
+  }
+  std::string fingerprint_;
+  std::filesystem::path right_, wrong_;
+};
+
+TEST_F(MissingModelTest, ReplayIsGreyUntilTheFolderWithTheRightHashIsNamed) {
+  open();
+  ASSERT_TRUE(wait([&] { return says("Replay is off"); }));
+  inspection().set_locked({40});
+  view("rows");
+  ASSERT_TRUE(wait([&] { return !exact_problem("rows").empty(); }));
+  auto* exact = view("rows")->parentWidget()->findChild<QPushButton*>("control-exact");
+  ASSERT_NE(exact, nullptr);
+  ASSERT_TRUE(wait([&] { return !exact->isEnabled(); }));
+  EXPECT_TRUE(exact->toolTip().contains("Replay is off")) << exact->toolTip().toStdString();
+
+  point_at(wrong_);
+  ASSERT_TRUE(wait([&] { return says("is another one"); }));
+  EXPECT_TRUE(wait([&] { return locate() != nullptr; })) << "and one can try again";
+  EXPECT_FALSE(exact->isEnabled());
+
+  point_at(right_);
+  ASSERT_TRUE(wait([&] { return says("is the model of this capture"); }));
+  EXPECT_FALSE(says("Replay is off: no folder"));
+  EXPECT_EQ(locate(), nullptr);
+  ASSERT_TRUE(wait([&] { return exact_problem("rows").empty(); }));
+  EXPECT_TRUE(wait([&] { return exact->isEnabled(); }));
+  const auto row = [&] { return inspection().exact_row(inspection().cursor(), 40); };
+  EXPECT_TRUE(wait([&] { return static_cast<bool>(row()); })) << row().problem;
+}
+
+TEST_F(MissingModelTest, AFolderThatWasNamedIsKnownTheNextTime) {
+  open();
+  ASSERT_TRUE(wait([&] { return says("Replay is off"); }));
+  point_at(right_);
+  ASSERT_TRUE(wait([&] { return says("is the model of this capture"); }));
+  restart();
+  open();
+  settle(400);
+  EXPECT_FALSE(says("Replay is off"));
+  EXPECT_TRUE(window_->inspect_session().missing_models().empty());
+  EXPECT_TRUE(wait([&] { return static_cast<bool>(inspection().exact_row(inspection().cursor(), 40)); }));
+}
+
+TEST_F(MissingModelTest, ClosingTheCaptureTakesTheMessageAway) {
+  open();
+  ASSERT_TRUE(wait([&] { return says("Replay is off"); }));
+  window_->inspect_session().close();
+  EXPECT_FALSE(says("Replay is off"));
+  EXPECT_EQ(locate(), nullptr);
+}
+
 TEST_F(InspectTest, MovesTheCursorByKeys) {
   open();
   any_view()->setFocus();
@@ -305,6 +408,100 @@ TEST_F(InspectTest, ExportsAPictureOfTheViewOnScreen) {
   const QImage image(QString::fromStdString(png.string()));
   EXPECT_EQ(image.size(), summary->size() * 2);
   EXPECT_THROW(gui::export_from(window_->inspect_session(), *summary, folder_.path() / "a.xyz"), Error);
+}
+
+/// The dialog for sizes, resolutions and videos.
+class ExportTest : public InspectTest {
+ protected:
+  gui::ExportDialog* show(const char* id, const QString& kind) {
+    auto* dialog = new gui::ExportDialog(window_->inspect_session(), *view(id), window_.get());
+    dialog->open();
+    EXPECT_TRUE(wait([&] { return dialog->isActiveWindow(); }));
+    dialog->set_kind(kind);
+    return dialog;
+  }
+  static void type(QWidget* dialog, const char* name, const QString& text) {
+    for (auto* edit : dialog->findChildren<QLineEdit*>()) {
+      if (edit->accessibleName() != name) continue;
+      edit->setFocus();
+      edit->selectAll();
+      QTest::keyClicks(edit, text);
+      QTest::keyClick(edit, Qt::Key_Tab);
+      return;
+    }
+    FAIL() << "no field " << name;
+  }
+  static QString note(QWidget* dialog) {
+    QString all;
+    for (const QLabel* label : dialog->findChildren<QLabel*>()) all += label->text() + "\n";
+    return all;
+  }
+  bool write(gui::ExportDialog* dialog, const std::filesystem::path& file) {
+    bool written = false;
+    QObject::connect(dialog, &gui::ExportDialog::written, window_.get(), [&] { written = true; });
+    dialog->export_to(file);
+    return wait([&] { return written; });
+  }
+};
+
+TEST_F(ExportTest, WritesAPictureOfTheSizeAndResolutionThatIsAskedFor) {
+  open();
+  gui::ExportDialog* dialog = show("mask", "PNG");
+  type(dialog, "Width", "300");
+  type(dialog, "Height", "240");
+  type(dialog, "Resolution", "288");
+  EXPECT_TRUE(note(dialog).contains("900 × 720 pixels")) << note(dialog).toStdString();
+  const auto png = folder_.path() / "mask.png";
+  ASSERT_TRUE(write(dialog, png));
+  const QImage image(QString::fromStdString(png.string()));
+  EXPECT_EQ(image.size(), QSize(900, 720));
+  EXPECT_NEAR(image.dotsPerMeterX(), 288 / 0.0254, 1);
+  for (const char* kind : {"SVG", "PDF", "CSV", "NPZ", "safetensors"}) {
+    const auto file = folder_.path() / (std::string("mask.") + QString(kind).toLower().toStdString());
+    ASSERT_TRUE(write(show("mask", kind), file)) << kind;
+    EXPECT_GT(std::filesystem::file_size(file), 500u) << kind;
+  }
+}
+
+TEST_F(ExportTest, WritesAVideoWithAPictureOfEveryStep) {
+  open();
+  for (const char* kind : {"GIF", "MP4"}) {
+    gui::ExportDialog* dialog = show("map", kind);
+    type(dialog, "Width", "240");
+    type(dialog, "Height", "200");
+    type(dialog, "Resolution", "96");
+    const auto file = folder_.path() / (std::string("map.") + QString(kind).toLower().toStdString());
+    ASSERT_TRUE(write(dialog, file)) << kind;
+    const Media media = read_media(file);
+    ASSERT_EQ(media.frames.count, inspection().run(1).record.steps) << kind;
+    EXPECT_EQ(media.frames.width, 240);
+    EXPECT_EQ(media.frames.height, 200);
+    // Every picture has its data: none is the empty plot that stands there while they load.
+    for (int i = 0; i < media.frames.count; ++i) {
+      std::set<int> shades;
+      const float* frame = media.frames.rgb.data() + static_cast<std::size_t>(i) * media.frames.frame_size();
+      for (std::size_t p = 0; p < media.frames.frame_size(); p += 3) shades.insert(static_cast<int>(frame[p] * 15) * 16 + static_cast<int>(frame[p + 2] * 15));
+      EXPECT_GT(shades.size(), 15u) << kind << " " << i;
+    }
+  }
+}
+
+TEST_F(ExportTest, SaysWhatCannotBeWrittenAndStaysOpen) {
+  open();
+  gui::ExportDialog* dialog = show("qk", "CSV");
+  dialog->export_to(folder_.path() / "qk.csv");
+  EXPECT_TRUE(note(dialog).contains("No token is locked")) << note(dialog).toStdString();
+  dialog->set_kind("MP4");
+  dialog->export_to(folder_.path() / "qk.png");
+  EXPECT_TRUE(note(dialog).contains("A sweep is a video")) << note(dialog).toStdString();
+  EXPECT_TRUE(dialog->isVisible());
+  // Cancel ends a video that goes on, then the dialog.
+  dialog->export_to(folder_.path() / "qk.gif");
+  QTest::keyClick(dialog, Qt::Key_Escape);
+  EXPECT_TRUE(note(dialog).contains("nothing was written")) << note(dialog).toStdString();
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "qk.gif"));
+  QTest::keyClick(dialog, Qt::Key_Escape);
+  EXPECT_TRUE(wait([&] { return window_->findChild<gui::ExportDialog*>() == nullptr; }));
 }
 
 TEST_F(InspectTest, KeepsCaptureAndCursorWhenTheLookChanges) {

@@ -332,6 +332,38 @@ TEST_F(LiveTest, EmptyInspectTurnsCaptureOnAndTheRunIsFollowedUntilItIsCancelled
   EXPECT_GE(inspection().run(0).steps.size(), before);
 }
 
+TEST_F(LiveTest, TheStatusLineSaysWhatTheCaptureHoldsWhileItGrows) {
+  // Looked for each time: the widgets are made anew when the first run takes the place of the first page.
+  const auto status = [&] {
+    QString text;
+    for (const QLabel* label : window_->findChildren<QLabel*>()) {
+      if (label->accessibleName() == "Status") text = label->text();
+    }
+    return text;
+  };
+  session_->edit("", [](gui::PairRequest& pair) { pair.capture = CaptureOptions::Level::Summary; });
+  behaviour_->step_ms = 60;
+  const std::int64_t job = session_->generate();
+  ASSERT_GT(job, 0);
+  const QRegularExpression held(", capture (\\d+) kB,");
+  const auto kilobytes = [&] {
+    const QRegularExpressionMatch match = held.match(status());
+    return match.hasMatch() ? match.captured(1).toLongLong() : -1;
+  };
+  ASSERT_TRUE(wait([&] { return kilobytes() > 0; })) << status().toStdString();
+  const long long first = kilobytes();
+  EXPECT_TRUE(wait([&] { return kilobytes() > first; })) << status().toStdString();
+  const auto file = session_->capture_of(job);
+  const auto on_disk = static_cast<long long>(std::filesystem::file_size(file) + std::filesystem::file_size(file.string() + "-wal")) / 1000;
+  EXPECT_LE(kilobytes(), on_disk + 1) << "not more than there is";
+  // The same in every workspace.
+  QTest::keyClick(window_.get(), Qt::Key_2, Qt::AltModifier);
+  EXPECT_GT(kilobytes(), 0) << status().toStdString();
+  session_->stop();
+  ASSERT_TRUE(wait_idle());
+  EXPECT_TRUE(wait([&] { return kilobytes() == -1; })) << status().toStdString();
+}
+
 TEST_F(LiveTest, ARunWithoutCaptureSaysSo) {
   run_once();
   QTest::keyClick(window_.get(), Qt::Key_I, Qt::ControlModifier);
