@@ -109,9 +109,10 @@ class Machine {
     std::int64_t meetings = 0;
     const char* name = "";
   };
+  using Stack = std::unique_ptr<unsigned char[]>;
   struct Lane {
     ucontext_t context{};
-    std::unique_ptr<unsigned char[]> stack;
+    Stack stack;
     bool done = false;
     const std::function<bool()>* waits_for = nullptr;
     std::vector<Copy> open;
@@ -130,7 +131,9 @@ class Machine {
         storage_(shared_bytes + 1024, 0xff) {
     shared_ = storage_.data() + (1024 - reinterpret_cast<std::uintptr_t>(storage_.data()) % 1024) % 1024;
     for (Lane& lane : lanes_) {
-      lane.stack = std::make_unique<unsigned char[]>(kStackBytes);
+      if (stacks().empty()) stacks().push_back(std::make_unique_for_overwrite<unsigned char[]>(kStackBytes));
+      lane.stack = std::move(stacks().back());
+      stacks().pop_back();
       getcontext(&lane.context);
       lane.context.uc_stack.ss_sp = lane.stack.get();
       lane.context.uc_stack.ss_size = kStackBytes;
@@ -141,6 +144,11 @@ class Machine {
   static Machine*& running() {
     static thread_local Machine* machine = nullptr;
     return machine;
+  }
+  /// Stacks that earlier blocks have left: fresh ones would cost more than what runs on them.
+  static std::vector<Stack>& stacks() {
+    static thread_local std::vector<Stack> kept;
+    return kept;
   }
   static void enter() {
     Machine& machine = now();
@@ -165,6 +173,7 @@ class Machine {
       }
       if (!all && !moved) throw std::logic_error("the threads of a block wait for each other at different places");
     }
+    for (Lane& lane : lanes_) stacks().push_back(std::move(lane.stack));
     running() = nullptr;
   }
 
