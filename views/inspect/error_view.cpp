@@ -249,7 +249,7 @@ void ErrorView::paint_work(Canvas& canvas, const ViewContext& context, const Rec
   x.low = 0;
   x.high = 1;
   const Plot plot(canvas, context, area, x, y);
-  paint_title(canvas, context, area, "Time saved", "vs work skipped, by head; dashed: the same");
+  paint_title(canvas, context, area, "Time saved", "vs work skipped, by head");
   plot.ground();
   plot.y_ticks(4);
   plot.x_ticks(std::clamp(static_cast<int>(area.width / (60 * context.unit)), 2, 6));

@@ -230,7 +230,7 @@ Rect cut(const Rect& a, const Rect& b) {
 
 }  // namespace
 
-void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes, double labels_px, const QuadrantNotes* notes) {
+void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes, double labels_px) {
   const Rect& plot = axes.plot();
   const Colour grid(Rgb{1, 1, 1}, 0.32F), border(Rgb{1, 1, 1}, 0.8F);
   canvas.push_clip(plot);
@@ -254,8 +254,11 @@ void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes,
   canvas.pop_clip();
   paint_labels(canvas, context, axes, labels_px, true);
   paint_labels(canvas, context, axes, labels_px, false);
+}
 
-  if (!notes || axes.marks().empty() || !axes.marks().front().text) return;
+void paint_quadrants(Canvas& canvas, const ViewContext& context, const MapAxes& axes, const QuadrantNotes& notes) {
+  if (axes.marks().empty() || !axes.marks().front().text) return;
+  const Rect& plot = axes.plot();
   const MapAxes::Mark& text = axes.marks().front();
   const bool text_first = text.begin == 0;
   const AxisRun whole{0, 0, 0, std::max(text.end, axes.marks().back().end)};
@@ -264,10 +267,10 @@ void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes,
     const double x = axes.x_of(static_cast<double>(k.begin)), y = axes.y_of(static_cast<double>(q.begin));
     return cut({x, y, axes.x_of(static_cast<double>(k.end)) - x, axes.y_of(static_cast<double>(q.end)) - y}, plot);
   };
-  for (const QuadrantName& each : {QuadrantName{area(video, video), "V\u2192V" + notes->video_to_video, true, false},
-                                   QuadrantName{area(video, words), "V\u2192T" + notes->video_to_text, false, true},
-                                   QuadrantName{area(words, video), "T\u2192V" + notes->text_to_video, true, false},
-                                   QuadrantName{area(words, words), "T\u2192T" + notes->text_to_text, false, false}}) {
+  for (const QuadrantName& each : {QuadrantName{area(video, video), "V\u2192V" + notes.video_to_video, true, false},
+                                   QuadrantName{area(video, words), "V\u2192T" + notes.video_to_text, false, true},
+                                   QuadrantName{area(words, video), "T\u2192V" + notes.text_to_video, true, false},
+                                   QuadrantName{area(words, words), "T\u2192T" + notes.text_to_text, false, false}}) {
     paint_quadrant_name(canvas, context, each, plot);
   }
 }

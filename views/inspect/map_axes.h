@@ -93,10 +93,11 @@ class MapAxes {
 struct QuadrantNotes {
   std::string text_to_text, text_to_video, video_to_text, video_to_video;
 };
-/// Draws what belongs to the axes: labels of frames and text along the edges, the frame grid, the border of text, the names of the
-/// quadrants (beside those that are too narrow for it). @param labels_px  room above and left of the plot
-/// @param notes  null: quadrants have no names, for the plot is empty
-void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes, double labels_px, const QuadrantNotes* notes);
+/// Draws what belongs to the axes: labels of frames and text along the edges, the frame grid, the border of text.
+/// @param labels_px  room above and left of the plot
+void paint_axes(Canvas& canvas, const ViewContext& context, const MapAxes& axes, double labels_px);
+/// Draws the names of the quadrants, beside those that are too narrow for it; over everything else.
+void paint_quadrants(Canvas& canvas, const ViewContext& context, const MapAxes& axes, const QuadrantNotes& notes = {});
 /// Draws the locked tokens (brush colour, with a marker at the edge) and what the mouse is over (dashed).
 void paint_brush(Canvas& canvas, const ViewContext& context, const MapAxes& axes);
 

@@ -95,8 +95,9 @@ class MapView final : public ControlledView {
     } else {
       paint_notice(canvas, context, l.plot, problem.empty() ? "Loading the map of step " + std::to_string(at_.step) + "." : problem);
     }
-    paint_axes(canvas, context, axes_, l.labels_px, noticed_ || !level_ ? nullptr : &notes_);
+    paint_axes(canvas, context, axes_, l.labels_px);
     paint_brush(canvas, context, axes_);
+    if (level_ && !noticed_) paint_quadrants(canvas, context, axes_, notes_);
     paint_header(canvas, context, l);
     if (level_ && l.bar.width > 0) ranges_[differs_].paint(canvas, context, l.bar, colours(context), value_scale());
     if (l.profile.height > 0) paint_row(canvas, context, l);

@@ -66,10 +66,9 @@ class MaskView final : public ControlledView {
     const std::string problem = load(context);
     if (cells_) {
       paint_mask(canvas, context);
-      const QuadrantNotes names_alone;
-      if (!kernel()) paint_axes(canvas, context, axes_, l.labels_px, &names_alone);
+      if (!kernel()) paint_axes(canvas, context, axes_, l.labels_px);
     } else {
-      paint_axes(canvas, context, axes_, l.labels_px, nullptr);
+      paint_axes(canvas, context, axes_, l.labels_px);
       paint_notice(canvas, context, l.plot, problem.empty() ? "Loading the mask." : problem);
     }
     if (kernel()) {
@@ -79,6 +78,7 @@ class MaskView final : public ControlledView {
       canvas.text({l.plot.x, l.plot.y - 15 * context.unit}, fit_text(canvas, "slots of the kernel, blocks of 64 x 64", style, context.area.right() - l.plot.x), style);
     } else {
       paint_brush(canvas, context, axes_);
+      if (cells_) paint_quadrants(canvas, context, axes_);
     }
     if (l.side.height > 0) paint_side(canvas, context, l.side, run);
   }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "views/inspect/outputs_difference.h"
 #include "views/inspect/outputs_panes.h"
@@ -63,7 +64,8 @@ void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const 
     });
   }
   if (chosen("scope") != "off") paint_scope(canvas, context, pane, frames, side.frame, chosen("scope"));
-  if (hover_ && on("magnifier")) paint_magnifier(canvas, context, pane, bitmaps_.get(side.frames.value, side.frame), *hover_);
+  const double scope_px = chosen("scope") == "off" ? 0 : scope_area(context, pane).right() - pane.x;
+  if (hover_ && on("magnifier")) paint_magnifier(canvas, context, pane, bitmaps_.get(side.frames.value, side.frame), *hover_, scope_px);
   if (!less) {
     const Datum<Series> psnr = side.run > 0 && mode() == "grid" ? psnr_of(context, side.run) : Datum<Series>{};
     const auto frame = static_cast<std::size_t>(playback_.frame());
@@ -225,9 +227,14 @@ void OutputsView::paint_psnr(Canvas& canvas, const ViewContext& context, const R
   Extent extent;
   std::vector<Datum<Series>> all;
   std::string problem;
-  for (const int run : runs) {
-    all.push_back(psnr_of(context, run));
-    problem = all.back().problem;
+  for (const int run : std::exchange(runs, {})) {
+    const Datum<Series> psnr = psnr_of(context, run);
+    if (!psnr.problem.empty()) {
+      problem = psnr.problem;
+      continue;
+    }
+    runs.push_back(run);
+    all.push_back(psnr);
     for (const double value : all.back() ? *all.back() : Series{}) {
       if (value < 99.5) extent.add(value);  // equal frames have the floor of the recipe, 100 dB
     }
@@ -236,9 +243,9 @@ void OutputsView::paint_psnr(Canvas& canvas, const ViewContext& context, const R
   style.size = 11;
   style.halo = true;
   const double u = context.unit;
-  if (runs.empty() || !problem.empty()) {
+  if (runs.empty()) {
     style.vertical = Align::Middle;
-    canvas.text({area.x + 4 * u, area.y + area.height / 2}, fit_text(canvas, runs.empty() ? "PSNR: show two runs" : "PSNR: " + problem, style, area.width), style);
+    canvas.text({area.x + 4 * u, area.y + area.height / 2}, fit_text(canvas, "PSNR: " + (problem.empty() ? "show two runs" : problem), style, area.width - 8 * u), style);
     return;
   }
   const double low = extent.empty() ? 0 : std::floor(extent.low - 1), high = extent.empty() ? 100 : std::max(std::ceil(extent.high), low + 5);

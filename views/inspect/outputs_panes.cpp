@@ -112,11 +112,19 @@ PixelLines pixel_lines(const Frames& frames, int frame, int x, int y) {
   return {{byte_text(rgb[0]), byte_text(rgb[1]), byte_text(rgb[2])}, 0.2126F * rgb[0] + 0.7152F * rgb[1] + 0.0722F * rgb[2] > 0.45F};
 }
 
-void paint_magnifier(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::shared_ptr<const Bitmap>& bitmap, Point image) {
+Rect scope_area(const ViewContext& context, const Rect& pane) {
+  const double u = context.unit, height = std::min(90 * u, pane.height * 0.4);
+  return {pane.x + 6 * u, pane.bottom() - height - 6 * u, std::min(170 * u, pane.width * 0.55), height};
+}
+
+void paint_magnifier(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::shared_ptr<const Bitmap>& bitmap, Point image,
+                     double taken_px) {
   if (!bitmap) return;
   const double u = context.unit, side = std::min({112 * u, pane.width * 0.45, pane.height * 0.45});
   constexpr int kPixels = 14;
-  const Rect glass{pane.right() - side - 6 * u, pane.bottom() - side - 6 * u, side, side};
+  // Above the scope where both do not fit side by side.
+  const double foot = taken_px + side + 14 * u > pane.width ? scope_area(context, pane).y : pane.bottom();
+  const Rect glass{pane.right() - side - 6 * u, std::max(foot - side - 6 * u, pane.y), side, side};
   const double x = std::floor(image.x) - kPixels / 2, y = std::floor(image.y) - kPixels / 2;
   canvas.fill({glass.x - 2 * u, glass.y - 2 * u, side + 4 * u, side + 4 * u}, kBlack, 3 * u);
   canvas.push_clip(glass);
@@ -136,7 +144,7 @@ void paint_magnifier(Canvas& canvas, const ViewContext& context, const Rect& pan
 
 void paint_scope(Canvas& canvas, const ViewContext& context, const Rect& pane, const Frames& frames, int frame, const std::string& which) {
   const double u = context.unit;
-  const Rect area{pane.x + 6 * u, pane.bottom() - std::min(90 * u, pane.height * 0.4) - 6 * u, std::min(170 * u, pane.width * 0.55), std::min(90 * u, pane.height * 0.4)};
+  const Rect area = scope_area(context, pane);
   canvas.fill(area, Colour(kBlack, 0.8F), 3 * u);
   const Rect inner{area.x + 4 * u, area.y + 15 * u, area.width - 8 * u, area.height - 19 * u};
   TextStyle title;

@@ -32,8 +32,10 @@ struct PixelLines {
 void paint_pixel_values(Canvas& canvas, const Rect& pane, const Camera& camera, int width, int height, const std::function<PixelLines(int x, int y)>& of);
 /// 0..255 of a frame.
 PixelLines pixel_lines(const Frames& frames, int frame, int x, int y);
-/// What lies around an image point, enlarged, in the lower right corner.
-void paint_magnifier(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::shared_ptr<const Bitmap>& bitmap, Point image);
+/// Where the scope of a pane lies: in its lower left corner.
+Rect scope_area(const ViewContext& context, const Rect& pane);
+/// What lies around an image point, enlarged, in the lower right corner. @param taken_px  of the pane's width by the scope
+void paint_magnifier(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::shared_ptr<const Bitmap>& bitmap, Point image, double taken_px);
 /// Waveform or histograms of a frame in the lower left corner. @param which  "waveform" or "histogram"
 void paint_scope(Canvas& canvas, const ViewContext& context, const Rect& pane, const Frames& frames, int frame, const std::string& which);
 /// "183 24 22"; empty outside the picture.

@@ -178,6 +178,11 @@ std::string OutputsView::look_title(const ViewContext& context) const {
 Datum<Series> OutputsView::psnr_of(const ViewContext& context, int run) const {
   const OutputSide reference = side(context, 0), other = side(context, run);
   if (!reference.frames || !other.frames || run == 0) return {};
+  if (reference.frames->width != other.frames->width || reference.frames->height != other.frames->height) {
+    Datum<Series> none;
+    none.problem = "the videos differ in size";
+    return none;
+  }
   const int shift_a = static_cast<int>(number("shift_a")), shift_b = static_cast<int>(number("shift_b"));
   const InspectedRun& a = context.inspection.run(0);
   const std::string key = "psnr " + context.inspection.captures()[a.capture].string() + " " + std::to_string(a.record.run_id) + " " +

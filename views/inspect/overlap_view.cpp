@@ -210,11 +210,12 @@ class OverlapView final : public ControlledView {
   std::shared_ptr<const Overlap> between_runs(const ViewContext& context, std::string* problem) {
     auto overlap = std::make_shared<Overlap>();
     std::vector<std::shared_ptr<const CapturePlan>> plans;
+    bool loading = false;
     for (int run = 0; run < static_cast<int>(context.inspection.runs().size()); ++run) {
       InspectCursor at = context.cursor;
       at.run = run;
       const Datum<CapturePlan> plan = context.inspection.plan(at);
-      if (plan.loading()) return nullptr;
+      loading = loading || plan.loading();  // all are asked for at once
       if (!plan) {
         *problem = plan.problem;
         continue;
@@ -222,7 +223,8 @@ class OverlapView final : public ControlledView {
       overlap->items.push_back(run);
       plans.push_back(plan.value);
     }
-    if (!plans.empty()) problem->clear();
+    if (loading || !plans.empty()) problem->clear();
+    if (loading) return nullptr;
     for (const auto& a : plans) {
       for (const auto& b : plans) {
         const bool other = a->tokens != b->tokens || (!a->dense() && !b->dense() && (a->q_order != b->q_order || a->block_bits.size() != b->block_bits.size()));

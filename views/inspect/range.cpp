@@ -153,11 +153,15 @@ void RangeControl::paint(Canvas& canvas, const ViewContext& context, const Rect&
   tick.vertical = Align::Middle;
   tick.horizontal = Align::End;
   tick.halo = true;
+  std::string last;
   for (const double axis : axis_ticks(low(), high(), scale, std::max(2, static_cast<int>(area.height / (28 * u))))) {
     const double y = y_of(axis, area);
     if (y < area.y + 6 * u || y > area.bottom() - 6 * u) continue;
+    const std::string text = scale.text(axis);
+    if (text == last) continue;  // closer than its digits tell
+    last = text;
     canvas.line({bar.right(), y}, {bar.right() + 3 * u, y}, context.theme.colour("text2"));
-    canvas.text({area.right() - 12 * u, y}, scale.text(axis), tick);
+    canvas.text({area.right() - 12 * u, y}, text, tick);
   }
   for (const auto& [axis, colour] : {std::pair{range.white, Rgb{1, 1, 1}}, std::pair{range.black, Rgb{0.06F, 0.06F, 0.06F}}}) {
     const double y = y_of(axis, area);

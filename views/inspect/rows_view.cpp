@@ -102,7 +102,7 @@ class RowsView final : public ControlledView {
   }
 
   std::string spoken(const ViewContext& context) override {
-    return row_ ? "Row of " + context.inspection.run(context.cursor.run).geometry.name(row_->query, context.cursor.branch) : info().title;
+    return row_ && !context.inspection.empty() ? "Row of " + context.inspection.run(context.cursor.run).geometry.name(row_->query, context.cursor.branch) : info().title;
   }
 
  private:

@@ -322,7 +322,8 @@ QString InspectWorkspace::status() const {
   QString text;
   if (!inspection.locked().empty()) {
     const std::int64_t token = inspection.locked().front();
-    text = QString("Locked: token %1, row %2").arg(session_.token_name(token)).arg(token);
+    const std::size_t more = inspection.locked().size() - 1;
+    text = QString("Locked: token %1, row %2%3").arg(session_.token_name(token)).arg(token).arg(more > 0 ? QString(" and %1 more").arg(more) : QString());
   }
   const views::InspectHover& hover = inspection.hover();
   if (hover.query >= 0 || hover.key >= 0) {

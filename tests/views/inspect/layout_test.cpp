@@ -63,6 +63,46 @@ TEST_P(LayoutTest, NoWordIsCutAndNoneLiesOverAnother) {
   }
 }
 
+/// The window asks all of this of a view that was painted, whatever has been closed since.
+TEST(ClosedCapture, EveryViewAnswersAsIfThereHadNeverBeenOne) {
+  for (const std::string& id : inspect_view_ids()) {
+    Inspection inspection(Inspection::Loading::AtOnce);
+    inspection.open(std::filesystem::path(DITSCOPE_SOURCE_DIR) / "resources/captures/tour.ditcap");
+    inspection.set_cursor({1, 5, 3, 2, 1});
+    inspection.set_locked({inspection.run(1).geometry.token(1, 3, 4)});
+    const Rect area{0, 0, 600, 500};
+    const auto now = [&] { return ViewContext{inspection, inspection.cursor(), theme_for_tests(), area}; };
+    const auto view = make_inspect_view(id);
+    LayoutCanvas canvas(area, 1, theme_for_tests());
+    view->paint(canvas, now());
+    inspection.close_all();
+    const auto ask_all = [&] {
+      view->controls(now());
+      view->spoken(now());
+      EXPECT_TRUE(view->data(now()).empty()) << id;
+      view->animated();
+      for (const char* key : {"F", "N", "0", "1", "S", "Esc", "Space", ".", "W", "Shift"}) view->key(key, now());
+      view->key_released("Shift", now());
+      for (double x = 10; x < 600; x += 45) {
+        for (double y = 10; y < 500; y += 45) {
+          EXPECT_EQ(view->tooltip({x, y}, now()), "") << id;
+          for (const auto kind : {PointerEvent::Kind::Move, PointerEvent::Kind::Press, PointerEvent::Kind::Release, PointerEvent::Kind::DoubleClick, PointerEvent::Kind::Wheel,
+                                  PointerEvent::Kind::Leave}) {
+            PointerEvent event;
+            event.kind = kind;
+            event.at = {x, y};
+            event.left = true;
+            event.notches = 1;
+            view->pointer(event, now());
+          }
+        }
+      }
+      view->paint(canvas, now());
+    };
+    EXPECT_NO_THROW(ask_all()) << id;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, LayoutTest,
                          ::testing::Values(Shape{280, 120, 1}, Shape{280, 240, 1}, Shape{280, 520, 0.8}, Shape{280, 520, 1.5}, Shape{322, 350, 1}, Shape{592, 350, 1},
                                            Shape{700, 720, 1}, Shape{600, 400, 2}, Shape{1200, 900, 1}),

@@ -145,6 +145,7 @@ TEST_F(InspectUseTest, APixelOfTheOutputIsATokenAndALassoMany) {
   }
   QTest::mouseRelease(outputs, Qt::LeftButton, {}, start);
   EXPECT_GT(inspection().locked().size(), 1u);
+  EXPECT_TRUE(work().status().endsWith(QString(" and %1 more").arg(inspection().locked().size() - 1)) || work().status().contains("more     Hover")) << work().status().toStdString();
 }
 
 TEST_F(InspectUseTest, HoldingShiftOverTheOutputsShowsTheOtherRunUntilItComesUp) {
