@@ -1,5 +1,5 @@
-// Sparse attention, the same with int8 logits, refresh and block masses on one set of situations: float64, every instruction set of
-// the CPU and the emulated GPU kernels get the same numbers in the same memory.
+// Sparse attention, the same with int8 logits, refresh, block masses and the search for blocks on one set of situations: float64,
+// every instruction set of the CPU and the emulated GPU kernels get the same numbers in the same memory.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -73,14 +73,66 @@ class Contracts : public ::testing::Test {
 using Elements = ::testing::Types<float, Bfloat16Bits, Float16Bits>;
 TYPED_TEST_SUITE(Contracts, Elements);
 
+/// What becomes of the output of every row: row scale and residual, in every other situation also block scale and block vector.
+template <typename Element>
+class Epilogue {
+ public:
+  Epilogue(CudaCase<Element>& c, bool with_blocks)
+      : c_(c), blocks_((c.queries + 63) / 64), with_blocks_(with_blocks), residual_(c.residual.doubles()) {
+    std::mt19937 random(5);
+    std::normal_distribution<float> normal;
+    scales_.resize(static_cast<std::size_t>(c.heads * blocks_));
+    vectors_.resize(scales_.size() * static_cast<std::size_t>(c.width));
+    for (float& value : scales_) value = normal(random);
+    for (float& value : vectors_) value = normal(random);
+  }
+  /// Of number n of (H,T,D).
+  double factor(std::size_t n) const {
+    const double row = c_.row_scale[n / static_cast<std::size_t>(c_.width)];
+    return with_blocks_ ? row * scales_[block_of(n)] : row;
+  }
+  double added(std::size_t n) const {
+    const std::size_t width = static_cast<std::size_t>(c_.width);
+    return with_blocks_ ? residual_[n] + vectors_[block_of(n) * width + n % width] : residual_[n];
+  }
+  void give(AttentionArguments<Element>& a) {
+    a.row_scale = host(c_.template rows<const float>(c_.row_scale));
+    a.residual = host(c_.residual.constant());
+    if (with_blocks_) {
+      a.block_scale = {scales_.data(), {c_.heads, blocks_}, {blocks_, 1}};
+      a.block_vector = {vectors_.data(), {c_.heads, blocks_, c_.width}, {blocks_ * c_.width, c_.width, 1}};
+    }
+  }
+  void give(CudaAttentionArguments<Element>& a) {
+    a.row_scale = c_.template rows<const float>(c_.row_scale);
+    a.residual = c_.residual.constant();
+    if (with_blocks_) {
+      a.block_scale = {scales_.data(), {c_.heads, blocks_}, {blocks_, 1}};
+      a.block_vector = {vectors_.data(), {c_.heads, blocks_, c_.width}, {blocks_ * c_.width, c_.width, 1}};
+    }
+  }
+
+ private:
+  std::size_t block_of(std::size_t n) const {
+    const std::size_t row = n / static_cast<std::size_t>(c_.width), queries = static_cast<std::size_t>(c_.queries);
+    return row / queries * static_cast<std::size_t>(blocks_) + row % queries / 64;
+  }
+  CudaCase<Element>& c_;
+  std::int64_t blocks_;
+  bool with_blocks_;
+  std::vector<double> residual_;
+  std::vector<float> scales_, vectors_;
+};
+
 TYPED_TEST(Contracts, SparseAttention) {
+  int turn = 0;
   for (const Situation& s : situations()) {
     CudaCase<TypeParam> c = this->numbers(s);
     const BlockMask mask(s.mask);
     reference::AttentionResult expected = c.expected(s.keeps);
-    const std::vector<double> added = c.residual.doubles();
+    Epilogue<TypeParam> epilogue(c, turn++ % 2 == 1);
     for (std::size_t n = 0; n < expected.out.size(); ++n)
-      expected.out[n] = expected.out[n] * static_cast<double>(c.row_scale[n / static_cast<std::size_t>(c.width)]) + added[n];
+      expected.out[n] = expected.out[n] * epilogue.factor(n) + epilogue.added(n);
     const auto check = [&](const std::string& where) {
       test::expect_equal(c, expected, std::string(s.name) + " on " + where, s.outliers);
       c.out.poison();
@@ -96,8 +148,7 @@ TYPED_TEST(Contracts, SparseAttention) {
         a.mask = &mask;
         a.out = host(c.out.view);
         a.log_sum_exp = host(c.template rows<float>(c.log_sum_exp));
-        a.row_scale = host(c.template rows<const float>(c.row_scale));
-        a.residual = host(c.residual.constant());
+        epilogue.give(a);
         block_sparse_attention(a, test::threads(2));
         check(name);
       });
@@ -109,8 +160,7 @@ TYPED_TEST(Contracts, SparseAttention) {
       AttentionPlan plan = make_attention_plan(mask, c.heads, options);
       std::vector<float> parts(static_cast<std::size_t>(part_floats(plan.layout, c.width)), NAN);
       CudaAttentionArguments<TypeParam> a = c.arguments();
-      a.row_scale = c.template rows<const float>(c.row_scale);
-      a.residual = c.residual.constant();
+      epilogue.give(a);
       a.parts = parts.data();
       run(cuda::plain_parameters(a, test::placed(plan)));
       check(name);
@@ -237,17 +287,68 @@ TYPED_TEST(Contracts, SearchForBlocks) {
   }
 }
 
+TYPED_TEST(Contracts, BlockMass) {
+  for (const Situation& s : situations()) {
+    CudaCase<TypeParam> c = this->numbers(s);
+    const BlockMask mask(s.mask);
+    std::vector<double> sums = c.expected(s.keeps).log_sum_exp;
+    for (std::size_t i = 0; i < sums.size(); ++i) {  // of an earlier step
+      sums[i] += i % 3 == 0 ? 0.4 : -0.2;
+      if (i % 13 == 7) sums[i] = -std::numeric_limits<double>::infinity();
+      c.log_sum_exp[i] = static_cast<float>(sums[i]);
+    }
+    const std::vector<double> expected = reference::block_mass(c.q.doubles(), c.k.doubles(), sums, c.heads, c.queries, c.keys, c.width,
+                                                               c.scale, 64, s.keeps, [](int) { return 1.0; });
+    const auto check = [&](const test::BlockMasses& masses, const std::string& where) {
+      const std::string what = std::string(s.name) + " on " + where;
+      EXPECT_LT(test::relative_error({masses.mass.begin(), masses.mass.end()}, expected), 1e-4 * (s.outliers ? 10 : 1)) << what;
+      for (std::size_t n = 0; n < expected.size(); ++n) {
+        if (expected[n] == 0) {
+          ASSERT_EQ(masses.mass[n], 0) << what << ": a block that is skipped";
+        }
+      }
+    };
+    if constexpr (TestFixture::kOnCpu) {
+      this->on_every_cpu([&](const std::string& name) {
+        test::BlockMasses masses(c, {}, 0);
+        BlockMassArguments<TypeParam> a;
+        a.q = host(c.q.constant());
+        a.k = host(c.k.constant());
+        a.scale = c.scale;
+        a.mask = &mask;
+        a.log_sum_exp = host(c.template rows<const float>(c.log_sum_exp));
+        a.mass = host(masses.view());
+        block_mass(a, test::threads(2));
+        check(masses, name);
+      });
+    }
+    PlanOptions options;
+    options.tile_blocks = tile_blocks_for<TypeParam>(c.width, 2);
+    AttentionPlan plan = make_attention_plan(mask, c.heads, options);
+    test::BlockMasses masses(c, {}, 0);
+    CudaBlockMassArguments<TypeParam> a;
+    a.q = c.q.constant();
+    a.k = c.k.constant();
+    a.scale = c.scale;
+    a.log_sum_exp = c.template rows<const float>(c.log_sum_exp);
+    a.mass = masses.view();
+    test::run_emulated_mass<TypeParam>(cuda::mass_parameters(a, test::placed(plan)), this->alternate());
+    check(masses, "GPU");
+  }
+}
+
 /// Against the oracle that rounds tokens by itself: what is left is float32, and numbers half-way that went to the other side.
 template <typename Element>
-void expect_int8(CudaCase<Element>& c, const reference::Int8Result& expected, bool outliers, const std::string& what) {
+void expect_int8(CudaCase<Element>& c, const reference::Int8Result& expected, const Epilogue<Element>& epilogue, bool outliers,
+                 const std::string& what) {
   // Powers of two are within 7.5e-5 of themselves where the CPU has probabilities in bfloat16.
   constexpr double kLse = std::is_same_v<Element, Bfloat16Bits> ? 1e-4 : 2e-5;
   const double factor = outliers ? 10 : 1;
-  const std::vector<double> out = c.out.doubles(), residual = c.residual.doubles();
+  const std::vector<double> out = c.out.doubles();
   double beyond = 0, norm = 0;
   for (std::size_t n = 0; n < out.size(); ++n) {
-    const double scale = c.row_scale[n / static_cast<std::size_t>(c.width)], wanted = scale * expected.out[n] + residual[n];
-    const double distance = std::max(std::abs(out[n] - wanted) - scale * expected.out_doubt[n], 0.0);
+    const double scale = epilogue.factor(n), wanted = scale * expected.out[n] + epilogue.added(n);
+    const double distance = std::max(std::abs(out[n] - wanted) - std::abs(scale) * expected.out_doubt[n], 0.0);
     beyond += distance * distance;
     norm += wanted * wanted;
   }
@@ -281,8 +382,9 @@ TYPED_TEST(Contracts, Int8Attention) {
       EXPECT_LT(expected.noise, 0.06) << s.name;
       EXPECT_LT(test::relative_error(expected.out, unrounded.out), 2 * expected.noise + 1e-12) << s.name;
     }
+    Epilogue<TypeParam> epilogue(c, round % 2 == 0);
     const auto check = [&](const std::string& where) {
-      expect_int8(c, expected, s.outliers, std::string(s.name) + " on " + where);
+      expect_int8(c, expected, epilogue, s.outliers, std::string(s.name) + " on " + where);
       c.out.poison();
       std::fill(c.log_sum_exp.begin(), c.log_sum_exp.end(), 777.0f);
     };
@@ -296,8 +398,7 @@ TYPED_TEST(Contracts, Int8Attention) {
         a.mask = &mask;
         a.out = host(c.out.view);
         a.log_sum_exp = host(c.template rows<float>(c.log_sum_exp));
-        a.row_scale = host(c.template rows<const float>(c.row_scale));
-        a.residual = host(c.residual.constant());
+        epilogue.give(a);
         int8_attention(a, options, test::threads(2));
         check(name);
       });
@@ -311,8 +412,7 @@ TYPED_TEST(Contracts, Int8Attention) {
       std::vector<float> parts(static_cast<std::size_t>(cuda_int8_part_floats(plan.layout, c.width)), NAN);
       test::Int8Scratch scratch(plan, c.width, options);
       CudaAttentionArguments<TypeParam> a = c.arguments();
-      a.row_scale = c.template rows<const float>(c.row_scale);
-      a.residual = c.residual.constant();
+      epilogue.give(a);
       a.parts = parts.data();
       test::run_emulated_int8<TypeParam>(cuda::int8_launch(a, options, test::placed(plan), scratch.place()),
                                          plan_options.tile_blocks, this->alternate());

@@ -174,6 +174,10 @@ void run_emulated_hopper(const cuda::Parameters& p, bool backwards = false);
 template <typename Element>
 void run_emulated_int8(const cuda::Int8Launch& launch, int tile_blocks, bool backwards = false);
 
+/// The kernels of block masses, as mass_kernels.cu chooses among them (cuda_mass_test.cpp).
+template <typename Element>
+void run_emulated_mass(const cuda::MassParameters& p, bool backwards = false);
+
 /// Scratch memory on the CPU, at a multiple of 16 bytes, with a word behind it that nobody may write.
 struct Int8Scratch {
   static constexpr std::uint64_t kPoison = 0x7777777777777777u;

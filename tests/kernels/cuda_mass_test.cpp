@@ -23,9 +23,10 @@ void launch(const MassParameters& p, bool backwards) {
                     [&](unsigned char* shared) { Kernel(p, shared).run(); });
 }
 
-/// As mass_kernels.cu chooses among kernels.
+}  // namespace
+
 template <typename Element>
-void launch_any(const MassParameters& p, bool backwards) {
+void test::run_emulated_mass(const MassParameters& p, bool backwards) {
   const int width = cuda::kernel_width(p.common.width, std::is_same_v<Element, float>);
   if constexpr (std::is_same_v<Element, float>) {
     if (width == 64) return launch<cuda::FloatMass<cuda::FloatTileShape<64>>, cuda::FloatTileShape<64>>(p, backwards);
@@ -37,6 +38,12 @@ void launch_any(const MassParameters& p, bool backwards) {
     launch<cuda::TileMass<Element, cuda::TileShape<256, 1>>, cuda::TileShape<256, 1>>(p, backwards);
   }
 }
+
+template void test::run_emulated_mass<float>(const MassParameters&, bool);
+template void test::run_emulated_mass<Bfloat16Bits>(const MassParameters&, bool);
+template void test::run_emulated_mass<Float16Bits>(const MassParameters&, bool);
+
+namespace {
 
 template <typename Element>
 class CudaBlockMass : public ::testing::Test {};
@@ -72,7 +79,7 @@ TYPED_TEST(CudaBlockMass, AgreesWithTheOracleOnRandomShapes) {
     a.log_sum_exp = c.template rows<const float>(c.log_sum_exp);
     a.mass = {mass.data(), {heads, rows, columns}, {rows * columns, columns, 1}};
     const MassParameters p = cuda::mass_parameters(a, placed(plan));
-    launch_any<TypeParam>(p, round % 2 == 1);
+    test::run_emulated_mass<TypeParam>(p, round % 2 == 1);
     const std::vector<double> expected = reference::block_mass(
         c.q.doubles(), c.k.doubles(), lse, heads, queries, keys, width, c.scale, 64,
         [&](int h, int i, int j) { return mask.keeps(h, i, j); }, [](int) { return 1.0; });
