@@ -249,9 +249,7 @@ void Session::ask_probe() {
     std::map<std::string, std::int64_t> bytes;
     std::int64_t capture_bytes = 0;
     QString problem;
-    CaptureOptions options;
-    options.level = pair.capture;
-    options.runs = static_cast<int>(pair.methods.size());
+    const CaptureOptions options = pair.capture_options();
     try {
       for (std::size_t i = 0; i < pair.methods.size(); ++i) {
         const Request request = engine.complete(pair.request_of(i));

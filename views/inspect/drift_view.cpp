@@ -233,7 +233,7 @@ void DriftView::paint_rho(Canvas& canvas, const ViewContext& context, const Plot
     const InspectedRun& run = context.inspection.run(context.cursor.run);
     const bool dense = run.record.kept_ratio_achieved.value_or(0) >= 1;
     return paint_notice(canvas, context, plot.area(),
-                        dense ? "This run keeps every pair: rho is 1, nothing drifts." : "Rho was not measured. Capture with --shadow all to have it.");
+                        dense ? "This run keeps every pair: rho is 1, nothing drifts." : "Rho was not measured. Record it with shadow passes (--shadow all).");
   }
   plot.band(rows.rho_p10, rows.rho_p90, Colour(used, 0.18F));
   plot.band(rows.rho_p25, rows.rho_p75, Colour(used, 0.28F));

@@ -193,7 +193,7 @@ void ErrorView::paint_errors(Canvas& canvas, const ViewContext& context, const R
   const Extent extent = shown.error.extent();
   if (extent.empty()) {
     canvas.fill(area, context.theme.colour("view"));
-    return paint_notice(canvas, context, area, shown.loading ? "Reading the figures of this run." : "No errors were measured. Capture with --shadow all to have them at every step.");
+    return paint_notice(canvas, context, area, shown.loading ? "Reading the figures of this run." : "No errors were measured. Record it with shadow passes (--shadow all) to have them at every step.");
   }
   const ValueScale scale{ValueScale::Kind::Log10, std::max(extent.high * 1e-4, 1e-9)};
   const ColourMap map("magma", context.theme);

@@ -152,7 +152,7 @@ class HistogramView final : public ControlledView {
     }
     if (extent.empty() && shown->problem.empty()) {
       shown->problem = chosen("quantity") == "rho" ? "No row has a rho at this step: the run is dense here, or it was not measured."
-                                                   : "This was not measured here. Capture with --shadow all to have it at every step.";
+                                                   : "This was not measured here. Record it with shadow passes (--shadow all) to have it at every step.";
     }
     if (chosen("quantity") == "rho") {
       extent.add(0);

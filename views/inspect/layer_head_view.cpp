@@ -161,7 +161,7 @@ class LayerHeadView final : public ControlledView {
   std::string remedy() const {
     return chosen("quantity").rfind("rho_used", 0) == 0 || chosen("quantity").rfind("lambda", 0) == 0
                ? "Only Re-ttention has a rho of its own, at its sparse steps."
-               : "Capture with --shadow all to have it at every step.";
+               : "Record it with shadow passes (--shadow all) to have it at every step.";
   }
 
   const Shown& fetch(const ViewContext& context) {

@@ -112,7 +112,7 @@ std::vector<float> exact_look(const AttentionOperands& operands, const CaptureRe
   const double pairs = static_cast<double>(tokens) * static_cast<double>(operands.width) * static_cast<double>(last - first);
   if (wish.to && pairs * static_cast<double>(tokens) > kMostWork) {
     log_sum_exp = stored_log_sum_exp(reader, run.record.run_id, at, operands.heads, operands.tokens);
-    if (log_sum_exp.empty()) throw Error{ErrorKind::Unsupported, "Who looks at a token of so long a video needs the LSE of every row; capture with --shadow all."};
+    if (log_sum_exp.empty()) throw Error{ErrorKind::Unsupported, "Who looks at a token of so long a video needs the LSE of every row; record it with shadow passes (--shadow all)."};
   }
   std::vector<double> sum(tokens, 0.0);
   for (std::int64_t head = first; head < last; ++head) {
@@ -219,7 +219,7 @@ Datum<TokenLook> row_heat(Inspection& inspection, const InspectCursor& at, Token
     for (std::size_t i = 0; i < measured; ++i) look.weight[static_cast<std::size_t>(step.ratio_tokens[i])] = step.ratio[i];
   }
   if (measured == 0) {
-    found.problem = heat == TokenLook::Heat::Rho ? "Rho was not measured at this step. Capture with --shadow all to have it."
+    found.problem = heat == TokenLook::Heat::Rho ? "Rho was not measured at this step. Record it with shadow passes (--shadow all)."
                                                  : "No row has both rho used and rho true at this step: only sparse steps of Re-ttention do.";
     return found;
   }

@@ -8,6 +8,7 @@
 #include <QScrollArea>
 #include <QSignalBlocker>
 
+#include "app/gui/panels/capture_dialog.h"
 #include "app/gui/panels/memory_bar.h"
 #include "app/gui/panels/method_section.h"
 #include "app/gui/style/style.h"
@@ -197,6 +198,11 @@ void RequestPanel::build_settings(QVBoxLayout* body) {
                                       "Records every step, layer and head into a .ditcap file for the Inspect workspace. Summary: figures, masks "
                                       "and small maps, at most 5 % of the time. Full: exact maps of full and refresh steps too."));
     capture_note_ = make_label("", "note");
+    capture_note_->setObjectName("captureNote");
+    capture_note_->setTextInteractionFlags(Qt::LinksAccessibleByMouse | Qt::LinksAccessibleByKeyboard);
+    capture_note_->setToolTip(tooltip_text("Size", "What the capture takes at most, before compression. Press it to say what it keeps: q, k and v of layers and steps, "
+                                                   "shadow passes, how large it may grow."));
+    connect(capture_note_, &QLabel::linkActivated, this, [this] { (new CaptureDialog(session_, window()))->open(); });
     block->addWidget(form_row("Capture", {capture_, capture_note_}));
     connect(capture_, &Segments::chosen, this, [this](int level) {
       session_.edit("", [&](PairRequest& pair) { pair.capture = static_cast<CaptureOptions::Level>(level); });
@@ -407,7 +413,8 @@ void RequestPanel::refresh_derived() {
   if (capture_note_) {
     const double megabytes = static_cast<double>(session_.capture_bytes()) / 1e6;
     const bool on = session_.request().capture != CaptureOptions::Level::Off;
-    capture_note_->setText(on && megabytes > 0 ? "at most " + number_span(QString::number(megabytes, 'f', megabytes < 10 ? 1 : 0)) + " MB" : QString());
+    const QString size = "at most " + number_span(QString::number(megabytes, 'f', megabytes < 10 ? 1 : 0)) + " MB";
+    capture_note_->setText(on && megabytes > 0 ? QString("<a href='keep' style='color:%1'>%2</a>").arg(Style::current().colour("accent").name(), size) : QString());
   }
   QString problem = session_.request_problem();
   if (problem.isEmpty() && info && info->bundled) {

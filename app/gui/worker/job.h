@@ -14,12 +14,27 @@
 
 namespace ditscope::gui {
 
+/// What a capture keeps besides its level.
+struct RecordingWish {
+  IndexSet layers, steps, shadow;                        ///< as of CaptureOptions
+  std::int64_t budget_bytes = CaptureOptions().budget_bytes;
+};
+
 /// What the Request panel edits and a press of Generate asks for: one request, run once for each method. The first is the
 /// reference.
 struct PairRequest {
   Request base;                       ///< its `method` is not used
   std::vector<MethodChoice> methods;  ///< 1..4
   CaptureOptions::Level capture = CaptureOptions::Level::Off;  ///< of this press; no part of the history
+  RecordingWish recording;                                     ///< of this press, too
+  CaptureOptions capture_options() const {
+    CaptureOptions options;
+    options.level = capture;
+    options.layers = recording.layers, options.steps = recording.steps, options.shadow = recording.shadow;
+    options.budget_bytes = recording.budget_bytes;
+    options.runs = static_cast<int>(methods.size());
+    return options;
+  }
   Request request_of(std::size_t run) const {
     Request request = base;
     request.method = methods.at(run);

@@ -272,9 +272,7 @@ void Worker::loop() {
 }
 
 std::unique_ptr<CaptureWriter> Worker::begin_capture(JobView& view) {
-  CaptureOptions options;
-  options.level = view.job.pair.capture;
-  options.runs = static_cast<int>(view.runs.size());
+  const CaptureOptions options = view.job.pair.capture_options();
   if (options.level == CaptureOptions::Level::Off || captures_.empty()) return nullptr;
   std::filesystem::create_directories(captures_);
   view.capture = captures_ / (std::to_string(view.job.id) + ".ditcap");

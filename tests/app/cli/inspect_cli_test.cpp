@@ -19,10 +19,12 @@ class InspectCli : public ::testing::Test {
  protected:
   /// @return the exit code; what it printed is in `out`
   int inspect(const std::string& arguments) {
-    const std::string command = "\"" + std::string(DITSCOPE_CLI) + "\" inspect '" + DITSCOPE_SOURCE_DIR + "/resources/captures/tour.ditcap' " + arguments +
-                                " 2> '" + (folder_ / "stderr").string() + "'";
+    return command(std::string("inspect '") + DITSCOPE_SOURCE_DIR + "/resources/captures/tour.ditcap' " + arguments);
+  }
+  int command(const std::string& arguments) {
+    const std::string line = "\"" + std::string(DITSCOPE_CLI) + "\" " + arguments + " 2> '" + (folder_ / "stderr").string() + "'";
     out.clear();
-    FILE* stream = popen(command.c_str(), "r");
+    FILE* stream = popen(line.c_str(), "r");
     char buffer[4096];
     for (std::size_t n; (n = std::fread(buffer, 1, sizeof buffer, stream)) > 0;) out.append(buffer, n);
     const int status = pclose(stream);
@@ -120,6 +122,30 @@ TEST_F(InspectCli, AReplayedSweepIsExactAndQuietSaysNothing) {
   ASSERT_EQ(inspect(numbers + file("quiet.csv") + " --quiet"), 0) << errors();
   EXPECT_EQ(errors(), "");
   EXPECT_EQ(begin_of("told.csv", 1 << 20), begin_of("quiet.csv", 1 << 20));
+}
+
+TEST_F(InspectCli, DiffHoldsTwoCapturesAgainstEachOther) {
+  const std::string tour = std::string(DITSCOPE_SOURCE_DIR) + "/resources/captures/tour.ditcap";
+  ASSERT_EQ(command("inspect diff '" + tour + "' '" + tour + "' --json"), 0) << errors();
+  const Json json = Json::parse(out);
+  EXPECT_EQ(json["same_noise"], true);
+  EXPECT_EQ(json["steps"].size(), 8u);
+  ASSERT_EQ(command("inspect diff '" + tour + "' '" + tour + "'"), 0) << errors();
+  EXPECT_FALSE(out.empty());
+  EXPECT_EQ(command("inspect diff '" + tour + "' '" + (folder_ / "none.ditcap").string() + "'"), 3);
+}
+
+TEST_F(InspectCli, WritesNumbersOfEachKind) {
+  for (const char* name : {"a.csv", "a.npz", "a.safetensors"}) {
+    ASSERT_EQ(inspect(std::string("--view mask --run B --step 4 --data ") + file(name)), 0) << errors();
+    EXPECT_GT(std::filesystem::file_size(folder_ / name), 1000u) << name;
+  }
+  EXPECT_EQ(begin_of("a.npz", 2), "PK");
+  ASSERT_EQ(inspect("--view age --run B --data " + file("a.npy")), 0) << errors();
+  EXPECT_EQ(begin_of("a.npy", 6), "\x93NUMPY");
+  EXPECT_EQ(inspect("--view mask --run B --data " + file("b.npy")), 2) << "several arrays";
+  ASSERT_EQ(inspect("--view summary --sweep head --size 160x120 --fps 10 -o " + file("a.mp4")), 0) << errors();
+  EXPECT_EQ(begin_of("a.mp4", 8).substr(4), "ftyp");
 }
 
 TEST_F(InspectCli, ListsViewsWithTheirControls) {

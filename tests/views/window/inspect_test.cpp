@@ -10,6 +10,7 @@
 #include "app/gui/inspect/guided_tour.h"
 #include "app/gui/inspect/inspect_workspace.h"
 #include "app/gui/inspect/tensors_dialog.h"
+#include "app/gui/panels/capture_dialog.h"
 #include "app/gui/style/style.h"
 #include "app/gui/widgets/basics.h"
 #include "core/capture/capture_reader.h"
@@ -546,6 +547,57 @@ TEST_F(InspectTest, TakesAFirstTimeUserRound) {
   }
   QTest::keyClick(QApplication::focusWidget(), Qt::Key_Escape);
   EXPECT_TRUE(wait([&] { return window_->findChild<gui::GuidedTour*>() == nullptr; }));
+}
+
+TEST_F(InspectTest, LayersStepsShadowPassesAndABudgetAreChosenWhereTheSizeStands) {
+  session_->edit("", [](gui::PairRequest& pair) { pair.capture = CaptureOptions::Level::Summary; });
+  window_->set_page(gui::MainWindow::Page::Generate);
+  ASSERT_TRUE(wait([&] { return session_->capture_bytes() > 0; }));
+  const std::int64_t before = session_->capture_bytes();
+  const auto open_dialog = [&]() -> gui::CaptureDialog* {
+    auto* note = window_->findChild<QLabel*>("captureNote");
+    if (!note || !wait([&] { return note->text().contains("at most") && note->isVisible(); })) return nullptr;
+    QTest::mouseClick(note, Qt::LeftButton, {}, QPoint(8, note->height() / 2));
+    wait([&] { return window_->findChild<gui::CaptureDialog*>() != nullptr && window_->findChild<gui::CaptureDialog*>()->isActiveWindow(); });
+    return window_->findChild<gui::CaptureDialog*>();
+  };
+  const auto type = [](QWidget* dialog, const char* name, const QString& text) {
+    for (auto* edit : dialog->findChildren<QLineEdit*>()) {
+      if (edit->accessibleName() != name) continue;
+      edit->setFocus();
+      edit->selectAll();
+      QTest::keyClicks(edit, text);
+    }
+  };
+  const auto keep = [](QWidget* dialog) {
+    for (auto* button : dialog->findChildren<QPushButton*>()) {
+      if (button->text() == "Keep this") QTest::mouseClick(button, Qt::LeftButton);
+    }
+  };
+  gui::CaptureDialog* dialog = open_dialog();
+  ASSERT_TRUE(dialog);
+  type(dialog, "Layers kept whole", "0,3-2");
+  keep(dialog);
+  bool said = false;
+  for (const QLabel* label : dialog->findChildren<QLabel*>()) said = said || (label->isVisible() && label->text().contains("3-2"));
+  EXPECT_TRUE(said) << "what is wrong";
+  EXPECT_TRUE(dialog->isVisible());
+  type(dialog, "Layers kept whole", "5");
+  type(dialog, "Shadow passes at", "2,4");
+  type(dialog, "Never more than", "50 MB");
+  keep(dialog);
+  ASSERT_TRUE(wait([&] { return window_->findChild<gui::CaptureDialog*>() == nullptr; }));
+  const CaptureOptions options = session_->request().capture_options();
+  EXPECT_TRUE(options.chosen(7, 5)) << "a layer alone means all steps";
+  EXPECT_FALSE(options.chosen(7, 4));
+  EXPECT_TRUE(options.shadow.contains(4) && !options.shadow.contains(3));
+  EXPECT_EQ(options.budget_bytes, 50'000'000);
+  EXPECT_TRUE(wait([&] { return session_->capture_bytes() > before; })) << "the size follows";
+  const std::int64_t job = session_->generate();
+  ASSERT_GT(job, 0);
+  ASSERT_TRUE(wait([&] { return !session_->busy() && std::filesystem::exists(session_->capture_of(job)); }));
+  const CaptureMeta meta = CaptureReader(session_->capture_of(job)).meta();
+  EXPECT_EQ(meta.values.at("budget_bytes"), "50000000") << "and the run's capture is made so";
 }
 
 TEST_F(InspectTest, ShowsTheBytesThatACaptureWillTake) {
