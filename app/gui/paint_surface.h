@@ -15,7 +15,7 @@ class PaintSurface : public QWidget {
 
   /// Whether OpenGL draws it; false: the processor.
   bool uses_gl() const { return layer_ != nullptr; }
-  /// Paints again, soon.
+  /// Paints again, soon. QWidget::update() does not: what is seen is the layer's.
   void repaint_soon();
   void make_current();
   void done_current();

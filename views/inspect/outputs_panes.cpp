@@ -100,7 +100,10 @@ void paint_pixel_values(Canvas& canvas, const Rect& pane, const Camera& camera, 
     for (int x = left; x <= right; ++x) {
       const PixelLines pixel = of(x, y);
       style.colour = pixel.bright ? kBlack : kWhite;
-      const Point middle = camera.to_view({x + 0.5, y + 0.5}, pane);
+      // In the middle of what is seen of the pixel: it may be larger than the pane.
+      const Point from = camera.to_view({double(x), double(y)}, pane), to = camera.to_view({x + 1.0, y + 1.0}, pane);
+      const Point middle{(std::max(from.x, pane.x) + std::min(to.x, pane.right())) / 2, (std::max(from.y, pane.y) + std::min(to.y, pane.bottom())) / 2};
+      if (std::min(to.x, pane.right()) - std::max(from.x, pane.x) < 24 * canvas.unit() || std::min(to.y, pane.bottom()) - std::max(from.y, pane.y) < 40 * canvas.unit()) continue;
       for (int c = 0; c < 3; ++c) canvas.text({middle.x, middle.y + (c - 1) * 14 * canvas.unit()}, pixel.lines[c], style);
     }
   }

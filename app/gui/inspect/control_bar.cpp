@@ -55,7 +55,7 @@ void ControlBar::set(const std::string& name, const std::string& value) {
   } catch (const Error&) {
     // The value on screen is older than the data; refresh() shows what there is now.
   }
-  view_.update();
+  view_.repaint_soon();
   refresh();
 }
 

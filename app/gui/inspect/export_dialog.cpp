@@ -207,7 +207,7 @@ void ExportDialog::paint_some() {
 void ExportDialog::end(const QString& problem) {
   timer_.stop();
   sweep_.reset();
-  view_.update();
+  view_.repaint_soon();
   refresh();
   if (!problem.isEmpty()) {
     note_->setText(problem);

@@ -217,6 +217,21 @@ TEST_F(InspectUseTest, AutorangeAndModesHaveKeys) {
   EXPECT_EQ(control(outputs, "play"), "off");
 }
 
+TEST_F(InspectUseTest, AControlThatIsPressedChangesThePictureAtOnce) {
+  for (const auto& [id, control] : {std::pair("mask", "control-damage"), std::pair("map", "control-autofit"), std::pair("outputs", "control-magnifier")}) {
+    gui::ViewWidget* one = view(id);
+    settle(800);
+    auto* button = one->parentWidget()->findChild<QPushButton*>(control);
+    ASSERT_NE(button, nullptr) << id;
+    QSignalSpy painted(one, &gui::ViewWidget::controls_asked);
+    QTest::qWait(300);
+    painted.clear();  // nothing moves: no mouse, no data on their way
+    button->click();
+    EXPECT_TRUE(painted.count() > 0 || painted.wait(3000)) << id;
+    button->click();
+  }
+}
+
 TEST_F(InspectUseTest, F6GoesRoundTheDocksAndTheFocusIsSeen) {
   view("heads")->setFocus();
   QSet<QWidget*> seen;
