@@ -7,6 +7,9 @@
 
 #include "core/attention/registry.h"
 #include "core/attention/session.h"
+#include "core/bridge/attention.h"
+#include "core/bridge/block_scores.h"
+#include "core/bridge/cuda_attention.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/json_file.h"
 #include "core/models/cogvideox_transformer.h"
@@ -148,6 +151,51 @@ TEST_P(CudaAttention, GivesStepByStepWhatTheCpuGives) {
     }
     expect_below(std::string(c10::toString(dtype)) + "_rms", worst, limit);
     EXPECT_DOUBLE_EQ(there_session.kept_ratios().achieved, here.kept_ratios().achieved);
+  }
+}
+
+class CudaBridge : public Stage {
+ protected:
+  static LayerCall call() {
+    TokenLayout layout = test::small_video();
+    layout.rows = 12;  // 299 tokens
+    return test::make_call(layout, 0, 1, 3, 1, 3, 64);
+  }
+  LayerCall moved(LayerCall call, at::ScalarType dtype) const {
+    for (at::Tensor* tensor : {&call.q, &call.k, &call.v}) *tensor = there(*tensor, dtype);
+    return call;
+  }
+};
+
+TEST_F(CudaBridge, SearchesForBlocksAsTheCpuDoes) {
+  const LayerCall here = call();
+  for (const auto& [dtype, limit] : {std::pair{at::kFloat, 1e-5}, {at::kBFloat16, 0.02}, {at::kHalf, 5e-3}}) {
+    const LayerCall one = moved(here, dtype);
+    for (const std::int64_t block : {64, 128}) {
+      const BlockSearch expected = block_search(here, block), actual = block_search(one, block);
+      const std::string name = std::string(c10::toString(dtype)) + "_" + std::to_string(block);
+      EXPECT_EQ(actual.mass.device().type(), device_.type());
+      expect_below("search_out_" + name, relative_rms(actual.out, expected.out), limit);
+      expect_below("search_lse_" + name, relative_rms(actual.log_sum_exp, expected.log_sum_exp), limit);
+      expect_below("search_mass_" + name, relative_rms(actual.mass, expected.mass), limit);
+      expect_below("mass_" + name, relative_rms(block_mass(one, actual.log_sum_exp, block), expected.mass), limit);
+    }
+  }
+}
+
+TEST_F(CudaBridge, FormsInt8LogitsAsTheCpuDoes) {
+  LayerCall here = call();
+  here.k = here.k + 3;
+  const BlockMask mask = BlockMask::dense(here.q.size(2), here.q.size(2));
+  for (const QkPrecision qk : {QkPrecision::Int8, QkPrecision::Int8PerToken, QkPrecision::Int8Unsmoothed}) {
+    LayerCall same = moved(here, at::kBFloat16), on_cpu = same;
+    for (at::Tensor* tensor : {&on_cpu.q, &on_cpu.k, &on_cpu.v}) *tensor = tensor->cpu();
+    same.qk = on_cpu.qk = qk;
+    if (!device_.is_cpu() && !cuda_int8_takes(same)) GTEST_SKIP() << "this build has no kernels for this GPU";
+    at::Tensor out = output_like(same.q), expected = output_like(on_cpu.q);
+    masked_attention(same, 0, mask, {}, {}, out);
+    masked_attention(on_cpu, 0, mask, {}, {}, expected);
+    expect_below("int8_" + std::to_string(static_cast<int>(qk)), relative_rms(out, expected), 0.01);
   }
 }
 
