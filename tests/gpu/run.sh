@@ -147,7 +147,8 @@ kernel_stages() {
 
 stage configure 60 bash -o pipefail -c 'configure ON'
 kernels=()
-"$cmake" --build $build --target help | grep -q 'test_cuda_kernels:' && kernels=(test_cuda_kernels cuda_kernel_bench)
+# Not into grep -q: it ends at the first match, and what writes more into its pipe fails.
+[[ $("$cmake" --build $build --target help) == *test_cuda_kernels:* ]] && kernels=(test_cuda_kernels cuda_kernel_bench)
 # The kernels come first: their results are there before the rest is built.
 if [ ${#kernels[@]} -gt 0 ] && { [ -z "$only" ] || [ "$only" = kernels ]; }; then
   stage build-kernels 240 bash -o pipefail -c 'compile "$@"' _ "${kernels[@]}"
