@@ -265,6 +265,30 @@ TEST_F(MapViews, MasksThatDoNotCompareAreHatchedAndNamed) {
   EXPECT_TRUE(std::isnan(iou[1]) && std::isnan(iou[2]));
 }
 
+TEST_F(MapViews, ThePairUnderTheMouseIsNamedByPlaceOrWordWithItsValue) {
+  SyntheticCapture capture;
+  capture.frames = 4, capture.rows = capture.columns = 8;
+  capture.words = R"([[[1,"a",0,1],[2,"red",2,5],[3,"ball",6,10]]])";
+  write(capture);
+  const auto view = make_inspect_view("map");
+  view->set_control("exact", "off");
+  const TokenGeometry& geometry = inspection_.run(0).geometry;
+  const auto level = map_level(inspection_, inspection_.cursor(), {});
+  ASSERT_TRUE(level);
+  const auto check = [&](std::int64_t query, std::int64_t key, const std::string& names) {
+    inspection_.set_hover({query, key, "map"});
+    RecordingCanvas canvas;
+    view->paint(canvas, context());
+    EXPECT_TRUE(canvas.has_text(names)) << names;
+    const float p = level->density[static_cast<std::size_t>(level->cell_of(geometry.to_call(query))) * level->cells() + static_cast<std::size_t>(level->cell_of(geometry.to_call(key)))];
+    EXPECT_TRUE(canvas.has_text("p = " + probability_text(p) + " ")) << p;
+    EXPECT_TRUE(canvas.has_text("mean of 64 x 64 tokens"));
+    EXPECT_TRUE(canvas.has_text("kept: ") || canvas.has_text("skipped, rank ")) << names;
+  };
+  check(geometry.token(2, 3, 4), geometry.token(0, 1, 7), "q (2, 3, 4) \u2192 k (0, 1, 7)");
+  check(geometry.token(3, 7, 7), 1, "q (3, 7, 7) \u2192 k 'red'");
+}
+
 TEST_F(MapViews, NumbersThatAreNotThereSayWhy) {
   write({});
   const auto view = make_inspect_view("qk");

@@ -166,6 +166,19 @@ TEST_F(PlotViews, DriftDrawsEachMeasuredStepAtItsPixelAndBridgesNoGap) {
   EXPECT_GE(canvas.triangles.size(), 3U);  // a refresh mark in each plot
 }
 
+TEST_F(PlotViews, DriftSetsTheOtherGuidanceBranchDashedBesideItsOwn) {
+  open();
+  const auto view = make_drift_view();
+  const auto dashed = [&](const RecordingCanvas& canvas) {
+    return std::count_if(canvas.polylines.begin(), canvas.polylines.end(), [](const auto& line) { return line.dash == Dash::Dashed; });
+  };
+  const auto alone = dashed(painted(*view));
+  view->set_control("against", "other branch");
+  const RecordingCanvas both = painted(*view);
+  EXPECT_EQ(dashed(both), alone + 3) << "LSE, rho and used over true of the unconditional branch";
+  EXPECT_TRUE(both.has_text("true, other branch"));
+}
+
 TEST_F(PlotViews, DriftOfTheReferenceSaysThatNothingDrifts) {
   open();
   inspection.set_cursor({0, 4, 1, 1, 1});
@@ -320,6 +333,19 @@ TEST_F(PlotViews, LayerHeadDrawsKeptAsBarsAndRhoAsAMap) {
   EXPECT_TRUE(painted(*view).images.empty());
   view->set_control("quantity", "rho_true_mean");
   EXPECT_FALSE(painted(*view).images.empty());
+}
+
+TEST_F(PlotViews, LambdaOverRhoIsTheStepOfTheRampAgainstWhatIsThere) {
+  open();
+  const auto view = make_layer_head_view();
+  view->set_control("quantity", "lambda_over_rho");
+  const std::vector<DataArray> data = view->data(context());
+  ASSERT_EQ(data.size(), 1U);
+  ASSERT_EQ(data[0].values.size(), static_cast<std::size_t>(wanted.layers * wanted.heads));
+  for (const double value : data[0].values) EXPECT_NEAR(value, 0.04 / wanted.rho(4), 1e-6);
+  view->set_control("quantity", "rho_used_over_true");
+  const std::vector<DataArray> ratio = view->data(context());
+  for (const double value : ratio.at(0).values) EXPECT_NEAR(value, wanted.rho_used(4) / wanted.rho(4), 1e-6);
 }
 
 TEST_F(PlotViews, EveryViewPaintsEverySizeControlAndCapture) {

@@ -16,6 +16,7 @@ struct SyntheticCapture {
   bool text_first = true, position_major = false, operands = false, sparse = true;
   std::int64_t block_tokens = 64;
   float operand_phase = 0;  ///< other q, k and v
+  std::string words = "[]";  ///< of the prompt, as captures have them
   /// Share of key cell n in the softmax of query cell m.
   std::function<float(int layer, int head, int m, int n)> share = [](int layer, int head, int m, int n) {
     return 1e-3F * static_cast<float>(1 + (layer * 7 + head * 3 + m * 5 + n * 2) % 97);
@@ -59,6 +60,7 @@ inline void write_synthetic(const std::filesystem::path& file, const SyntheticCa
   run.steps = s.steps;
   run.frames = s.frames, run.height_px = s.rows * 16, run.width_px = s.columns * 16;
   run.prompt = "a red ball";
+  run.words = s.words;
   run.grid_frames = s.frames, run.grid_rows = s.rows, run.grid_columns = s.columns, run.text_tokens = s.text_tokens, run.text_first = s.text_first;
   run.token_order = s.position_major ? "position_major" : "frame_major";
   run.model = {"synthetic", "T", "{}", "abc", s.layers, s.heads, s.head_width};

@@ -376,6 +376,10 @@ TEST_F(InspectTest, MakesWidgetsOfControlsThatChangeTheView) {
       settle(60);
       auto* button = one->parentWidget()->findChild<QPushButton*>("control-" + QString::fromStdString(control.name));
       ASSERT_NE(button, nullptr) << one->id() << " " << control.name;
+      if (!button->isEnabled()) {
+        EXPECT_EQ(control.name, "exact") << one->id() << ": there is no model in this test";
+        continue;
+      }
       button->click();
       for (const views::Control& now : one->view().controls(one->view_context())) {
         if (now.name == control.name) {
@@ -533,6 +537,7 @@ TEST_F(InspectTest, TellsScreenReadersWhatIsLocked) {
 }
 
 TEST_F(InspectTest, TakesAFirstTimeUserRound) {
+  EXPECT_LE(std::filesystem::file_size(file_), std::uintmax_t{2} << 20) << "it comes with the program";
   window_->open_recorded_run();
   settle();
   auto* tour = window_->findChild<gui::GuidedTour*>();
