@@ -127,6 +127,8 @@ std::string write_figure(Inspection& inspection, const FigureOptions& o) {
       for (const std::int64_t size : array.shape) shape += (shape.empty() ? "" : ", ") + std::to_string(size);
       done += (done.empty() ? "" : "\n") + array.name + " (" + shape + ") -> " + o.data.string();
     }
+    // Numbers that are less than was asked for: pooled where exact ones need the model.
+    if (!inspection.last_problem().empty()) done += "\nnote: " + inspection.last_problem();
   }
   return done;
 }

@@ -105,6 +105,11 @@ TEST_F(InspectCli, SaysThatTheModelIsMissingWhereAReplayNeedsIt) {
   const std::string other = std::string(DITSCOPE_SOURCE_DIR) + "/tests/golden/cogx_5b_dpm_dynamic_cfg";
   EXPECT_EQ(inspect("--view qk --lock 1,2,3 --model '" + other + "' --quiet --data " + file("a.csv")), 3);
   EXPECT_NE(errors().find("is another one than this capture was made with"), std::string::npos) << errors();
+  // A row without the model is that of the map, and says so.
+  ASSERT_EQ(inspect("--view rows --lock 1,2,3 --model '" + other + "' --quiet --data " + file("row.csv")), 0) << errors();
+  EXPECT_NE(out.find("note: Replay is off"), std::string::npos) << out;
+  ASSERT_EQ(inspect("--view rows --lock 1,2,3 --quiet --data " + file("row.csv")), 0) << errors();
+  EXPECT_EQ(out.find("note:"), std::string::npos) << out;
   EXPECT_EQ(inspect("--view qk --data " + file("a.csv")), 3);
   EXPECT_NE(errors().find("No token is locked"), std::string::npos) << errors();
   EXPECT_FALSE(std::filesystem::exists(folder_ / "a.csv"));
