@@ -33,7 +33,7 @@ void OutputsView::paint_side(Canvas& canvas, const ViewContext& context, const R
 }
 
 void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& side, const OutputSide* less,
-                              double taken) {
+                              double taken, const OutputSide* second) {
   if (!side.frames || side.frames->count == 0) return;
   const Frames& frames = *side.frames;
   const InspectedRun& run = context.inspection.run(side.run);
@@ -56,16 +56,15 @@ void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const 
   }
   const bool differs = less && less->frames && less->frames->width == frames.width && less->frames->height == frames.height && less->frames->count > 0;
   const PixelDifference difference = pixel_difference_of(chosen("difference"));
-  if (camera_.scale >= kPixelValuesFrom * context.unit) {
-    paint_pixel_values(canvas, pane, camera_, frames.width, frames.height, [&](int x, int y) {
-      if (!differs) return pixel_lines(frames, side.frame, x, y);
-      const auto values = difference_values(difference, *less->frames, less->frame, frames, side.frame, x, y);
-      return PixelLines{{values[0], values[1], values[2]}, false};
-    });
-  }
-  if (chosen("scope") != "off") paint_scope(canvas, context, pane, frames, side.frame, chosen("scope"));
+  if (camera_.scale >= kPixelValuesFrom * context.unit) paint_pixels(canvas, pane, side, differs ? less : nullptr, second);
+  const std::string letter = second ? std::string(1, run.letter) + " " : "";
+  if (chosen("scope") != "off") paint_scope(canvas, context, pane, frames, side.frame, chosen("scope"), letter);
   const double scope_px = chosen("scope") == "off" ? 0 : scope_area(context, pane).right() - pane.x;
-  if (hover_ && on("magnifier")) paint_magnifier(canvas, context, pane, bitmaps_.get(side.frames.value, side.frame), *hover_, scope_px);
+  if (hover_ && on("magnifier")) {
+    const bool behind = second && second->frames && mode() == "wipe" && wiped(pane).second.contains(camera_.to_view(*hover_, pane));
+    const OutputSide& under = behind ? *second : side;
+    paint_magnifier(canvas, context, pane, bitmaps_.get(under.frames.value, under.frame), *hover_, scope_px);
+  }
   if (!less) {
     const Datum<Series> psnr = side.run > 0 && mode() == "grid" ? psnr_of(context, side.run) : Datum<Series>{};
     const auto frame = static_cast<std::size_t>(playback_.frame());
@@ -86,8 +85,46 @@ void OutputsView::paint_marks(Canvas& canvas, const ViewContext& context, const 
       text += (text.empty() ? "" : " ") + value;
     }
   }
+  if (second && second->frames && !text.empty()) {
+    const std::string other = pixel_text(*second->frames, second->frame, probe);
+    text = letter + text + (other.empty() ? "" : std::string("  ") + context.inspection.run(second->run).letter + " " + other);
+  }
   if (mode() == "wipe" && chosen("wipe") != "horizontal") taken = std::max(taken, pane.x + wipe_ * pane.width + 26 * context.unit);
   if (!text.empty()) paint_value(canvas, context, pane, text, taken);
+}
+
+/// What is written in a pixel is of the run that is seen there.
+void OutputsView::paint_pixels(Canvas& canvas, const Rect& pane, const OutputSide& side, const OutputSide* less,
+                               const OutputSide* second) const {
+  const Frames& frames = *side.frames;
+  const auto own = [&](const OutputSide& of) {
+    return [&of](int x, int y) { return pixel_lines(*of.frames, of.frame, x, y); };
+  };
+  const bool two = second && second->frames && second->frames->width == frames.width && second->frames->height == frames.height && second->frames->count > 0;
+  if (less) {
+    const PixelDifference difference = pixel_difference_of(chosen("difference"));
+    paint_pixel_values(canvas, pane, pane, camera_, frames.width, frames.height, [&](int x, int y) {
+      const auto values = difference_values(difference, *less->frames, less->frame, frames, side.frame, x, y);
+      return PixelLines{{values[0], values[1], values[2]}, false};
+    });
+  } else if (two && mode() == "fade") {
+    paint_pixel_values(canvas, pane, pane, camera_, frames.width, frames.height, [&](int x, int y) {
+      return pixel_lines(frames, side.frame, *second->frames, second->frame, number("fade"), x, y);
+    });
+  } else if (two) {
+    const auto [front, behind] = wiped(pane);
+    for (const auto& [part, of] : {std::pair{front, &side}, std::pair{behind, second}}) {
+      paint_pixel_values(canvas, pane, part, camera_, frames.width, frames.height, own(*of));
+    }
+  } else {
+    paint_pixel_values(canvas, pane, pane, camera_, frames.width, frames.height, own(side));
+  }
+}
+
+std::pair<Rect, Rect> OutputsView::wiped(const Rect& pane) const {
+  const double x = pane.x + wipe_ * pane.width, y = pane.y + wipe_ * pane.height;
+  if (chosen("wipe") == "horizontal") return {{pane.x, pane.y, pane.width, y - pane.y}, {pane.x, y, pane.width, pane.bottom() - y}};
+  return {{pane.x, pane.y, x - pane.x, pane.height}, {x, pane.y, pane.right() - x, pane.height}};
 }
 
 void OutputsView::paint_pair(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& first, const OutputSide& second) {
@@ -103,18 +140,17 @@ void OutputsView::paint_pair(Canvas& canvas, const ViewContext& context, const R
   paint_side(canvas, context, pane, first);
   if (mode() == "fade") {
     paint_side(canvas, context, pane, second, static_cast<float>(number("fade")));
-    paint_marks(canvas, context, pane, first);
+    paint_marks(canvas, context, pane, first, nullptr, 0, &second);
     paint_corner(canvas, context, pane, percent_text(number("fade")) + " " + context.inspection.run(second.run).letter, Align::End, Align::End);
     return;
   }
   const bool lies = chosen("wipe") == "horizontal";
-  const double x = pane.x + wipe_ * pane.width, y = pane.y + wipe_ * pane.height;
-  const Rect behind = lies ? Rect{pane.x, y, pane.width, pane.bottom() - y} : Rect{x, pane.y, pane.right() - x, pane.height};
+  const Rect behind = wiped(pane).second;
   canvas.push_clip(behind);
   canvas.fill(pane, context.theme.colour("view"));
   paint_side(canvas, context, pane, second);
   canvas.pop_clip();
-  paint_marks(canvas, context, pane, first);
+  paint_marks(canvas, context, pane, first, nullptr, 0, &second);
   paint_wipe_line(canvas, context, pane);
   const InspectedRun& other = context.inspection.run(second.run);
   if ((lies ? behind.height : behind.width) > 40 * context.unit) paint_tag(canvas, context, {behind.x, behind.y, 26 * context.unit, behind.height}, second.run, other.letter, "");

@@ -87,23 +87,23 @@ void paint_token_box(Canvas& canvas, const ViewContext& context, const Rect& pan
   canvas.pop_clip();
 }
 
-void paint_pixel_values(Canvas& canvas, const Rect& pane, const Camera& camera, int width, int height, const std::function<PixelLines(int, int)>& of) {
-  const Point low = camera.to_image({pane.x, pane.y}, pane), high = camera.to_image({pane.right(), pane.bottom()}, pane);
+void paint_pixel_values(Canvas& canvas, const Rect& pane, const Rect& seen, const Camera& camera, int width, int height, const std::function<PixelLines(int, int)>& of) {
+  const Point low = camera.to_image({seen.x, seen.y}, pane), high = camera.to_image({seen.right(), seen.bottom()}, pane);
   const int left = std::max(0, static_cast<int>(std::floor(low.x))), top = std::max(0, static_cast<int>(std::floor(low.y)));
   const int right = std::min(width - 1, static_cast<int>(std::floor(high.x))), bottom = std::min(height - 1, static_cast<int>(std::floor(high.y)));
   TextStyle style;
   style.face = Face::Numbers;
   style.size = 11;
   style.horizontal = style.vertical = Align::Middle;
-  canvas.push_clip(pane);
+  canvas.push_clip(seen);
   for (int y = top; y <= bottom; ++y) {
     for (int x = left; x <= right; ++x) {
       const PixelLines pixel = of(x, y);
       style.colour = pixel.bright ? kBlack : kWhite;
       // In the middle of what is seen of the pixel: it may be larger than the pane.
       const Point from = camera.to_view({double(x), double(y)}, pane), to = camera.to_view({x + 1.0, y + 1.0}, pane);
-      const Point middle{(std::max(from.x, pane.x) + std::min(to.x, pane.right())) / 2, (std::max(from.y, pane.y) + std::min(to.y, pane.bottom())) / 2};
-      if (std::min(to.x, pane.right()) - std::max(from.x, pane.x) < 24 * canvas.unit() || std::min(to.y, pane.bottom()) - std::max(from.y, pane.y) < 40 * canvas.unit()) continue;
+      const Point middle{(std::max(from.x, seen.x) + std::min(to.x, seen.right())) / 2, (std::max(from.y, seen.y) + std::min(to.y, seen.bottom())) / 2};
+      if (std::min(to.x, seen.right()) - std::max(from.x, seen.x) < 24 * canvas.unit() || std::min(to.y, seen.bottom()) - std::max(from.y, seen.y) < 40 * canvas.unit()) continue;
       for (int c = 0; c < 3; ++c) canvas.text({middle.x, middle.y + (c - 1) * 14 * canvas.unit()}, pixel.lines[c], style);
     }
   }
@@ -113,6 +113,15 @@ void paint_pixel_values(Canvas& canvas, const Rect& pane, const Camera& camera, 
 PixelLines pixel_lines(const Frames& frames, int frame, int x, int y) {
   const float* rgb = frames.frame(frame) + std::size_t{3} * (static_cast<std::size_t>(y) * frames.width + x);
   return {{byte_text(rgb[0]), byte_text(rgb[1]), byte_text(rgb[2])}, 0.2126F * rgb[0] + 0.7152F * rgb[1] + 0.0722F * rgb[2] > 0.45F};
+}
+
+PixelLines pixel_lines(const Frames& first, int first_frame, const Frames& second, int second_frame, double share, int x, int y) {
+  Frames mixed{1, 1, 1, 0, {}};
+  const std::size_t at = std::size_t{3} * (static_cast<std::size_t>(y) * first.width + x);
+  for (std::size_t c = 0; c < 3; ++c) {
+    mixed.rgb.push_back(static_cast<float>((1 - share) * first.frame(first_frame)[at + c] + share * second.frame(second_frame)[at + c]));
+  }
+  return pixel_lines(mixed, 0, 0, 0);
 }
 
 Rect scope_area(const ViewContext& context, const Rect& pane) {
@@ -145,7 +154,8 @@ void paint_magnifier(Canvas& canvas, const ViewContext& context, const Rect& pan
   canvas.outline(glass, kWhite, 1);
 }
 
-void paint_scope(Canvas& canvas, const ViewContext& context, const Rect& pane, const Frames& frames, int frame, const std::string& which) {
+void paint_scope(Canvas& canvas, const ViewContext& context, const Rect& pane, const Frames& frames, int frame, const std::string& which,
+                 const std::string& of) {
   const double u = context.unit;
   const Rect area = scope_area(context, pane);
   canvas.fill(area, Colour(kBlack, 0.8F), 3 * u);
@@ -153,7 +163,7 @@ void paint_scope(Canvas& canvas, const ViewContext& context, const Rect& pane, c
   TextStyle title;
   title.size = 11;
   title.colour = Colour(kWhite, 0.85F);
-  canvas.text({inner.x, area.y + 2 * u}, fit_text(canvas, which == "waveform" ? "luma 0-1, by column" : "R G B, 0-1", title, inner.width), title);
+  canvas.text({inner.x, area.y + 2 * u}, fit_text(canvas, of + (which == "waveform" ? "luma 0-1, by column" : "R G B, 0-1"), title, inner.width), title);
   if (which == "waveform") {
     const auto bitmap = waveform_bitmap(frames, frame, kWhite);
     canvas.image(bitmap, inner, {0, 0, double(bitmap->width), double(bitmap->height)}, true);

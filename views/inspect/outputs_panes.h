@@ -29,15 +29,17 @@ struct PixelLines {
   std::string lines[3];
   bool bright = false;  ///< the pixel is: black ink
 };
-void paint_pixel_values(Canvas& canvas, const Rect& pane, const Camera& camera, int width, int height, const std::function<PixelLines(int x, int y)>& of);
-/// 0..255 of a frame.
+/// @param seen  the part of the pane that shows them
+void paint_pixel_values(Canvas& canvas, const Rect& pane, const Rect& seen, const Camera& camera, int width, int height, const std::function<PixelLines(int x, int y)>& of);
+/// 0..255 of a frame, or of two on top of each other: `share` of the second.
 PixelLines pixel_lines(const Frames& frames, int frame, int x, int y);
+PixelLines pixel_lines(const Frames& first, int first_frame, const Frames& second, int second_frame, double share, int x, int y);
 /// Where the scope of a pane lies: in its lower left corner.
 Rect scope_area(const ViewContext& context, const Rect& pane);
 /// What lies around an image point, enlarged, in the lower right corner. @param taken_px  of the pane's width by the scope
 void paint_magnifier(Canvas& canvas, const ViewContext& context, const Rect& pane, const std::shared_ptr<const Bitmap>& bitmap, Point image, double taken_px);
-/// Waveform or histograms of a frame in the lower left corner. @param which  "waveform" or "histogram"
-void paint_scope(Canvas& canvas, const ViewContext& context, const Rect& pane, const Frames& frames, int frame, const std::string& which);
+/// Waveform or histograms of a frame in the lower left corner. @param which  "waveform" or "histogram"   @param of  "A ": before its name
+void paint_scope(Canvas& canvas, const ViewContext& context, const Rect& pane, const Frames& frames, int frame, const std::string& which, const std::string& of);
 /// "183 24 22"; empty outside the picture.
 std::string pixel_text(const Frames& frames, int frame, Point image);
 

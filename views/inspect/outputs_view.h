@@ -63,7 +63,11 @@ class OutputsView final : public ControlledView {
   void follow_lock(const ViewContext& context);
   void follow_clip(const ViewContext& context, const Frames& frames);
   void paint_side(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& side, float alpha = 1);
-  void paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& side, const OutputSide* less = nullptr, double taken = 0);
+  void paint_marks(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& side, const OutputSide* less = nullptr, double taken = 0,
+                   const OutputSide* second = nullptr);
+  void paint_pixels(Canvas& canvas, const Rect& pane, const OutputSide& side, const OutputSide* less, const OutputSide* second) const;
+  /// What the wipe shows of the first run and of the second.
+  std::pair<Rect, Rect> wiped(const Rect& pane) const;
   void paint_pair(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& first, const OutputSide& second);
   /// @return how far its tag reaches
   double paint_difference(Canvas& canvas, const ViewContext& context, const Rect& pane, const OutputSide& first, const OutputSide& second, bool temporal);

@@ -293,6 +293,42 @@ TEST_F(OutputsViewTest, ValuesStandInThePixelsFromFiftyPx) {
   EXPECT_GE(numbers, 12);
 }
 
+TEST_F(OutputsViewTest, ValuesAreOfTheRunThatIsSeen) {
+  open();
+  view->set_control("mode", "wipe");
+  view->paint(*std::make_unique<RecordingCanvas>(), context());
+  PointerEvent wheel;
+  wheel.kind = PointerEvent::Kind::Wheel, wheel.at = {200, 60}, wheel.notches = 28;
+  view->pointer(wheel, context());
+  // Red is 0 in frame 0 of A, 10 in B: the first of the three lines of a pixel.
+  const auto reds = [&] {
+    RecordingCanvas canvas;
+    view->paint(canvas, context());
+    std::vector<RecordingCanvas::Text> found;
+    for (std::size_t i = 0; i + 2 < canvas.texts.size(); ++i) {
+      const auto &a = canvas.texts[i], &b = canvas.texts[i + 1], &c = canvas.texts[i + 2];
+      if (a.at.x == b.at.x && b.at.x == c.at.x && b.at.y - a.at.y == 14 && c.at.y - b.at.y == 14) found.push_back(a);
+    }
+    return found;
+  };
+  int of_a = 0, of_b = 0;
+  for (const auto& text : reds()) {
+    EXPECT_EQ(text.text, text.at.x < 200 ? "0" : "10") << text.at.x;
+    ++(text.at.x < 200 ? of_a : of_b);
+  }
+  EXPECT_GE(of_a, 2);
+  EXPECT_GE(of_b, 2);
+  view->set_control("mode", "fade");
+  view->set_control("fade", "0.5");
+  ASSERT_FALSE(reds().empty());
+  for (const auto& text : reds()) EXPECT_EQ(text.text, "5") << "half of both";
+  inspection.set_locked({inspection.run(0).geometry.token(0, 1, 1)});
+  RecordingCanvas canvas;
+  view->paint(canvas, context());
+  EXPECT_TRUE(std::any_of(canvas.texts.begin(), canvas.texts.end(), [](const auto& text) { return text.text.rfind("A   0", 0) == 0 && text.text.find("  B  10") != std::string::npos; }))
+      << "and the readout has both";
+}
+
 TEST_F(OutputsViewTest, DifferenceWritesItsRangeOnThePicture) {
   open();
   view->set_control("mode", "difference");
