@@ -3,7 +3,7 @@
 #
 #   setup.sh [--tests] [--headless]
 #
-#   --tests     also what the tests need (a virtual screen, GoogleTest)
+#   --tests     also what the tests need (a virtual screen, GoogleTest, NumPy)
 #   --headless  without what only the window needs
 #
 # Says what it will install. Uses sudo where the user is not root. Does nothing where all is there.
@@ -32,7 +32,7 @@ if [ "$window" = yes ]; then
   )
 fi
 if [ "$tests" = yes ]; then
-  packages+=(libgtest-dev libgmock-dev xvfb xauth)
+  packages+=(libgtest-dev libgmock-dev xvfb xauth python3-numpy)
 fi
 
 available() { [ -n "$(apt-cache policy "$1" 2> /dev/null | awk '/Candidate:/ && $2 != "(none)"')" ]; }
