@@ -16,7 +16,11 @@ class GlLayer final : public QOpenGLWidget {
     setAttribute(Qt::WA_TransparentForMouseEvents);
     setFocusPolicy(Qt::NoFocus);
   }
-  ~GlLayer() override { release(); }
+  ~GlLayer() override {
+    // QOpenGLWidget destroys its context when this is no GlLayer any more.
+    if (context()) disconnect(context(), nullptr, this, nullptr);
+    release();
+  }
 
   void release() {
     if (!prepared_) return;
